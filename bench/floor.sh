@@ -1,0 +1,96 @@
+#!/bin/sh
+# The floor: the Nova deployment that this project does, typed as a bare shell script with no check,
+# no comparison and no healing. Fast hosts and a fast network do not make a deploy faster than this.
+# usage: floor.sh SSH_CONFIG FILES CONTROLLER COMPUTE...
+#   FILES/HOST/ holds the files to write on each host, by their paths; FILES/secrets.env the passwords
+set -eu
+ssh_config=$1 files=$2 controller=$3
+shift 3
+. "$files/secrets.env"
+
+on() {
+    name=$1
+    shift
+    ssh -F "$ssh_config" "$name" "$@"
+}
+
+install='export DEBIAN_FRONTEND=noninteractive
+printf "#!/bin/sh\nexit 101\n" >/usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+apt-get -q update
+apt-get -q -y -o Dpkg::Options::=--force-confold install --no-install-recommends'
+
+copy_files() {
+    tar -C "$files/$1" -cf - . | on "$1" 'tar -C / --no-same-owner --no-overwrite-dir -xf - &&
+        chown root:nova /etc/nova/*.conf && chmod 640 /etc/nova/*.conf'
+}
+
+controller_side() {
+    on "$controller" 'echo NOVA_CONSOLE_PROXY_TYPE=novnc >/etc/default/nova-consoleproxy'
+    on "$controller" "$install nova-api nova-conductor nova-scheduler nova-consoleproxy
+        rm /usr/sbin/policy-rc.d"
+    copy_files "$controller"
+    on "$controller" mysql <<SQL
+CREATE DATABASE nova_api; CREATE DATABASE nova; CREATE DATABASE nova_cell0;
+CREATE USER nova@'%' IDENTIFIED BY '$NOVA_DATABASE_PASSWORD';
+GRANT ALL ON nova_api.* TO nova@'%'; GRANT ALL ON nova.* TO nova@'%';
+GRANT ALL ON nova_cell0.* TO nova@'%';
+SQL
+    on "$controller" sh -s <<SHELL
+set -e
+rabbitmqctl -q add_user openstack '$MESSAGING_PASSWORD'
+rabbitmqctl -q set_permissions openstack '.*' '.*' '.*'
+openstack user create --domain default --password '$NOVA_PASSWORD' nova
+openstack role add --project service --user nova admin
+openstack role add --project service --user nova service
+openstack service create --name nova --description 'OpenStack Compute' compute
+for interface in public internal admin; do
+    openstack endpoint create --region RegionOne compute \$interface http://$controller:8774/v2.1
+done
+runuser -u nova -- nova-manage api_db sync
+runuser -u nova -- nova-manage cell_v2 map_cell0 \
+    --database_connection '{scheme}://{username}:{password}@{hostname}:{port}/nova_cell0?{query}'
+runuser -u nova -- nova-manage cell_v2 create_cell --name cell1 --verbose
+runuser -u nova -- nova-manage db sync
+units='nova-api nova-api-metadata nova-conductor nova-scheduler nova-novncproxy'
+systemctl enable \$units
+systemctl restart \$units
+until curl -sf http://$controller:8774/ || python3 -c "import urllib.request as u; u.urlopen('http://$controller:8774/')"
+do sleep 0.5; done
+SHELL
+}
+
+compute_side() {
+    on "$1" "$install nova-compute nova-compute-qemu genisoimage
+        rm /usr/sbin/policy-rc.d
+        systemctl daemon-reload
+        systemctl try-reload-or-restart dbus
+        systemctl try-restart polkit || true"
+    copy_files "$1"
+}
+
+compute_start() {
+    on "$1" 'systemctl enable libvirtd nova-compute && systemctl restart libvirtd nova-compute'
+}
+
+controller_side &
+controller_job=$!
+jobs=
+for compute in "$@"; do
+    compute_side "$compute" &
+    jobs="$jobs $!"
+done
+for job in $controller_job $jobs; do wait "$job"; done
+jobs=
+for compute in "$@"; do
+    compute_start "$compute" &
+    jobs="$jobs $!"
+done
+for job in $jobs; do wait "$job"; done
+
+on "$controller" sh -s <<SHELL
+until [ "\$(mysql -N -e 'SELECT COUNT(*) FROM nova.compute_nodes')" = $# ]; do sleep 0.5; done
+runuser -u nova -- nova-manage cell_v2 discover_hosts --verbose
+openstack hypervisor list
+nova-status upgrade check
+SHELL

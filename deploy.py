@@ -1,0 +1,48 @@
+"""Deploy Nova: from hosts with nothing of it to hypervisors that are registered and proven.
+
+    pyinfra inventory.py deploy.py --dry --diff     what would change
+    pyinfra inventory.py deploy.py                  change it
+
+The stages run from top to bottom. pyinfra runs the chains of different hosts side by side, so a
+barrier, which every host passes, stands wherever one group has to wait for another.
+"""
+
+from pyinfra import host
+
+from pyinfra_nova.resources.barrier import barrier
+from tasks import (
+    cells,
+    configuration,
+    database,
+    hypervisors,
+    identity,
+    messaging,
+    packages,
+    preflight,
+    services,
+)
+
+# Settings, then preflight: every fault is named before the first change on any host.
+target = preflight.targets().get(host.name)
+
+if target:
+    packages.install(target)
+    configuration.write(target)
+    database.prepare(target)
+    messaging.prepare(target)
+    identity.prepare(target)
+barrier(name="Packages, configuration and accounts are there")
+
+if target:
+    cells.converge(target)
+    services.start_controller(target)
+barrier(name="The controllers answer")
+
+if target:
+    services.start_compute(target)
+barrier(name="The computes are started")
+
+if target:
+    hypervisors.discover(target)
+    hypervisors.prove(target)
+barrier(name="The hypervisors are proven")

@@ -1,0 +1,96 @@
+"""Ask Nova's and Placement's APIs what they know, as the nova service user.
+
+Request: {"auth_url", "login": {"username", "password", "user_domain", "project",
+          "project_domain"}, "region", "interface"}
+Answer:  {"error": text|null, "services": [{"binary", "host", "state", "status"}],
+          "hypervisors": [{"name", "host", "state", "status", "address"}],
+          "inventories": {hypervisor name: [resource classes]}}
+"""
+
+import json
+import urllib.error
+import urllib.request
+
+import keystone
+
+TIMEOUT = 30
+
+
+class Api:
+    """One service of the catalogue."""
+
+    def __init__(self, url, token, headers):
+        self.url = url.rstrip("/")
+        self.headers = {"X-Auth-Token": token, "Accept": "application/json", **headers}
+
+    def get(self, path):
+        request = urllib.request.Request(self.url + path, headers=self.headers)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            text = error.read(300).decode(errors="replace")
+            message = f"{self.url}{path} answers {error.code}: {text}"
+            raise keystone.Refused(message) from error
+        except (OSError, ValueError) as error:
+            raise keystone.Refused(f"{self.url} does not answer: {error}") from error
+
+
+def endpoint(catalogue, service, request):
+    for entry in catalogue:
+        for found in entry["endpoints"]:
+            same = (found["interface"], found["region_id"])
+            if entry["type"] == service and same == (request["interface"], request["region"]):
+                return found["url"]
+    text = "the catalogue has no %s endpoint of type %s in %s"
+    raise keystone.Refused(text % (request["interface"], service, request["region"]))
+
+
+def read(request):
+    login = request["login"]
+    token, body = keystone.Keystone(request["auth_url"]).login(
+        login["username"], login["password"], login["user_domain"], keystone.project_scope(login)
+    )
+    catalogue = body.get("catalog", [])
+    version = {"OpenStack-API-Version": "compute 2.53"}
+    compute = Api(endpoint(catalogue, "compute", request), token, version)
+    services = compute.get("/os-services")["services"]
+    hypervisors = compute.get("/os-hypervisors/detail")["hypervisors"]
+    version = {"OpenStack-API-Version": "placement 1.20"}
+    placement = Api(endpoint(catalogue, "placement", request), token, version)
+    inventories = {}
+    for hypervisor in hypervisors:
+        path = "/resource_providers/{}/inventories".format(hypervisor["id"])
+        inventories[hypervisor["hypervisor_hostname"]] = inventory(placement, path)
+    return {
+        "error": None,
+        "services": [
+            {key: service[key] for key in ("binary", "host", "state", "status")}
+            for service in services
+        ],
+        "hypervisors": [
+            {
+                "name": hypervisor["hypervisor_hostname"],
+                "host": hypervisor["service"]["host"],
+                "state": hypervisor["state"],
+                "status": hypervisor["status"],
+                "address": hypervisor["host_ip"],
+            }
+            for hypervisor in hypervisors
+        ],
+        "inventories": inventories,
+    }
+
+
+def inventory(placement, path):
+    try:
+        return sorted(placement.get(path)["inventories"])
+    except keystone.Refused:
+        return []
+
+
+def answer(request):
+    try:
+        return read(request)
+    except keystone.Refused as error:
+        return {"error": str(error), "services": [], "hypervisors": [], "inventories": {}}

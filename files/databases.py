@@ -1,0 +1,61 @@
+"""Read which databases, users and grants a MariaDB or MySQL server on this host has.
+
+Request: {"databases": [names], "users": [{"name", "password_hash", "databases": [names]}]}
+Answer:  {"server": text|null, "missing_databases": [...],
+          "users": [{"name", "missing", "password_differs", "missing_grants": [...]}]}
+Asked over the local socket as root, so no credentials are needed. `password_hash` is
+mysql_native_password's: "*" and the hexadecimal SHA-1 of the SHA-1 of the password.
+"""
+
+import subprocess
+
+
+def sql(statement):
+    """The rows that a statement yields, each a list of columns."""
+    result = subprocess.run(
+        ["mysql", "--batch", "--skip-column-names", "--raw"],
+        input=statement,
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode:
+        raise OSError(result.stderr.strip())
+    return [line.split("\t") for line in result.stdout.splitlines()]
+
+
+def user_differences(wanted, hashes, grants):
+    found = hashes.get(wanted["name"])
+    granted = {schema.replace("\\_", "_") for schema in grants.get(wanted["name"], ())}
+    return {
+        "name": wanted["name"],
+        "missing": found is None,
+        "password_differs": found is not None and found != wanted["password_hash"],
+        "missing_grants": [name for name in wanted["databases"] if name not in granted],
+    }
+
+
+def answer(request):
+    try:
+        schemas = {row[0] for row in sql("SHOW DATABASES")}
+        hashes = dict(sql("SELECT user, authentication_string FROM mysql.user WHERE host = '%'"))
+        # mysql.db has one column a privilege; a user who may both create and reference tables
+        # was granted ALL.
+        rows = sql(
+            "SELECT user, db FROM mysql.db WHERE host = '%' AND Select_priv = 'Y'"
+            " AND Create_priv = 'Y' AND References_priv = 'Y' AND Trigger_priv = 'Y'"
+        )
+    except (OSError, ValueError) as error:
+        return {
+            "server": None,
+            "error": str(error),
+            "missing_databases": request["databases"],
+            "users": [user_differences(user, {}, {}) for user in request["users"]],
+        }
+    grants = {}
+    for user, schema in rows:
+        grants.setdefault(user, set()).add(schema)
+    return {
+        "server": "answers",
+        "missing_databases": [name for name in request["databases"] if name not in schemas],
+        "users": [user_differences(user, hashes, grants) for user in request["users"]],
+    }

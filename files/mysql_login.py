@@ -1,0 +1,95 @@
+"""Ask a MariaDB or MySQL server whether it lets a user in: the handshake, no more.
+
+Needed where no client library is installed yet. Only mysql_native_password is tried, the method of
+MariaDB's ordinary accounts; for any other the answer says that it could not be tried.
+"""
+
+import hashlib
+import socket
+import struct
+
+TIMEOUT = 10
+PROTOCOL_41, SECURE, PLUGIN_AUTH = 0x200, 0x8000, 0x80000
+NATIVE = b"mysql_native_password"
+
+
+def packet(stream):
+    """The next packet's payload."""
+    head = exactly(stream, 4)
+    return exactly(stream, int.from_bytes(head[:3], "little"))
+
+
+def exactly(stream, size):
+    data = b""
+    while len(data) < size:
+        more = stream.recv(size - len(data))
+        if not more:
+            raise ConnectionError("closed the connection")
+        data += more
+    return data
+
+
+def send(stream, sequence, payload):
+    stream.sendall(len(payload).to_bytes(3, "little") + bytes([sequence]) + payload)
+
+
+def scramble(password, salt):
+    if not password:
+        return b""
+    once = hashlib.sha1(password.encode()).digest()
+    twice = hashlib.sha1(once).digest()
+    mask = hashlib.sha1(salt[:20] + twice).digest()
+    return bytes(a ^ b for a, b in zip(once, mask))
+
+
+def salt_of(greeting):
+    """The twenty bytes that the server wants the password mixed with."""
+    at = greeting.index(b"\0", 1) + 1 + 4
+    first = greeting[at : at + 8]
+    rest = at + 8 + 1 + 2 + 1 + 2 + 2 + 1 + 10
+    return first + greeting[rest : rest + 12]
+
+
+def refusal(payload):
+    return payload[9:].decode(errors="replace") if payload[3:4] == b"#" else repr(payload[3:])
+
+
+def greeting_of(stream):
+    greeting = packet(stream)
+    if greeting[:1] == b"\xff":
+        raise ConnectionError(refusal(greeting))
+    if greeting[:1] != b"\x0a":
+        raise ConnectionError("does not speak MySQL's protocol 10")
+    return greeting
+
+
+def login(stream, user, password):
+    """None when the server lets the user in, otherwise its reason."""
+    salt = salt_of(greeting_of(stream))
+    proof = scramble(password, salt)
+    flags = struct.pack("<IIB23x", PROTOCOL_41 | SECURE | PLUGIN_AUTH, 1 << 24, 33)
+    send(stream, 1, flags + user.encode() + b"\0" + bytes([len(proof)]) + proof + NATIVE + b"\0")
+    reply = packet(stream)
+    if reply[:1] == b"\xfe":
+        plugin, _, fresh = reply[1:].partition(b"\0")
+        if plugin != NATIVE:
+            return f"asks for {plugin.decode()}, which cannot be tried from here"
+        send(stream, 3, scramble(password, fresh))
+        reply = packet(stream)
+    return None if reply[:1] == b"\x00" else refusal(reply)
+
+
+def answer(request):
+    """{"greets": bool, "error": text|null} for {"host", "port", "user"|absent, "password"}."""
+    found = {"greets": False, "error": None}
+    try:
+        address = (request["host"], request["port"])
+        with socket.create_connection(address, timeout=TIMEOUT) as stream:
+            if "user" in request:
+                found["error"] = login(stream, request["user"], request["password"])
+            else:
+                greeting_of(stream)
+            found["greets"] = True
+    except (OSError, ValueError, struct.error) as error:
+        found["error"] = str(error) or type(error).__name__
+    return found

@@ -1,0 +1,177 @@
+"""Read Nova's own state from its databases, or wait until computes have registered.
+
+Request: {"database": {"host", "port", "user", "password"}, "names": {"api", "cell0", "cell1"},
+          "migrations": {"api": folder, "main": folder},
+          "cells": {"cell0": {"transport_url", "database_connection"}, "cell1": {...}},
+          "computes": [hosts], "wait": seconds|absent}
+Answer:  {"schemas": {"api"|"cell0"|"cell1": "current"|"old"|"missing"},
+          "cells": [{"name", "uuid", "right"}], "cells_changed": epoch|null,
+          "computes": {host: {"up", "node", "mapped", "address"}}, "error": text|null}
+nova-manage takes seconds to start; a query takes milliseconds.
+"""
+
+import datetime
+import glob
+import re
+import time
+
+CELL0 = "00000000-0000-0000-0000-000000000000"
+SERVICE_DOWN_TIME = 60
+REVISION = re.compile(r"^(revision|down_revision)\s*(?::[^=]+)?=\s*['\"]?([\w]+)", re.MULTILINE)
+
+
+def head(folder):
+    """The newest schema revision that the installed package knows: the one nobody builds on."""
+    made, built_on = set(), set()
+    for path in glob.glob(folder + "/*.py"):
+        with open(path, encoding="utf-8") as stream:
+            found = dict(REVISION.findall(stream.read()))
+        made.add(found.get("revision"))
+        built_on.add(found.get("down_revision"))
+    heads = made - built_on - {None}
+    return heads.pop() if len(heads) == 1 else None
+
+
+def rows(connection, statement):
+    import pymysql
+
+    try:
+        with connection.cursor(pymysql.cursors.DictCursor) as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+    except pymysql.Error:
+        return []
+
+
+def schema(connection, name, wanted):
+    found = rows(connection, f"SELECT version_num FROM `{name}`.alembic_version")
+    if not found:
+        return "missing"
+    return "current" if found[0]["version_num"] == wanted else "old"
+
+
+def epoch(moment):
+    return moment.replace(tzinfo=datetime.timezone.utc).timestamp() if moment else 0.0
+
+
+def cells(connection, request):
+    """Every mapping, and whether it is what the request says it should be."""
+    found = rows(connection, "SELECT * FROM `{}`.cell_mappings".format(request["names"]["api"]))
+    described = []
+    for row in found:
+        name = "cell0" if row["uuid"] == CELL0 else row["name"]
+        wanted = request["cells"].get(name, {})
+        right = all(row[key] == value for key, value in wanted.items()) and bool(wanted)
+        described.append(
+            {"name": name, "uuid": row["uuid"], "right": right and not row["disabled"]}
+        )
+    times = [epoch(row["updated_at"] or row["created_at"]) for row in found]
+    return described, max(times, default=None)
+
+
+def computes(connection, request):
+    """Of each registered nova-compute: is it up, has it a node, is it mapped to a cell."""
+    cell, api = request["names"]["cell1"], request["names"]["api"]
+    services = rows(
+        connection,
+        f"SELECT host, last_seen_up, forced_down FROM `{cell}`.services"
+        " WHERE `binary` = 'nova-compute' AND deleted = 0",
+    )
+    nodes = rows(
+        connection,
+        f"SELECT host, mapped, host_ip FROM `{cell}`.compute_nodes WHERE deleted = 0",
+    )
+    mapped = {row["host"] for row in rows(connection, f"SELECT host FROM `{api}`.host_mappings")}
+    found = {}
+    for service in services:
+        node = next((n for n in nodes if n["host"] == service["host"]), None)
+        age = time.time() - epoch(service["last_seen_up"])
+        found[service["host"]] = {
+            "up": age < SERVICE_DOWN_TIME and not service["forced_down"],
+            "node": node is not None,
+            "mapped": node is not None and bool(node["mapped"]) and service["host"] in mapped,
+            "address": node["host_ip"] if node else None,
+        }
+    return found
+
+
+def connect(request):
+    import pymysql
+
+    database = request["database"]
+    return pymysql.connect(
+        host=database["host"],
+        port=database["port"],
+        user=database["user"],
+        password=database["password"],
+        connect_timeout=10,
+        autocommit=True,
+    )
+
+
+def nothing(request, error):
+    missing = dict.fromkeys(("api", "cell0", "cell1"), "missing")
+    return {
+        "schemas": missing,
+        "cells": [],
+        "cells_changed": None,
+        "computes": {},
+        "error": str(error),
+    }
+
+
+def read(connection, request):
+    folders, names = request["migrations"], request["names"]
+    api, main = head(folders["api"]), head(folders["main"])
+    described, changed = cells(connection, request)
+    return {
+        "schemas": {
+            "api": schema(connection, names["api"], api),
+            "cell0": schema(connection, names["cell0"], main),
+            "cell1": schema(connection, names["cell1"], main),
+        },
+        "cells": described,
+        "cells_changed": changed,
+        "computes": computes(connection, request),
+        "error": None,
+    }
+
+
+def unregistered(found, expected):
+    """The expected hosts that are not up with a node, each with what is missing."""
+    missing = {}
+    for host in expected:
+        state = found.get(host)
+        if state is None:
+            missing[host] = "nova-compute has not registered"
+        elif not state["up"]:
+            missing[host] = "nova-compute is registered but not up"
+        elif not state["node"]:
+            missing[host] = "nova-compute is up but has no compute node yet"
+    return missing
+
+
+def wait(connection, request):
+    deadline = time.monotonic() + request["wait"]
+    while True:
+        missing = unregistered(computes(connection, request), request["computes"])
+        if not missing:
+            return {"registered": request["computes"]}
+        if time.monotonic() > deadline:
+            for host, why in sorted(missing.items()):
+                print(f"{host}: {why}; look at /var/log/nova/nova-compute.log there")
+            raise SystemExit(1)
+        time.sleep(0.5)
+
+
+def answer(request):
+    try:
+        connection = connect(request)
+    except Exception as error:  # pymysql may not be installed yet: nothing of Nova is here
+        if "wait" in request:
+            raise SystemExit(f"the database does not answer: {error}") from error
+        return nothing(request, error)
+    try:
+        return wait(connection, request) if "wait" in request else read(connection, request)
+    finally:
+        connection.close()

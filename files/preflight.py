@@ -1,0 +1,150 @@
+"""Read what has to hold before anything is changed, and try what the services will use.
+
+Request: {"checks": [{"name", "kind", ...}]}; kinds are the functions of KINDS.
+Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "address"}], "time",
+          "kvm": {"flag", "usable"}, "root", "systemd",
+          "checks": [{"name", "ok", "detail"}]}
+"""
+
+import fcntl
+import json
+import os
+import platform
+import re
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import keystone
+import messaging
+import mysql_login
+
+TIMEOUT = 10
+KVM_CREATE_VM = 0xAE01
+
+
+def os_release():
+    values = {}
+    with open("/etc/os-release", encoding="utf-8") as stream:
+        for line in stream:
+            key, separator, value = line.strip().partition("=")
+            if separator:
+                values[key] = value.strip("\"'")
+    return {"id": values.get("ID", ""), "version": values.get("VERSION_ID", "")}
+
+
+def addresses():
+    result = subprocess.run(
+        ["ip", "-json", "-4", "address", "show"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    return [
+        {"interface": link["ifname"], "address": info["local"]}
+        for link in json.loads(result.stdout or "[]")
+        for info in link.get("addr_info", [])
+    ]
+
+
+def kvm():
+    """Both signs are needed: /dev/kvm alone may hang every guest, the flag alone may lack it."""
+    with open("/proc/cpuinfo", encoding="utf-8") as stream:
+        flag = bool(re.search(r"^flags\s*:.*\b(vmx|svm)\b", stream.read(), re.MULTILINE))
+    try:
+        device = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return {"flag": flag, "usable": False}
+    try:
+        os.close(fcntl.ioctl(device, KVM_CREATE_VM, 0))
+        return {"flag": flag, "usable": True}
+    except OSError:
+        return {"flag": flag, "usable": False}
+    finally:
+        os.close(device)
+
+
+def check_mysql(check):
+    found = mysql_login.answer(check)
+    return found["greets"] and not found["error"], found["error"] or "answers"
+
+
+def check_amqp(check):
+    found = messaging.answer(check)
+    if not check["login"]:
+        return found["listens"], "answers" if found["listens"] else found["error"]
+    return found["opened"], found["error"] or "lets {} in".format(check["user"])
+
+
+def check_memcached(check):
+    with socket.create_connection((check["host"], check["port"]), timeout=TIMEOUT) as stream:
+        stream.sendall(b"version\r\n")
+        said = stream.recv(100).decode(errors="replace").strip()
+    return said.startswith("VERSION"), said or "says nothing"
+
+
+def check_keystone(check):
+    """Log in as one user; with `services`, try each service's endpoint of the catalogue too."""
+    api = keystone.Keystone(check["auth_url"])
+    _, token = api.login(
+        check["username"], check["password"], check["user_domain"], keystone.project_scope(check)
+    )
+    catalogue = token.get("catalog", [])
+    for service in check.get("services", []):
+        problem = service_problem(catalogue, service, check["region"], check["interfaces"])
+        if problem:
+            return False, problem
+    return True, "lets {} in".format(check["username"])
+
+
+def service_problem(catalogue, service, region, interfaces):
+    """Why a service of the catalogue cannot be used from this host, or None."""
+    urls = [
+        endpoint["url"]
+        for entry in catalogue
+        if entry["type"] == service
+        for endpoint in entry["endpoints"]
+        if endpoint["interface"] in interfaces and endpoint["region_id"] == region
+    ]
+    if not urls:
+        return f"the catalogue has no endpoint of type {service} in region {region}"
+    try:
+        with urllib.request.urlopen(urls[0], timeout=TIMEOUT):
+            return None
+    except urllib.error.HTTPError as error:
+        return None if error.code < 500 else f"{urls[0]} answers {error.code}"
+    except (OSError, ValueError) as error:
+        return f"{urls[0]} does not answer: {error}"
+
+
+KINDS = {
+    "mysql": check_mysql,
+    "amqp": check_amqp,
+    "memcached": check_memcached,
+    "keystone": check_keystone,
+}
+
+
+def tried(check):
+    try:
+        ok, detail = KINDS[check["kind"]](check)
+    except keystone.Refused as error:
+        ok, detail = False, str(error)
+    except OSError as error:
+        ok, detail = False, f"does not answer: {error}"
+    return {"name": check["name"], "ok": bool(ok), "detail": detail}
+
+
+def answer(request):
+    return {
+        "time": time.time(),
+        "os": os_release(),
+        "hostname": platform.node(),
+        "root": os.geteuid() == 0,
+        "systemd": os.path.isdir("/run/systemd/system"),
+        "addresses": addresses(),
+        "kvm": kvm(),
+        "checks": [tried(check) for check in request["checks"]],
+    }

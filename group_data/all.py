@@ -1,0 +1,116 @@
+"""What holds for the whole site. Every key but management_network may be left out.
+
+CONTROLLER below stands for controller_host, REGION for region. An unknown key is an error that
+names the file and the key. Passwords are in secrets.yml, addresses of hosts in inventory.py.
+"""
+
+release = "zed"
+region = "RegionOne"
+
+# The network that the hosts' my_ip are in: API, database, broker and VNC traffic between hosts.
+management_network = "10.0.0.0/24"
+
+# The name in every URL; it has to resolve on every host. Default: the first controller's name.
+# controller_host = "controller"
+
+# What a deploy may create and bring in line. False: it is there already, and only used.
+manage_database = True  # databases, user, grants; on the first host of the group `database`
+manage_messaging = True  # RabbitMQ user; on the first host of the group `messaging`
+manage_identity = True  # Keystone user with role `service`, service, endpoints
+
+database = {
+    # "host": "CONTROLLER",  # or the first host of the group `database`
+    "port": 3306,
+    "user": "nova",
+    "nova_api": "nova_api",
+    "nova": "nova",
+    "nova_cell0": "nova_cell0",
+}
+
+messaging = {
+    # "hosts": ["CONTROLLER"],  # or the hosts of the group `messaging`, all of one cluster
+    "port": 5672,
+    "user": "openstack",
+    "virtual_host": "/",
+}
+
+# memcached_servers = ["CONTROLLER:11211"]
+
+keystone = {
+    # "auth_url": "http://CONTROLLER:5000/v3",
+    # "www_authenticate_uri": "http://CONTROLLER:5000/v3",
+    "username": "nova",
+    "project_name": "service",
+    "user_domain_name": "Default",
+    "project_domain_name": "Default",
+    "admin": {
+        "username": "admin",
+        "project_name": "admin",
+        "user_domain_name": "Default",
+        "project_domain_name": "Default",
+    },
+}
+
+# The compute service in Keystone's catalogue.
+# endpoints = {
+#     "public": "http://CONTROLLER:8774/v2.1",
+#     "internal": "http://CONTROLLER:8774/v2.1",
+#     "admin": "http://CONTROLLER:8774/v2.1",
+# }
+
+placement = {
+    # "auth_url": keystone's, "region_name": "REGION",
+    "username": "placement",
+    "project_name": "service",
+    "user_domain_name": "Default",
+    "project_domain_name": "Default",
+    "valid_interfaces": ["internal", "public"],
+}
+
+neutron = {
+    # "auth_url": keystone's, "region_name": "REGION",
+    "username": "neutron",
+    "project_name": "service",
+    "user_domain_name": "Default",
+    "project_domain_name": "Default",
+    "valid_interfaces": ["internal", "public"],
+    "service_metadata_proxy": True,
+}
+
+glance = {
+    # "region_name": "REGION",
+    "valid_interfaces": ["internal", "public"],
+    # "api_servers": ["http://controller:9292"],  # only if the catalogue cannot be used
+}
+
+# cinder = {"os_region_name": "REGION"}
+
+vnc = {
+    "enabled": True,
+    # The proxy, on controllers. The URL is what a user's browser opens.
+    "novncproxy_host": "0.0.0.0",
+    "novncproxy_port": 6080,
+    # "novncproxy_base_url": "http://CONTROLLER:6080/vnc_auto.html",
+    # The guests' screens, on computes; "$my_ip" is the host's own management address. They ask for
+    # no password, so they do not belong on 0.0.0.0.
+    "server_listen": "$my_ip",
+    "server_proxyclient_address": "$my_ip",
+}
+
+# Processes and threads on each controller; more of them also take more database connections.
+workers = {
+    "api_processes": 2,
+    "api_threads": 1,
+    "metadata_processes": 2,
+    "metadata_threads": 8,
+    "conductor": 2,
+    "scheduler": 2,
+}
+
+# Read only where nova-api is one eventlet server; Debian runs each API as a unit of its own.
+enabled_apis = ["osapi_compute", "metadata"]
+
+# Any other option of nova.conf, written literally: {"section": {"option": value}}. None takes an
+# option out, a list writes it several times. Also in controllers.py, computes.py and for a single
+# host; the more particular place wins, option by option.
+nova_conf = {}

@@ -1,0 +1,3 @@
+"""What holds for controllers only; see nova_conf in all.py."""
+
+nova_conf = {}

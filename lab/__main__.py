@@ -1,0 +1,184 @@
+"""The lab's commands: up, down, status, snapshot, restore."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from lab import image, machines, network, prerequisites, state
+from lab.settings import LabSettings, read_settings
+from lab.shell import LabError, run, say, step
+
+
+def up(inventory: Path, *, hosts_only: bool) -> int:
+    """Have the lab of INVENTORY run, whatever was left of an earlier one."""
+    settings = read_settings(inventory)
+    with state.locked():
+        state.make_directories()
+        image.install_tools()
+        network.refuse_conflicts(settings)
+        network.bring_up(settings)
+        image.make_key()
+        started = machines.bring_up(settings)
+        if not hosts_only:
+            prerequisites.prepare(inventory, settings, again=started)
+        if started:
+            for host in settings.hosts:
+                image.collect_packages(image.root_of(host.name))
+    say("the lab is up: " + ", ".join(_named(settings)))
+    return 0
+
+
+def _named(settings: LabSettings) -> list[str]:
+    return [f"{host.name} {settings.management.address(host.offset)}" for host in settings.hosts]
+
+
+def down(*, purge: bool) -> int:
+    """Leave nothing of the lab on this machine."""
+    with state.locked():
+        names = machines.known_names()
+        with step("stop " + (", ".join(names) or "nothing: no host is there")):
+            machines.stop(names, clean=False)
+        for name in names:
+            image.collect_packages(image.root_of(name))
+        network.tear_down()
+        machines.forget_cgroups()
+        with step(f"remove {state.LAB}"):
+            image.remove_tree(state.LAB)
+        if state.LAB.parent.is_dir() and not any(state.LAB.parent.iterdir()):
+            state.LAB.parent.rmdir()
+        _cache_down(purge)
+    return 0
+
+
+def _cache_down(purge: bool) -> None:
+    packages = image.machine_packages()
+    if not purge:
+        size = image.cache_size() / 1e6
+        say(f"kept for the next lab: {state.CACHE} ({size:.0f} MB of packages)")
+        if packages:
+            say(f"kept on this machine: the packages {', '.join(packages)}")
+        if size or packages:
+            say("`down --purge` removes those too")
+        return
+    if packages and shutil.which("apt-get"):
+        with step(f"remove {', '.join(packages)} from this machine"):
+            run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q", "purge", *packages)
+    image.remove_tree(state.CACHE)
+
+
+def status(inventory: Path) -> int:
+    """Say which hosts run and answer; 0 when all of them do."""
+    settings = read_settings(inventory)
+    rows = [("host", "management", "nat", "provider", "running", "ssh", "prerequisites")]
+    complete = True
+    for host in settings.hosts:
+        running = machines.is_running(host.name)
+        address = settings.management.address(host.offset)
+        open_to_us = running and machines.answers(address)
+        complete = complete and open_to_us
+        rows.append(
+            (
+                host.name,
+                str(address),
+                str(settings.nat.address(host.offset)),
+                str(settings.provider.address(host.offset)),
+                "yes" if running else "no",
+                "yes" if open_to_us else "no",
+                "yes" if open_to_us and prerequisites.is_recorded() else "no",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0 if complete else 1
+
+
+def snapshot(inventory: Path, name: str) -> int:
+    """Keep a copy of all hosts as they are now; they are stopped for it and started again."""
+    settings = read_settings(inventory)
+    target = state.SNAPSHOTS / name
+    with state.locked():
+        machines.stop([host.name for host in settings.hosts])
+        image.remove_tree(target)
+        with step(f"copy the hosts to {target}"):
+            target.mkdir(parents=True)
+            for path in sorted(state.HOSTS.iterdir()):
+                run("cp", "-a", "--reflink=auto", str(path), str(target))
+            if state.PREPARED.exists():
+                shutil.copy2(state.PREPARED, target / ".prepared.json")
+        network.bring_up(settings)
+        machines.boot(settings.hosts, settings)
+    return 0
+
+
+def restore(inventory: Path, name: str) -> int:
+    """Put all hosts back to what they were when the snapshot NAME was made."""
+    settings = read_settings(inventory)
+    source = state.SNAPSHOTS / name
+    if not source.is_dir():
+        raise LabError(f"there is no snapshot {name}")
+    with state.locked():
+        machines.stop(machines.known_names(), clean=False)
+        image.remove_tree(state.HOSTS)
+        with step(f"copy the hosts from {source}"):
+            state.HOSTS.mkdir(mode=0o700)
+            for path in sorted(source.iterdir()):
+                run("cp", "-a", "--reflink=auto", str(path), str(state.HOSTS))
+        state.PREPARED.unlink(missing_ok=True)
+        kept = state.HOSTS / ".prepared.json"
+        if kept.exists():
+            kept.rename(state.PREPARED)
+        network.bring_up(settings)
+        machines.bring_up(settings)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
+    words = top.add_subparsers(dest="word", required=True)
+    for word, text in (
+        ("up", "make, start, mend the hosts and what Nova builds on"),
+        ("down", "remove the hosts and all traces of them"),
+        ("status", "what runs; exit status 1 if something does not"),
+        ("snapshot", "keep a copy of the hosts under a name"),
+        ("restore", "put the hosts back to such a copy"),
+    ):
+        command = words.add_parser(word, help=text)
+        command.add_argument("--inventory", type=Path, default=Path("inventory.py"))
+        if word == "up":
+            command.add_argument(
+                "--hosts-only", action="store_true", help="bare hosts, nothing installed on them"
+            )
+        if word == "down":
+            command.add_argument("--purge", action="store_true", help="the package cache as well")
+        if word in ("snapshot", "restore"):
+            command.add_argument("name")
+    return top
+
+
+def main() -> int:
+    options = parser().parse_args()
+    if os.geteuid() != 0:
+        raise LabError("the lab needs root: run it with sudo")
+    if options.word == "up":
+        return up(options.inventory, hosts_only=options.hosts_only)
+    if options.word == "down":
+        return down(purge=options.purge)
+    if options.word == "status":
+        return status(options.inventory)
+    if options.word == "snapshot":
+        return snapshot(options.inventory, options.name)
+    return restore(options.inventory, options.name)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except LabError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the next `up` goes on from here")

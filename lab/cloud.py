@@ -1,0 +1,285 @@
+"""What Nova builds on, as files and desired state: no host is touched here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Interface
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import FileSystemLoader
+from pydantic import SecretStr
+
+from lab.passwords import LabSecrets
+from lab.settings import LabHost, LabSettings
+from pyinfra_nova.render import ConfigFile, environment
+from pyinfra_nova.resources.databases import DatabaseUser
+from pyinfra_nova.resources.keystone import (
+    KeystoneAdmin,
+    KeystoneEndpoint,
+    KeystoneEntries,
+    KeystoneService,
+    KeystoneUser,
+)
+from pyinfra_nova.resources.messaging import BrokerUser
+from pyinfra_nova.resources.units import Unit
+from pyinfra_nova.settings import Site
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+AGENT_PACKAGES = ("neutron-openvswitch-agent", "openvswitch-switch")
+"""On every host."""
+
+CONTROLLER_PACKAGES = (
+    "mariadb-server", "rabbitmq-server", "memcached",
+    "keystone", "glance-api", "placement-api",
+    "neutron-api", "neutron-rpc-server",
+    "neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent",
+    "python3-openstackclient", "python3-memcache", "uwsgi-plugin-python3",
+)  # fmt: skip
+
+PROVIDER_BRIDGE = "br-provider"
+
+SERVICES = (
+    KeystoneService("identity", "keystone", "OpenStack Identity"),
+    KeystoneService("image", "glance", "OpenStack Image"),
+    KeystoneService("placement", "placement", "OpenStack Placement"),
+    KeystoneService("network", "neutron", "OpenStack Networking"),
+)
+PORTS = {"identity": "5000/v3", "image": "9292", "placement": "8778", "network": "9696"}
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The prerequisites of one lab.
+
+    Attributes:
+        site: what the Nova deployment expects of them.
+        lab: the hosts and ranges.
+        secrets: passwords that only the prerequisites know.
+    """
+
+    site: Site
+    lab: LabSettings
+    secrets: LabSecrets
+
+    @property
+    def controller(self) -> str:
+        """The name that services are reached by."""
+        return self.site.settings.controller_host
+
+    def is_controller(self, name: str) -> bool:
+        return name == self.site.primary_controller.name
+
+    def host(self, name: str) -> LabHost:
+        return next(host for host in self.lab.hosts if host.name == name)
+
+    # --- files ------------------------------------------------------------------------------------
+
+    def agent_files(self, name: str) -> list[ConfigFile]:
+        """Neutron's agent and the provider bridge, on every host."""
+        neutron = ("root", "neutron", "0640")
+        files = [
+            self._file("openvswitch_agent.ini", "/etc/neutron/plugins/ml2", neutron, name),
+            self._file("br-provider.network", "/etc/systemd/network", _PUBLIC, name),
+            self._file("prov0.network", "/etc/systemd/network", _PUBLIC, name),
+        ]
+        if not self.is_controller(name):
+            files.append(self._file("neutron.conf", "/etc/neutron", neutron, name))
+        return files
+
+    def base_files(self, name: str) -> list[ConfigFile]:
+        """MariaDB, RabbitMQ, memcached, on the controller."""
+        return [
+            self._file("90-lab.cnf", "/etc/mysql/mariadb.conf.d", _PUBLIC, name),
+            self._file("rabbitmq-env.conf", "/etc/rabbitmq", _PUBLIC, name),
+            self._file("memcached.conf", "/etc", _PUBLIC, name),
+        ]
+
+    def service_files(self, name: str) -> list[ConfigFile]:
+        """Keystone, Glance, Placement, Neutron and the administrator's login, on the controller."""
+        neutron = ("root", "neutron", "0640")
+        files = [
+            self._file("keystone.conf", "/etc/keystone", ("root", "keystone", "0640"), name),
+            self._file("glance-api.conf", "/etc/glance", ("root", "glance", "0640"), name),
+            self._file("placement.conf", "/etc/placement", ("root", "placement", "0640"), name),
+            self._file("neutron.conf", "/etc/neutron", neutron, name),
+            self._file("ml2_conf.ini", "/etc/neutron/plugins/ml2", neutron, name),
+        ]
+        for agent in ("dhcp_agent.ini", "l3_agent.ini", "metadata_agent.ini"):
+            files.append(self._file(agent, "/etc/neutron", neutron, name))
+        for project, unit in (
+            ("keystone", "keystone"),
+            ("placement", "placement-api"),
+            ("neutron", "neutron-api"),
+        ):
+            files.append(self._uwsgi(project, unit))
+        files.append(
+            ConfigFile(
+                "/root/.config/openstack/clouds.yaml", self.clouds_yaml(), "root", "root", "0600"
+            )
+        )
+        return files
+
+    def _file(
+        self, template: str, folder: str, owner: tuple[str, str, str], name: str
+    ) -> ConfigFile:
+        return ConfigFile(f"{folder}/{template}", self._render(template, name), *owner)
+
+    def _uwsgi(self, project: str, unit: str) -> ConfigFile:
+        wsgi = "keystone-wsgi-public" if project == "keystone" else unit
+        content = _environment().get_template("uwsgi.ini.j2").render(
+            project=project, unit=unit, wsgi=wsgi
+        )
+        return ConfigFile(f"/etc/{project}/{unit}-uwsgi.ini", content, *_PUBLIC)
+
+    def _render(self, template: str, name: str) -> str:
+        host = self.host(name)
+        return _environment().get_template(f"{template}.j2").render(
+            site=self.site.settings,
+            passwords=self.site.secrets,
+            controller=self.controller,
+            is_controller=self.is_controller(name),
+            provider_address=self.provider_address(name),
+            tunnel_address=self.lab.provider.address(host.offset),
+            provider_bridge=PROVIDER_BRIDGE,
+            neutron_transport_url=f"rabbit://neutron:{_quoted(self.secrets.neutron_messaging)}"
+            f"@{self.controller}:5672/",
+            database_url={
+                service: f"mysql+pymysql://{service}:{_quoted(password)}@{self.controller}/{service}"
+                for service, password in self._database_passwords().items()
+            },
+            glance_password=self.secrets.glance_password,
+        )
+
+    def provider_address(self, name: str) -> IPv4Interface:
+        network = self.lab.provider
+        return IPv4Interface(f"{network.address(self.host(name).offset)}/{network.cidr.prefixlen}")
+
+    def clouds_yaml(self) -> str:
+        """The administrator's login: the only cloud in the file, so the client takes it unasked."""
+        admin = self.site.settings.keystone.admin
+        cloud = {
+            "auth": {
+                "auth_url": self.site.settings.keystone.auth_url,
+                "username": admin.username,
+                "password": self.site.secrets.admin_password.get_secret_value(),
+                "project_name": admin.project_name,
+                "user_domain_name": admin.user_domain_name,
+                "project_domain_name": admin.project_domain_name,
+            },
+            "region_name": self.site.settings.region,
+            "identity_api_version": 3,
+            "interface": "internal",
+        }
+        # JSON is YAML.
+        return json.dumps({"clouds": {"admin": cloud}}, indent=1) + "\n"
+
+    # --- state ------------------------------------------------------------------------------------
+
+    def _database_passwords(self) -> Mapping[str, SecretStr]:
+        secrets = self.secrets
+        return {
+            "keystone": secrets.keystone_database,
+            "glance": secrets.glance_database,
+            "placement": secrets.placement_database,
+            "neutron": secrets.neutron_database,
+        }
+
+    def database_users(self) -> list[DatabaseUser]:
+        return [
+            DatabaseUser(service, password, (service,))
+            for service, password in self._database_passwords().items()
+        ]
+
+    def broker_user(self) -> BrokerUser:
+        return BrokerUser("neutron", self.secrets.neutron_messaging)
+
+    def keystone_admin(self) -> KeystoneAdmin:
+        """The administrator's login, asked on the controller itself."""
+        settings = self.site.settings.keystone
+        return KeystoneAdmin(
+            settings.auth_url,
+            settings.admin.username,
+            self.site.secrets.admin_password,
+            settings.admin.project_name,
+            settings.admin.user_domain_name,
+            settings.admin.project_domain_name,
+        )
+
+    def keystone_entries(self) -> KeystoneEntries:
+        """Everything but Nova's own: that is what the deployment under test makes."""
+        secrets = self.site.secrets
+        passwords = {
+            "glance": self.secrets.glance_password,
+            self.site.settings.placement.username: secrets.placement_password,
+            self.site.settings.neutron.username: secrets.neutron_password,
+        }
+        return KeystoneEntries(
+            projects=("service",),
+            roles=("service",),
+            users=tuple(
+                KeystoneUser(name, password, "service", ("admin", "service"))
+                for name, password in passwords.items()
+            ),
+            services=SERVICES,
+            endpoints=tuple(
+                KeystoneEndpoint(
+                    type_, interface, f"http://{self.controller}:{port}", self.site.settings.region
+                )
+                for type_, port in PORTS.items()
+                for interface in ("public", "internal", "admin")
+            ),
+        )
+
+    def base_units(self) -> list[Unit]:
+        return [
+            Unit("mariadb.service", ("/etc/mysql/mariadb.conf.d/90-lab.cnf",)),
+            Unit("rabbitmq-server.service", ("/etc/rabbitmq/rabbitmq-env.conf",)),
+            Unit("memcached.service", ("/etc/memcached.conf",)),
+        ]
+
+    def keystone_units(self) -> list[Unit]:
+        return [
+            Unit(
+                "keystone.service",
+                ("/etc/keystone/keystone.conf", "/etc/keystone/keystone-uwsgi.ini"),
+            )
+        ]
+
+    def service_units(self) -> list[Unit]:
+        neutron = "/etc/neutron/neutron.conf"
+        ml2 = "/etc/neutron/plugins/ml2/ml2_conf.ini"
+        return [
+            Unit("glance-api.service", ("/etc/glance/glance-api.conf",)),
+            Unit(
+                "placement-api.service",
+                ("/etc/placement/placement.conf", "/etc/placement/placement-api-uwsgi.ini"),
+            ),
+            Unit("neutron-api.service", (neutron, ml2, "/etc/neutron/neutron-api-uwsgi.ini")),
+            Unit("neutron-rpc-server.service", (neutron, ml2)),
+            Unit("neutron-dhcp-agent.service", (neutron, "/etc/neutron/dhcp_agent.ini")),
+            Unit("neutron-l3-agent.service", (neutron, "/etc/neutron/l3_agent.ini")),
+            Unit("neutron-metadata-agent.service", (neutron, "/etc/neutron/metadata_agent.ini")),
+        ]
+
+    def agent_units(self) -> list[Unit]:
+        return [
+            Unit(
+                "neutron-openvswitch-agent.service",
+                ("/etc/neutron/neutron.conf", "/etc/neutron/plugins/ml2/openvswitch_agent.ini"),
+            )
+        ]
+
+
+_PUBLIC = ("root", "root", "0644")
+
+
+def _quoted(password: SecretStr) -> str:
+    return quote(password.get_secret_value(), safe="")
+
+
+def _environment():  # type: ignore[no-untyped-def]
+    return environment().overlay(loader=FileSystemLoader(TEMPLATES))

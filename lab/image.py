@@ -1,0 +1,340 @@
+"""The base file system all hosts start from, and a host's own copy of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+from lab import state
+from lab.settings import LabHost, LabSettings
+from lab.shell import LabError, run, say, step
+
+TOOLS = {
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
+    "nft": "nftables",
+    "ip": "iproute2",
+    "ssh-keygen": "openssh-client",
+    "unshare": "util-linux",
+}
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+INSTALLED = state.CACHE / "installed-on-this-machine"
+
+BASE_PACKAGES = (
+    # What a server installation of Debian has.
+    "apt-utils", "ca-certificates", "cron", "curl", "dbus", "ifupdown-", "iproute2",
+    "iputils-ping", "kmod", "less", "libpam-systemd", "logrotate", "netbase", "openssh-server",
+    "procps", "python3", "sudo", "systemd", "systemd-sysv", "tcpdump", "udev", "vim-tiny",
+    # Every host of the lab runs Neutron's agent: unpacked once here instead of once a host.
+    "neutron-openvswitch-agent", "openvswitch-switch",
+)  # fmt: skip
+BASE_AGE = 3 * 24 * 3600
+"""Seconds after which a base is made anew: its package lists would name what mirrors have dropped."""
+
+HOST_FILES = {
+    "etc/apt/apt.conf.d/50lab": (
+        'APT::Install-Recommends "false";\n'
+        'APT::Keep-Downloaded-Packages "true";\n'
+        'Acquire::Languages "none";\n'
+        'Acquire::PDiffs "false";\n'
+        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n"
+        'DPkg::Lock::Timeout "300";\n'
+    ),
+    "etc/dpkg/dpkg.cfg.d/lab": "force-unsafe-io\n",
+    "etc/default/locale": "LANG=C.UTF-8\n",
+    "etc/ssh/sshd_config.d/lab.conf": (
+        "PermitRootLogin prohibit-password\nPasswordAuthentication no\n"
+        "UseDNS no\nMaxStartups 100\nMaxSessions 100\nPrintMotd no\n"
+    ),
+    "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nStorage=persistent\nSystemMaxUse=200M\n",
+}
+UNITS_OFF = (
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "dpkg-db-backup.timer",
+    "systemd-networkd-wait-online.service",
+    "console-getty.service",
+    "neutron-openvswitch-agent.service",
+)
+APT_SETTINGS = re.compile(
+    r"^Acquire::(?:https?|ftp)(?:::[^\s]*)? \"[^\"]+\";$"
+    r"|^Acquire::(?:Check-Valid-Until|Check-Date|Retries|ForceIPv[46]) \"[^\"]+\";$",
+    re.MULTILINE,
+)
+
+
+def install_tools() -> None:
+    """Install what the lab needs on this machine and it does not have."""
+    packages = sorted({package for tool, package in TOOLS.items() if shutil.which(tool) is None})
+    if not KEYRING.exists():
+        packages.append("debian-archive-keyring")
+    if not packages:
+        return
+    if shutil.which("apt-get") is None:
+        raise LabError(f"install {', '.join(packages)}: the lab needs them on this machine")
+    with step(f"install {', '.join(packages)} on this machine"):
+        environment = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q")
+        command = (*environment, "install", "--no-install-recommends", *packages)
+        if run(*command, check=False).returncode != 0:
+            run(*environment, "update")
+            run(*command)
+    known = INSTALLED.read_text().split() if INSTALLED.exists() else []
+    state.write(INSTALLED, "\n".join(sorted({*known, *packages})) + "\n")
+
+
+def mirrors(release: str) -> dict[str, str]:
+    """Suite -> address of RELEASE's three suites: this machine's own mirrors where it has them."""
+    found = {
+        release: "http://deb.debian.org/debian",
+        f"{release}-updates": "http://deb.debian.org/debian",
+        f"{release}-security": "http://deb.debian.org/debian-security",
+    }
+    shown = run(
+        "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages",
+        check=False,
+    )  # fmt: skip
+    for line in shown.stdout.splitlines():
+        address, _, suite = line.partition(" ")
+        if suite in found and address.startswith(("http://", "https://")):
+            found[suite] = address.rstrip("/")
+    return found
+
+
+def sources(release: str) -> str:
+    """The hosts' sources.list."""
+    return "".join(
+        f"deb [signed-by={KEYRING}] {address} {suite} main\n"
+        for suite, address in mirrors(release).items()
+    )
+
+
+def apt_settings() -> str:
+    """This machine's proxy, certificate and date settings for apt, for the hosts."""
+    shown = run("apt-config", "dump", check=False).stdout
+    return "".join(line + "\n" for line in APT_SETTINGS.findall(shown))
+
+
+def resolv_conf() -> str:
+    """This machine's name servers as a host can reach them."""
+    behind_stub = Path("/run/systemd/resolve/resolv.conf")
+    text = Path("/etc/resolv.conf").read_text() if Path("/etc/resolv.conf").exists() else ""
+    if re.search(r"^nameserver\s+127\.", text, re.MULTILINE):
+        if not behind_stub.exists():
+            raise LabError(
+                "/etc/resolv.conf names a server on 127.0.0.0/8, which hosts cannot reach: "
+                "name your network's server there"
+            )
+        text = behind_stub.read_text()
+    return text
+
+
+def make_base(release: str) -> None:
+    """Have the base file system of RELEASE, complete and not too old."""
+    marker = state.BASE.with_suffix(".json")
+    wanted = {
+        "release": release,
+        "packages": list(BASE_PACKAGES),
+        "sources": sources(release),
+        "files": HOST_FILES,
+    }
+    known = state.read_json(marker)
+    made = float(known.pop("made", 0))
+    if known == wanted and time.time() - made < BASE_AGE and state.BASE.is_dir():
+        return
+    marker.unlink(missing_ok=True)
+    remove_tree(state.BASE)
+    with step(f"make the base: Debian {release}"):
+        _mmdebstrap(release)
+        _finish_base()
+    state.write_json(marker, {**wanted, "made": time.time()})
+
+
+def _mmdebstrap(release: str) -> None:
+    archives = state.ARCHIVES
+    apt_conf = state.LAB / "apt.conf"
+    state.write(apt_conf, apt_settings() + HOST_FILES["etc/apt/apt.conf.d/50lab"])
+    source_list = state.LAB / "sources.list"
+    state.write(source_list, sources(release))
+    packages = [name for name in BASE_PACKAGES if not name.endswith("-")]
+    run(
+        "mmdebstrap",
+        "--quiet",
+        "--mode=root",
+        "--format=directory",
+        "--variant=minbase",
+        f"--aptopt={apt_conf}",
+        "--dpkgopt=force-unsafe-io",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        # The downloads come from and go to the cache, as mmdebstrap(1) shows.
+        "--skip=download/empty",
+        "--skip=essential/unlink",
+        "--skip=cleanup/apt",
+        f'--setup-hook=mkdir -p "$1/var/cache/apt/archives"; '
+        f'find {archives} -name "*.deb" -exec cp -lt "$1/var/cache/apt/archives" {{}} + '
+        f'|| cp -t "$1/var/cache/apt/archives" {archives}/*.deb || true',
+        f"--include={','.join(packages)}",
+        release,
+        str(state.BASE),
+        str(source_list),
+        timeout=1200,
+    )
+    collect_packages(state.BASE)
+
+
+def _finish_base() -> None:
+    for name, content in HOST_FILES.items():
+        state.write(state.BASE / name, content)
+    state.write(state.BASE / "etc/apt/apt.conf.d/40machine", apt_settings())
+    run("systemctl", f"--root={state.BASE}", "--quiet", "mask", *UNITS_OFF[:-1])
+    run("systemctl", f"--root={state.BASE}", "--quiet", "disable", UNITS_OFF[-1], check=False)
+    run("systemctl", f"--root={state.BASE}", "--quiet", "enable", "systemd-networkd", "ssh")
+    for pattern in ("etc/ssh/ssh_host_*", "var/cache/apt/archives/*.deb", "var/lib/dbus/machine-id"):
+        for path in state.BASE.glob(pattern):
+            path.unlink()
+
+
+def host_marker(host: LabHost, settings: LabSettings) -> dict[str, object]:
+    """What a host was made for; a host made for something else is made anew."""
+    return {
+        "name": host.name,
+        "release": settings.release,
+        "addresses": [
+            f"{network.address(host.offset)}/{network.cidr.prefixlen}"
+            for network in settings.networks
+        ],
+    }
+
+
+def root_of(name: str) -> Path:
+    return state.HOSTS / name
+
+
+def marker_of(name: str) -> Path:
+    return state.HOSTS / f"{name}.json"
+
+
+def is_made(host: LabHost, settings: LabSettings) -> bool:
+    """Whether the host is there, whole, and made for these addresses."""
+    return state.read_json(marker_of(host.name)) == host_marker(host, settings) and (
+        root_of(host.name).is_dir()
+    )
+
+
+def make_host(host: LabHost, settings: LabSettings) -> None:
+    """A fresh host: a copy of the base with a name, keys and addresses of its own."""
+    root = root_of(host.name)
+    marker_of(host.name).unlink(missing_ok=True)
+    remove_tree(root)
+    run("cp", "-a", "--reflink=auto", str(state.BASE), str(root))
+    state.write(root / "etc/hostname", host.name + "\n")
+    state.write(root / "etc/machine-id", uuid.uuid4().hex + "\n", 0o444)
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host.name,
+        "-f", str(root / "etc/ssh/ssh_host_ed25519_key"))  # fmt: skip
+    ssh = root / "root/.ssh"
+    ssh.mkdir(mode=0o700, exist_ok=True)
+    state.write(ssh / "authorized_keys", state.KEY.with_suffix(".pub").read_text(), 0o600)
+    for network in settings.networks:
+        state.write(root / f"etc/systemd/network/{network.nic}.network", _unit(host, network.nic, settings))
+    refresh_host(host, settings)
+    offer_packages(root)
+    state.write_json(marker_of(host.name), dict(host_marker(host, settings)))
+
+
+def _unit(host: LabHost, nic: str, settings: LabSettings) -> str:
+    network = next(one for one in settings.networks if one.nic == nic)
+    lines = [
+        "[Match]",
+        f"Name={nic}",
+        "[Network]",
+        f"Address={network.address(host.offset)}/{network.cidr.prefixlen}",
+        "LinkLocalAddressing=no",
+        "IPv6AcceptRA=no",
+        "ConfigureWithoutCarrier=yes",
+    ]
+    if network == settings.nat:
+        lines.append(f"Gateway={network.gateway}")
+    return "\n".join(lines) + "\n"
+
+
+def refresh_host(host: LabHost, settings: LabSettings) -> None:
+    """What may change while a host lives: the other hosts' names, the name servers."""
+    root = root_of(host.name)
+    for name, content in (("hosts", settings.hosts_file()), ("resolv.conf", resolv_conf())):
+        state.write(root / "etc" / name, content)
+
+
+def offer_packages(root: Path) -> None:
+    """Give a host the packages that earlier runs downloaded, as hard links where that goes.
+
+    Every host has its own archives directory, because apt locks it for as long as it downloads;
+    what a host downloads itself is taken over by `collect_packages`.
+    """
+    target = root / "var/cache/apt/archives"
+    target.mkdir(parents=True, exist_ok=True)
+    for package in state.ARCHIVES.glob("*.deb"):
+        _link_or_copy(package, target / package.name)
+
+
+def collect_packages(root: Path) -> None:
+    """Keep what a host has downloaded for the next lab."""
+    for package in (root / "var/cache/apt/archives").glob("*.deb"):
+        _link_or_copy(package, state.ARCHIVES / package.name)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    if target.exists():
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        beside = target.with_suffix(".new")
+        shutil.copyfile(source, beside)
+        beside.rename(target)
+
+
+def make_key() -> None:
+    """The key that opens the lab's hosts, made once."""
+    if state.KEY.exists() and state.KEY.with_suffix(".pub").exists():
+        return
+    state.KEY.unlink(missing_ok=True)
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "pyinfra-nova-lab", "-f", str(state.KEY))
+
+
+def write_known_hosts(settings: LabSettings) -> None:
+    """The hosts' own public keys, read from their disks: nothing is trusted on first sight."""
+    lines = []
+    for host in settings.hosts:
+        public = (root_of(host.name) / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
+        address = settings.management.address(host.offset)
+        lines.append(f"{address},{host.name} {public[0]} {public[1]}\n")
+    state.write(state.KNOWN_HOSTS, "".join(lines), 0o600)
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a directory tree that no host runs from; refuse where something is mounted in it."""
+    if not path.exists():
+        return
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for mount in sorted((m for m in mounts if Path(m).is_relative_to(path)), reverse=True):
+        say(f"unmount {mount}")
+        run("umount", mount)
+    run("rm", "-rf", "--one-file-system", str(path))
+
+
+def machine_packages() -> list[str]:
+    """What `up` installed on this machine."""
+    return INSTALLED.read_text().split() if INSTALLED.exists() else []
+
+
+def cache_size() -> int:
+    """Bytes of downloaded packages kept."""
+    return sum(path.stat().st_size for path in state.ARCHIVES.glob("*.deb"))
+
+

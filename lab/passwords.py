@@ -1,0 +1,44 @@
+"""The passwords of what the lab puts beneath Nova, kept with the lab and not with a checkout."""
+
+from __future__ import annotations
+
+import secrets as random_source
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from lab import state
+
+
+class LabSecrets(BaseModel):
+    """Passwords that Nova never sees.
+
+    Attributes:
+        keystone_database, glance_database, placement_database, neutron_database: of the services'
+            MariaDB users.
+        neutron_messaging: of Neutron's RabbitMQ user.
+        glance_password: of Glance's Keystone user.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    keystone_database: SecretStr
+    glance_database: SecretStr
+    placement_database: SecretStr
+    neutron_database: SecretStr
+    neutron_messaging: SecretStr
+    glance_password: SecretStr
+
+
+def lab_secrets(path: Path = state.LAB / "secrets.yml") -> LabSecrets:
+    """The lab's own passwords; made on first use."""
+    known = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    values = dict(known) if isinstance(known, dict) else {}
+    missing = [name for name in LabSecrets.model_fields if not values.get(name)]
+    for name in missing:
+        # Every one holds what breaks URLs, shells, SQL and oslo.config where it is not escaped.
+        values[name] = random_source.token_urlsafe(18) + "@/%:$ #\"'\\"
+    if missing:
+        state.write(path, yaml.safe_dump(values), 0o600)
+    return LabSecrets.model_validate(values)

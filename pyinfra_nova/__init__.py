@@ -1,0 +1,1 @@
+"""Deploy OpenStack Nova with pyinfra: what can be tested without a host."""

@@ -1,0 +1,511 @@
+"""From pyinfra's inventory, group data and the secrets file to one checked ``Site``."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ValidationError
+from pyinfra.api.arguments import all_global_arguments
+from pyinfra.api.connectors import get_all_connectors
+from pyinfra.api.inventory import Inventory
+
+from pyinfra_nova.errors import Fault, SecretsError, SettingsError
+from pyinfra_nova.platforms import known_releases, removed_option
+from pyinfra_nova.secrets import DEFAULT_FILE, Secrets, forbidden_character, load_secrets
+from pyinfra_nova.settings import HostSettings, Overrides, Role, Settings, Site
+
+INVENTORY_FILE = "inventory.py"
+ALL_FILE = "group_data/all.py"
+COMMAND_LINE = "--data"
+LAB_GROUP = "lab"
+"""The group whose data belongs to ``lab/``; what Nova does not know there is left alone."""
+
+ROLE_OF_GROUP: dict[str, Role] = {
+    "controllers": "controller",
+    "computes": "compute",
+    "database": "database",
+    "messaging": "messaging",
+}
+HOST_KEYS = ("my_ip", "nova_host", "libvirt", "nova_conf")
+SITE_KEYS = tuple(Settings.model_fields)
+
+CONTROLLER_SECTIONS = ("api_database", "database", "keystone_authtoken")
+"""Sections that no compute gets: its nova-compute has no business with what they hold."""
+
+OPTION_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+SECTION_NAME = re.compile(r"[A-Za-z][\w.:-]*", re.ASCII)
+
+# Options that the settings decide. Written past them, other places would not follow.
+OWNED_OPTIONS = {
+    "DEFAULT/transport_url": "set `messaging` and secrets.yml",
+    "DEFAULT/my_ip": "set `my_ip` of the host",
+    "DEFAULT/host": "set `nova_host` of the host",
+    "database/connection": "set `database` and secrets.yml",
+    "api_database/connection": "set `database` and secrets.yml",
+    "keystone_authtoken/password": "set nova_password in secrets.yml",
+    "service_user/password": "set nova_password in secrets.yml",
+    "placement/password": "set placement_password in secrets.yml",
+    "neutron/password": "set neutron_password in secrets.yml",
+    "neutron/metadata_proxy_shared_secret": "set metadata_secret in secrets.yml",
+    "libvirt/virt_type": "set `libvirt` in group_data/computes.py or of the host",
+    "libvirt/cpu_mode": "set `libvirt` in group_data/computes.py or of the host",
+    "libvirt/cpu_models": "set `libvirt` in group_data/computes.py or of the host",
+}
+
+Data = Mapping[str, Any]
+Path_ = tuple[str, ...]
+
+
+@dataclass
+class Layers:
+    """Nested dictionaries laid over one another, and which file each value came from."""
+
+    merged: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Path_, str] = field(default_factory=dict)
+
+    def add(self, file: str, data: Data) -> None:
+        """Lay DATA over what is there, dictionaries key by key."""
+        self._add(self.merged, file, data, ())
+
+    def _add(self, target: dict[str, Any], file: str, data: Data, path: Path_) -> None:
+        for key, value in data.items():
+            here = (*path, str(key))
+            self.origins[here] = file
+            below = target.get(key)
+            if isinstance(value, Mapping) and isinstance(below, dict):
+                self._add(below, file, value, here)
+            elif isinstance(value, Mapping):
+                target[key] = {}
+                self._add(target[key], file, value, here)
+            else:
+                target[key] = value
+
+    def origin(self, path: Sequence[str], otherwise: str) -> str:
+        """The file that set the value at PATH, or the nearest one around it."""
+        for length in range(len(path), 0, -1):
+            if file := self.origins.get(tuple(path[:length])):
+                return file
+        return otherwise
+
+
+def bare_name(inventory_name: str) -> str:
+    """An inventory name without pyinfra's connector: ``@fake/compute1`` is ``compute1``."""
+    if inventory_name.startswith("@") and "/" in inventory_name:
+        return inventory_name.split("/", 1)[1]
+    return inventory_name
+
+
+def pyinfra_keys() -> frozenset[str]:
+    """The data keys that pyinfra itself reads: its connectors' and its global arguments."""
+    keys = {name for name, _ in all_global_arguments()}
+    for connector in get_all_connectors().values():
+        keys |= set(get_type_hints(connector.data_cls)) if hasattr(connector, "data_cls") else set()
+    return frozenset(keys)
+
+
+def _own_data(data: Data) -> dict[str, Any]:
+    """DATA without what pyinfra reads and without private names."""
+    ignored = pyinfra_keys()
+    return {k: v for k, v in data.items() if k not in ignored and not str(k).startswith("_")}
+
+
+# --- faults ---------------------------------------------------------------------------------------
+
+
+def _closest(name: str, known: Iterable[str]) -> str:
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {matches[0]!r}?" if matches else ""
+
+
+def _unknown(file: str, path: Sequence[str], known: Iterable[str], release: str) -> Fault:
+    name = path[-1]
+    if reason := removed_option("DEFAULT", name, release):
+        return Fault(file, ".".join(path), reason, "leave it out")
+    remedy = _closest(name, known)
+    if re.search("passw|pasw|secret", name, re.IGNORECASE):
+        remedy = "passwords belong in secrets.yml"
+    return Fault(file, ".".join(path), "unknown key", remedy)
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[str]) -> tuple[str, ...]:
+    """The keys that MODEL has at PATH."""
+    for part in path:
+        info = model.model_fields.get(part)
+        inner = info.annotation if info else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ()
+        model = inner
+    return tuple(model.model_fields)
+
+
+def _describe(details: Mapping[str, Any]) -> str:
+    if details["type"] == "value_error":
+        return str(details["ctx"]["error"])
+    if details["type"] == "literal_error":
+        return f"must be {details['ctx']['expected']}"
+    message: str = details["msg"]
+    return message[:1].lower() + message[1:]
+
+
+def _faults(
+    error: ValidationError, model: type[BaseModel], layers: Layers, otherwise: str, release: str
+) -> Iterator[Fault]:
+    for details in error.errors():
+        path = [str(part) for part in details["loc"]]
+        file = layers.origin(path, otherwise)
+        if details["type"] == "extra_forbidden":
+            yield _unknown(file, path, _fields_at(model, path[:-1]), release)
+        else:
+            yield Fault(file, ".".join(path), _describe(details))
+
+
+# --- nova_conf overrides --------------------------------------------------------------------------
+
+
+def _section_name(name: str) -> str:
+    # oslo.config compares group names in lower case, DEFAULT apart.
+    return name if name == "DEFAULT" else name.lower()
+
+
+def _override_faults(
+    file: str, key: str, data: object, release: str, *, on_compute: bool
+) -> Iterator[Fault]:
+    """What is wrong with one ``nova_conf``; KEY is where it is in FILE."""
+    if not isinstance(data, Mapping):
+        yield Fault(file, key, "is not {section: {option: value}}")
+        return
+    for section, options in data.items():
+        here = f"{key}.{section}"
+        if not isinstance(section, str) or not SECTION_NAME.fullmatch(section):
+            yield Fault(file, here, "is not a section name")
+        elif section != "DEFAULT" and section.lower() == "default":
+            yield Fault(file, here, "unknown section", "did you mean 'DEFAULT'?")
+        elif on_compute and _section_name(section) in CONTROLLER_SECTIONS:
+            yield Fault(file, here, "a compute gets no such section", "set it for the controllers")
+        elif not isinstance(options, Mapping):
+            yield Fault(file, here, "is not {option: value}")
+        else:
+            for option, value in options.items():
+                problem, remedy = _option_fault(_section_name(section), option, value, release)
+                if problem:
+                    yield Fault(file, f"{here}.{option}", problem, remedy)
+
+
+def _option_fault(section: str, option: object, value: object, release: str) -> tuple[str, str]:
+    if not isinstance(option, str) or not OPTION_NAME.fullmatch(option):
+        return "is not an option name", "write it as nova.conf does, with _ rather than -"
+    if remedy := OWNED_OPTIONS.get(f"{section}/{option}"):
+        return "is decided by the settings", remedy
+    if reason := removed_option(section, option, release):
+        return reason, "leave it out"
+    values = value if isinstance(value, list) else [value]
+    if not all(v is None or isinstance(v, str | bool | int | float) for v in values):
+        return "is not a text, number, boolean, list of texts or None", ""
+    for text in values:
+        if isinstance(text, str) and (found := forbidden_character(text)):
+            return f"contains {found}", ""
+    return "", ""
+
+
+def _merged_overrides(layers: Iterable[Data], *, controller: bool) -> Overrides:
+    merged: Overrides = {}
+    for layer in layers:
+        for section, options in layer.items():
+            name = _section_name(section)
+            if controller or name not in CONTROLLER_SECTIONS:
+                merged.setdefault(name, {}).update(options)
+    return merged
+
+
+# --- the site -------------------------------------------------------------------------------------
+
+
+def _defaults(data: Data, controller: str, database: str, brokers: Sequence[str]) -> dict[str, Any]:
+    """What follows from other settings, as the lowest layer of ``group_data/all.py``."""
+    host = data.get("controller_host", controller)
+    region = data.get("region", "RegionOne")
+    keystone, vnc = data.get("keystone"), data.get("vnc")
+    auth_url = f"http://{host}:5000/v3"
+    if isinstance(keystone, Mapping):
+        auth_url = keystone.get("auth_url", auth_url)
+    proxy_port = vnc.get("novncproxy_port", 6080) if isinstance(vnc, Mapping) else 6080
+    compute_url = f"http://{host}:8774/v2.1"
+    return {
+        "controller_host": controller,
+        "database": {"host": host if database == controller else database},
+        "messaging": {"hosts": [host if broker == controller else broker for broker in brokers]},
+        "memcached_servers": [f"{host}:11211"],
+        "keystone": {"auth_url": auth_url, "www_authenticate_uri": auth_url},
+        "endpoints": {"public": compute_url, "internal": compute_url, "admin": compute_url},
+        "placement": {"auth_url": auth_url, "region_name": region},
+        "neutron": {"auth_url": auth_url, "region_name": region},
+        "glance": {"region_name": region},
+        "cinder": {"os_region_name": region},
+        "vnc": {"novncproxy_base_url": f"http://{host}:{proxy_port}/vnc_auto.html"},
+    }
+
+
+class _Builder:
+    """Collects the faults of all sources before any of them is reported."""
+
+    def __init__(
+        self,
+        groups: Mapping[str, Sequence[str]],
+        all_data: Data,
+        group_data: Mapping[str, Data],
+        host_data: Mapping[str, Data],
+        override_data: Data,
+        inventory_file: str,
+    ) -> None:
+        self.faults: list[Fault] = []
+        self.overrides_usable = True
+        self.file = inventory_file
+        self.groups = {name: list(hosts) for name, hosts in groups.items()}
+        for name in ("database", "messaging"):
+            self.groups.setdefault(name, self.groups.get("controllers", []))
+        self.all_data = _own_data(all_data)
+        self.group_data = {name: _own_data(data) for name, data in group_data.items()}
+        self.host_data = {name: _own_data(data) for name, data in host_data.items()}
+        self.override_data = _own_data(override_data)
+        self.release = str({**self.all_data, **self.override_data}.get("release", "zed"))
+
+    def settings(self) -> Settings | None:
+        """The site's settings, or None with at least one fault."""
+        controllers = [bare_name(name) for name in self.groups.get("controllers", [])]
+        controller = controllers[0] if controllers else "controller"
+        databases = [bare_name(name) for name in self.groups["database"]] or [controller]
+        brokers = [bare_name(name) for name in self.groups["messaging"]] or [controller]
+        given = Layers()
+        given.add(ALL_FILE, self._without_host_keys(self.all_data))
+        given.add(COMMAND_LINE, self._without_host_keys(self.override_data))
+        layers = Layers()
+        layers.add(self.file, _defaults(given.merged, controller, databases[0], brokers))
+        layers.add(ALL_FILE, self._without_host_keys(self.all_data))
+        layers.add(COMMAND_LINE, self._without_host_keys(self.override_data))
+        if self.release not in known_releases():
+            self.faults.append(
+                Fault(
+                    layers.origin(["release"], ALL_FILE),
+                    "release",
+                    f"{self.release!r} is not a release known here",
+                    f"known are {', '.join(known_releases())}",
+                )
+            )
+        try:
+            settings = Settings.model_validate(layers.merged)
+        except ValidationError as error:
+            self.faults += _faults(error, Settings, layers, ALL_FILE, self.release)
+            return None
+        self._check_site(settings, layers)
+        return settings
+
+    @staticmethod
+    def _without_host_keys(data: Data) -> dict[str, Any]:
+        return {key: value for key, value in data.items() if key not in HOST_KEYS}
+
+    def _check_site(self, settings: Settings, layers: Layers) -> None:
+        database = settings.database
+        names = [database.nova_api, database.nova, database.nova_cell0]
+        if len(set(names)) < len(names):
+            file = layers.origin(["database"], ALL_FILE)
+            problem = f"nova_api, nova and nova_cell0 are not three names: {', '.join(names)}"
+            self.faults.append(Fault(file, "database", problem))
+        for group in ("database", "messaging"):
+            key = f"manage_{group}"
+            if getattr(settings, key) and not self.groups[group]:
+                remedy = f"name a host, or set {key} = False in {ALL_FILE}"
+                self.faults.append(Fault(self.file, group, "is an empty group", remedy))
+
+    def hosts(self, settings: Settings | None) -> dict[str, HostSettings]:
+        """Every host that has a part in Nova, in the inventory's order."""
+        for group in ("controllers", "computes"):
+            if not self.groups.get(group):
+                self.faults.append(
+                    Fault(self.file, group, "has no hosts", "name at least one host")
+                )
+        self._check_layers()
+        names = list(
+            dict.fromkeys(name for group in ROLE_OF_GROUP for name in self.groups.get(group, []))
+        )
+        hosts = {name: host for name in names if (host := self._host(name))}
+        self._check_addresses(list(hosts.values()), settings)
+        self._check_names(list(hosts.values()))
+        return hosts
+
+    def _check_layers(self) -> None:
+        """Keys and overrides of the groups, each named once however many hosts it has."""
+        self._check_overrides(ALL_FILE, "nova_conf", self.all_data, on_compute=False)
+        self._check_overrides(COMMAND_LINE, "nova_conf", self.override_data, on_compute=False)
+        for group, data in self.group_data.items():
+            if group == "all":
+                continue
+            file = f"group_data/{group}.py"
+            for key in data if group != LAB_GROUP else ():
+                if key in SITE_KEYS:
+                    remedy = f"set it in {ALL_FILE}"
+                    self.faults.append(Fault(file, key, "holds for the whole site", remedy))
+                elif key not in HOST_KEYS:
+                    self.faults.append(_unknown(file, [key], HOST_KEYS, self.release))
+            self._check_overrides(file, "nova_conf", data, on_compute=group == "computes")
+
+    def _check_overrides(self, file: str, key: str, data: Data, *, on_compute: bool) -> None:
+        if "nova_conf" not in data:
+            return
+        overrides = data["nova_conf"]
+        found = list(_override_faults(file, key, overrides, self.release, on_compute=on_compute))
+        self.faults += found
+        self.overrides_usable = self.overrides_usable and not found
+
+    def _layers_of(self, name: str) -> Iterator[tuple[str, Data]]:
+        """The host's sources, weakest first: all, its groups, the host, the command line."""
+        yield ALL_FILE, self.all_data
+        mine = [group for group, hosts in self.groups.items() if name in hosts and group != "all"]
+        ordered = [group for group in ROLE_OF_GROUP if group in mine]
+        for group in [*ordered, *(group for group in mine if group not in ordered)]:
+            yield f"group_data/{group}.py", self.group_data.get(group, {})
+        yield self.file, self.host_data.get(name, {})
+        yield COMMAND_LINE, self.override_data
+
+    def _host(self, name: str) -> HostSettings | None:
+        roles = {role for group, role in ROLE_OF_GROUP.items() if name in self.groups.get(group, [])}
+        own = self.host_data.get(name, {})
+        for key in own:
+            if key in SITE_KEYS:
+                remedy = f"set it in {ALL_FILE}"
+                fault = Fault(self.file, f"{name}.{key}", "holds for the whole site", remedy)
+                self.faults.append(fault)
+            elif key not in HOST_KEYS:
+                known = {*HOST_KEYS, *pyinfra_keys()}
+                self.faults.append(_unknown(self.file, [name, key], known, self.release))
+        only_compute = "controller" not in roles
+        self._check_overrides(self.file, f"{name}.nova_conf", own, on_compute=only_compute)
+
+        layers = Layers()
+        layers.add(self.file, {"nova_host": bare_name(name)})
+        overrides = []
+        for file, data in self._layers_of(name):
+            layers.add(file, {k: v for k, v in data.items() if k in HOST_KEYS and k != "nova_conf"})
+            if isinstance(data.get("nova_conf"), Mapping):
+                overrides.append(data["nova_conf"])
+        if not self.overrides_usable:
+            overrides = []
+        try:
+            return HostSettings.model_validate(
+                {
+                    **layers.merged,
+                    "name": name,
+                    "roles": roles,
+                    "nova_conf": _merged_overrides(overrides, controller=not only_compute),
+                }
+            )
+        except ValidationError as error:
+            for fault in _faults(error, HostSettings, layers, self.file, self.release):
+                key = f"{name}.{fault.key}" if fault.file == self.file else fault.key
+                found = Fault(fault.file, key, fault.problem, fault.remedy)
+                if found not in self.faults:
+                    self.faults.append(found)
+            return None
+
+    def _check_addresses(self, hosts: Sequence[HostSettings], settings: Settings | None) -> None:
+        seen: dict[str, str] = {}
+        for host in hosts:
+            key = f"{host.name}.my_ip"
+            if host.my_ip is None:
+                if host.is_controller or host.is_compute:
+                    remedy = f'give it its management address: ("{host.name}", {{"my_ip": "..."}})'
+                    self.faults.append(Fault(self.file, key, "is missing", remedy))
+                continue
+            address = str(host.my_ip)
+            if address in seen:
+                problem = f"{address} is also that of {seen[address]}"
+                self.faults.append(Fault(self.file, key, problem))
+            seen.setdefault(address, host.name)
+            if settings is None:
+                continue
+            network = settings.management_network
+            if host.my_ip not in network:
+                problem = f"{address} is not in management_network {network} ({ALL_FILE})"
+                self.faults.append(Fault(self.file, key, problem))
+            elif network.prefixlen < 31 and host.my_ip == network.network_address:
+                self.faults.append(Fault(self.file, key, f"{address} is the network itself"))
+            elif network.prefixlen < 31 and host.my_ip == network.broadcast_address:
+                self.faults.append(Fault(self.file, key, f"{address} is the broadcast address"))
+
+    def _check_names(self, hosts: Sequence[HostSettings]) -> None:
+        seen: dict[str, str] = {}
+        for host in hosts:
+            other = seen.setdefault(host.nova_host.lower(), host.name)
+            if other != host.name:
+                problem = f"{host.nova_host!r} is also the name of {other}"
+                self.faults.append(Fault(self.file, f"{host.name}.nova_host", problem))
+
+
+def build_site(
+    groups: Mapping[str, Sequence[str]],
+    all_data: Data,
+    group_data: Mapping[str, Data],
+    host_data: Mapping[str, Data],
+    secrets: Secrets | SecretsError,
+    *,
+    override_data: Data | None = None,
+    inventory_file: str = INVENTORY_FILE,
+) -> Site:
+    """The site that plain data describe.
+
+    Args:
+        groups: the inventory names of each group, in order.
+        all_data: ``group_data/all.py``.
+        group_data: the data of each other group by its name.
+        host_data: the data of each host by its inventory name.
+        secrets: the passwords, or why there are none.
+        override_data: what came from the command line; wins over everything.
+        inventory_file: the file that faults of hosts and groups name.
+
+    Raises:
+        SettingsError: with every fault of every source.
+    """
+    builder = _Builder(
+        groups, all_data, group_data, host_data, override_data or {}, inventory_file
+    )
+    settings = builder.settings()
+    hosts = builder.hosts(settings)
+    faults = list(builder.faults)
+    if isinstance(secrets, SecretsError):
+        raise SettingsError([*faults, *secrets.faults])
+    if faults or settings is None:
+        raise SettingsError(faults)
+    return Site(settings=settings, secrets=secrets, hosts=hosts)
+
+
+def site_of(
+    inventory: Inventory,
+    secrets_file: Path = DEFAULT_FILE,
+    inventory_file: str = INVENTORY_FILE,
+) -> Site:
+    """The site that a loaded pyinfra inventory and SECRETS_FILE describe.
+
+    Raises:
+        SettingsError: with every fault of inventory, group data and secrets.
+    """
+    groups: dict[str, list[str]] = {name: [] for name in inventory.group_data}
+    for name, hosts in inventory.groups.items():
+        groups[name] = [host.name for host in hosts]
+    secrets: Secrets | SecretsError
+    try:
+        secrets = load_secrets(secrets_file)
+    except SecretsError as error:
+        secrets = error
+    return build_site(
+        groups,
+        inventory.get_data(),
+        {name: inventory.get_group_data(name) for name in groups},
+        {name: inventory.get_host_data(name) for name in inventory.hosts},
+        secrets,
+        override_data=inventory.get_override_data(),
+        inventory_file=inventory_file,
+    )

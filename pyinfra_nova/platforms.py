@@ -1,0 +1,172 @@
+"""Operating systems and OpenStack releases as data: ``platforms.yaml``, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from pyinfra_nova.errors import UnsupportedPlatform
+
+TABLE = Path(__file__).with_name("platforms.yaml")
+
+NovaRole = Literal["controller", "compute"]
+
+
+class Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Packages(Row):
+    """What is installed on a host of each role."""
+
+    controller: tuple[str, ...]
+    compute: tuple[str, ...]
+
+
+class PlatformUnit(Row):
+    """A systemd unit.
+
+    Attributes:
+        name: without ``.service``.
+        role: on which hosts it runs.
+        reads: the files that it reads at its start.
+        port: the TCP port it serves, or None.
+    """
+
+    name: str
+    role: NovaRole
+    reads: tuple[str, ...] = ()
+    port: int | None = None
+
+
+class Paths(Row):
+    """Where things are on a host; None where the platform has no such file."""
+
+    nova_conf: str
+    nova_compute_conf: str | None = None
+    api_uwsgi: str | None = None
+    metadata_uwsgi: str | None = None
+    consoleproxy_default: str | None = None
+    state: str
+    log: str
+    lock: str
+
+
+class Migrations(Row):
+    """The directories of Alembic versions; their newest is what a schema has to be at."""
+
+    api: str
+    main: str
+
+
+class Platform(Row):
+    """One operating system with one OpenStack release.
+
+    Attributes:
+        os: ``ID`` of /etc/os-release.
+        os_version: ``VERSION_ID`` there, or its first part.
+        proven: whether a deploy has run on it; otherwise only its files have been read.
+        source: where the row's values come from.
+        wsgi: what serves the API: its own uwsgi units, or the eventlet server nova-api.
+        mkisofs: the program that makes config drives.
+    """
+
+    os: str
+    os_version: str
+    release: str
+    nova_version: str
+    proven: bool
+    source: str
+    packages: Packages
+    units: tuple[PlatformUnit, ...]
+    user: str
+    group: str
+    wsgi: Literal["uwsgi", "eventlet"]
+    mkisofs: str
+    paths: Paths
+    migrations: Migrations
+
+    def packages_for(self, roles: Iterable[str]) -> tuple[str, ...]:
+        """The packages of a host with ROLES, each once."""
+        wanted = set(roles)
+        names = [
+            *(self.packages.controller if "controller" in wanted else ()),
+            *(self.packages.compute if "compute" in wanted else ()),
+        ]
+        return tuple(dict.fromkeys(names))
+
+    def units_for(self, roles: Iterable[str]) -> tuple[PlatformUnit, ...]:
+        """The units of a host with ROLES, in starting order."""
+        wanted = set(roles)
+        return tuple(unit for unit in self.units if unit.role in wanted)
+
+
+class Option(Row):
+    """What became of an option of nova.conf."""
+
+    option: str
+    removed: int | None = None
+    deprecated: int | None = None
+    reason: str
+
+
+class Table(Row):
+    releases: dict[str, int]
+    platforms: tuple[Platform, ...]
+    options: tuple[Option, ...]
+
+
+@cache
+def table() -> Table:
+    """platforms.yaml."""
+    return Table.model_validate(yaml.safe_load(TABLE.read_text(encoding="utf-8")))
+
+
+def known_releases() -> tuple[str, ...]:
+    """The releases of the table, oldest first."""
+    return tuple(table().releases)
+
+
+def platform_for(os_id: str, os_version: str, release: str) -> Platform:
+    """The row for an operating system (``ID``, ``VERSION_ID`` of os-release) and a release.
+
+    Raises:
+        UnsupportedPlatform: there is none; the message lists the pairs there are.
+    """
+    for row in table().platforms:
+        same_version = os_version == row.os_version or os_version.startswith(f"{row.os_version}.")
+        if row.os == os_id and same_version and row.release == release:
+            return row
+    known = (f"{row.os} {row.os_version} with {row.release}" for row in table().platforms)
+    raise UnsupportedPlatform(f"{os_id} {os_version}", release, known)
+
+
+def platforms_of(release: str) -> tuple[Platform, ...]:
+    """The rows for RELEASE."""
+    return tuple(row for row in table().platforms if row.release == release)
+
+
+def _option(section: str, option: str) -> Option | None:
+    wanted = f"{section}/{option}"
+    return next((row for row in table().options if row.option == wanted), None)
+
+
+def removed_option(section: str, option: str, release: str) -> str | None:
+    """Why SECTION/OPTION is not to be written for RELEASE, or None if nothing is known."""
+    row, version = _option(section, option), table().releases.get(release)
+    if row is None or row.removed is None or version is None or version < row.removed:
+        return None
+    return row.reason
+
+
+def deprecated_option(section: str, option: str, release: str) -> str | None:
+    """Why SECTION/OPTION, which RELEASE still reads, is better left out, or None."""
+    row, version = _option(section, option), table().releases.get(release)
+    if row is None or row.deprecated is None or version is None or version < row.deprecated:
+        return None
+    return None if removed_option(section, option, release) else row.reason

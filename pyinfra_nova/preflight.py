@@ -1,0 +1,225 @@
+"""What has to hold before the first change: which checks each host makes, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import TemplateError
+from pyinfra.api.exceptions import DeployError
+
+from pyinfra_nova.errors import UnsupportedPlatform
+from pyinfra_nova.platforms import platform_for, platforms_of
+from pyinfra_nova.render import files_for
+from pyinfra_nova.resources.preflight import Report
+from pyinfra_nova.settings import Account, HostSettings, Site
+
+CLOCK_TOLERANCE = 10.0
+"""Seconds a host's clock may be off; Nova calls a service down after 60 (service_down_time)."""
+
+Check = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at on a host, and what was found."""
+
+    host: str
+    what: str
+    ok: bool
+    detail: str
+
+
+class PreflightError(DeployError):
+    """Something does not hold; nothing was changed anywhere."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        wrong = [f"{f.host}: {f.what}: {f.detail}" for f in findings if not f.ok]
+        super().__init__("\n  - ".join(["the preflight failed; nothing was changed:", *wrong]))
+
+
+def check_rendering(site: Site) -> None:
+    """Render every file of every host, on every platform it may turn out to be.
+
+    Raises:
+        DeployError: a file cannot be written as the settings want it.
+    """
+    for platform in platforms_of(site.settings.release):
+        for host in site.hosts.values():
+            try:
+                files_for(site, host, platform, "qemu")
+            except (ValueError, TemplateError) as error:
+                raise DeployError(f"{host.name}: nova.conf cannot be rendered: {error}") from error
+
+
+def _login(site: Site, name: str, account: Account, secret: str, **more: Any) -> Check:
+    return {
+        "name": name,
+        "kind": "keystone",
+        "auth_url": site.settings.keystone.auth_url,
+        "username": account.username,
+        "password": getattr(site.secrets, secret).get_secret_value(),
+        "user_domain": account.user_domain_name,
+        "project": account.project_name,
+        "project_domain": account.project_domain_name,
+        "region": site.settings.region,
+        "remedy": f"see keystone.auth_url in group_data/all.py, and {secret} in secrets.yml",
+        **more,
+    }
+
+
+def _identity_checks(site: Site, host: HostSettings) -> Iterator[Check]:
+    """Keystone lets in every user that will be written here, and knows the other services."""
+    settings = site.settings
+    yield _login(
+        site,
+        "Keystone, Placement and Glance",
+        settings.placement,
+        "placement_password",
+        services=["placement", "image"],
+        interfaces=list(settings.placement.valid_interfaces),
+    )
+    yield _login(
+        site,
+        "Keystone and Neutron",
+        settings.neutron,
+        "neutron_password",
+        services=["network"],
+        interfaces=list(settings.neutron.valid_interfaces),
+    )
+    if not settings.manage_identity:
+        yield _login(site, "Keystone, as nova", settings.keystone, "nova_password")
+    elif host.name == site.primary_controller.name:
+        admin = settings.keystone.admin
+        yield _login(site, "Keystone, as the administrator", admin, "admin_password")
+
+
+def _broker_checks(site: Site) -> Iterator[Check]:
+    messaging = site.settings.messaging
+    for broker in messaging.hosts:
+        yield {
+            "name": f"RabbitMQ at {broker}:{messaging.port}",
+            "kind": "amqp",
+            "host": broker,
+            "port": messaging.port,
+            "user": messaging.user,
+            "password": site.secrets.messaging_password.get_secret_value(),
+            "virtual_host": messaging.virtual_host,
+            # A user that this deployment makes may not be there yet.
+            "login": not site.settings.manage_messaging,
+            "remedy": "see messaging in group_data/all.py, and messaging_password in secrets.yml",
+        }
+
+
+def _controller_checks(site: Site) -> Iterator[Check]:
+    database = site.settings.database
+    check: Check = {
+        "name": f"MariaDB at {database.host}:{database.port}",
+        "kind": "mysql",
+        "host": database.host,
+        "port": database.port,
+        "remedy": "see database in group_data/all.py, and database_password in secrets.yml",
+    }
+    if not site.settings.manage_database:
+        password = site.secrets.database_password.get_secret_value()
+        check |= {"user": database.user, "password": password}
+    yield check
+    for server in site.settings.memcached_servers:
+        name, _, port = server.rpartition(":")
+        yield {
+            "name": f"memcached at {server}",
+            "kind": "memcached",
+            "host": name or port,
+            "port": int(port) if name else 11211,
+            "remedy": "see memcached_servers in group_data/all.py",
+        }
+
+
+def checks_for(site: Site, host: HostSettings) -> list[Check]:
+    """The prerequisites that HOST will use, with the credentials that will be written there."""
+    checks: list[Check] = []
+    if host.is_controller or host.is_compute:
+        checks += [*_broker_checks(site), *_identity_checks(site, host)]
+    if host.is_controller:
+        checks += _controller_checks(site)
+    return checks
+
+
+def _platform_finding(site: Site, host: HostSettings, report: Report) -> Finding:
+    release = site.settings.release
+    try:
+        platform_for(report.os.id, report.os.version, release)
+    except UnsupportedPlatform as error:
+        return Finding(host.name, "operating system", False, str(error))
+    detail = f"{report.os.id} {report.os.version} with {release}"
+    return Finding(host.name, "operating system", True, detail)
+
+
+def _host_findings(
+    site: Site, host: HostSettings, report: Report, skew: float
+) -> Iterator[Finding]:
+    def finding(what: str, ok: bool, detail: str) -> Finding:
+        return Finding(host.name, what, ok, detail)
+
+    system = f"{report.os.id} {report.os.version}"
+    if not (host.is_controller or host.is_compute):
+        yield finding("operating system", True, system)
+    else:
+        yield _platform_finding(site, host, report)
+    rights = "root" if report.root else "not root; set _sudo = True in group_data/all.py"
+    yield finding("rights", report.root, rights)
+    yield finding("systemd", report.systemd, "runs" if report.systemd else "is not PID 1")
+    yield finding("clock", abs(skew) <= CLOCK_TOLERANCE, f"{skew:+.1f} s off this machine's")
+    if host.my_ip is not None:
+        interface = next(
+            (a.interface for a in report.addresses if a.address == str(host.my_ip)), None
+        )
+        have = ", ".join(f"{a.address} ({a.interface})" for a in report.addresses)
+        detail = f"{host.my_ip} on {interface}"
+        if interface is None:
+            detail = f"my_ip {host.my_ip} is on none of its interfaces; it has {have}"
+        yield finding("management address", interface is not None, detail)
+    if host.is_compute:
+        same = report.hostname == host.nova_host
+        detail = report.hostname
+        if not same:
+            detail = (
+                f"the host calls itself {report.hostname!r} but Nova would call it "
+                f"{host.nova_host!r}, so Neutron's agent would not match; set nova_host"
+            )
+        yield finding("host name", same, detail)
+    remedies = {check["name"]: check["remedy"] for check in checks_for(site, host)}
+    for check in report.checks:
+        detail = check.detail if check.ok else f"{check.detail}; {remedies.get(check.name, '')}"
+        yield finding(check.name, check.ok, detail)
+
+
+def judge(
+    site: Site, reports: Mapping[str, Report | None], skews: Mapping[str, float]
+) -> list[Finding]:
+    """Every finding of every host that was asked, in the inventory's order.
+
+    Args:
+        reports: what each host answered; None for one that gave no usable answer.
+        skews: seconds each host's clock is ahead of this machine's.
+    """
+    findings: list[Finding] = []
+    for name, report in reports.items():
+        host = site.hosts[name]
+        if report is None:
+            detail = "gave no report; is python3 installed there?"
+            findings.append(Finding(name, "preflight", False, detail))
+        else:
+            findings += _host_findings(site, host, report, skews.get(name, 0.0))
+    return findings
+
+
+def table(findings: Sequence[Finding]) -> list[str]:
+    """The findings as aligned lines: host, what, verdict, detail."""
+    hosts = max((len(f.host) for f in findings), default=0)
+    whats = max((len(f.what) for f in findings), default=0)
+    return [
+        f"{f.host:<{hosts}}  {f.what:<{whats}}  {'ok' if f.ok else 'NO'}  {f.detail}"
+        for f in findings
+    ]

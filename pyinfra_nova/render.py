@@ -1,0 +1,309 @@
+"""The files that a host gets, rendered from a checked ``Site``; the one place that shows secrets.
+
+Templates are written as the files they become: every ``{{ value }}`` passes through ``option``,
+which unwraps a secret and escapes it for oslo.config.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NoReturn
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
+from pydantic import SecretStr
+
+from pyinfra_nova.platforms import Platform, removed_option
+from pyinfra_nova.secrets import forbidden_character
+from pyinfra_nova.settings import MY_IP, HostSettings, OptionValue, Overrides, Site
+
+TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+
+VirtType = Literal["kvm", "qemu"]
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A file as it should be on a host; shown, printed or compared in a log it hides its content.
+
+    Attributes:
+        path: absolute.
+        content: may hold secrets.
+        owner, group: names.
+        mode: octal digits, such as "0640".
+        before_install: it has to be there before the package that reads it is installed.
+    """
+
+    path: str
+    content: str = field(repr=False)
+    owner: str
+    group: str
+    mode: str
+    before_install: bool = False
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("configuration files hold secrets and are not pickled")
+
+
+@dataclass(frozen=True)
+class CellUrls:
+    """What a cell mapping holds: templates that Nova fills from its own nova.conf, no secret."""
+
+    transport_url: str
+    database_connection: str
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+def option(value: object) -> str:
+    r"""VALUE as oslo.config reads it back unchanged.
+
+    oslo.config substitutes ``$name``, and reads ``\$`` and ``$$`` as a dollar sign, the former even
+    after another backslash; it strips outer white space, then one pair of equal outer quotes
+    (oslo_config/cfg.py ``_substitute``, iniparser.py ``_split_key_value``).
+
+    Raises:
+        ValueError: the text does not fit on one line.
+    """
+    if isinstance(value, Undefined):
+        return str(value)  # StrictUndefined raises
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ",".join(option(item) for item in value)
+    text = str(value)
+    if found := forbidden_character(text):
+        raise ValueError(f"an option value contains {found}")
+    text = text.replace("$", "\\$")
+    quoted = text[:1] in ("'", '"') and text[0] == text[-1]
+    return f'"{text}"' if quoted or text != text.strip() else text
+
+
+def _quoted(value: str | SecretStr) -> str:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    return quote(text, safe="")
+
+
+def database_url(site: Site, name: str) -> str:
+    """SQLAlchemy's URL of database NAME, with Nova's user and password."""
+    server = site.settings.database
+    login = f"{_quoted(server.user)}:{_quoted(site.secrets.database_password)}"
+    return f"mysql+pymysql://{login}@{server.host}:{server.port}/{name}"
+
+
+def _virtual_host(site: Site) -> str:
+    name = site.settings.messaging.virtual_host
+    return "" if name == "/" else name
+
+
+def transport_url(site: Site) -> str:
+    """oslo.messaging's URL of the broker, all its nodes in it."""
+    broker = site.settings.messaging
+    login = f"{_quoted(broker.user)}:{_quoted(site.secrets.messaging_password)}"
+    nodes = ",".join(f"{login}@{host}:{broker.port}" for host in broker.hosts)
+    return f"rabbit://{nodes}/{_virtual_host(site)}"
+
+
+def cell_urls(site: Site) -> dict[str, CellUrls]:
+    """What the mappings of cell0 and cell1 have to hold.
+
+    The templates are those of nova's admin guide (cells, "Template URLs"): with one broker node its
+    parts are named ``{username}`` and so on, with several they are numbered.
+    """
+    database = "{scheme}://{username}:{password}@{hostname}:{port}/"
+    brokers = site.settings.messaging.hosts
+    numbers = [""] if len(brokers) == 1 else [str(n + 1) for n in range(len(brokers))]
+    nodes = ",".join(f"{{username{n}}}:{{password{n}}}@{{hostname{n}}}:{{port{n}}}" for n in numbers)
+    return {
+        "cell0": CellUrls("none:///", database + site.settings.database.nova_cell0),
+        "cell1": CellUrls(
+            f"{{scheme}}://{nodes}/{_virtual_host(site)}", database + site.settings.database.nova
+        ),
+    }
+
+
+# --- overrides ------------------------------------------------------------------------------------
+
+_SECTION = re.compile(r"\[(.+)\]")
+_OPTION = re.compile(r"(\w+) =")
+
+
+def overridden(text: str, overrides: Overrides) -> str:
+    """TEXT, a rendered file, with OVERRIDES put in: replaced, added, or removed where None."""
+    sections = _split(text)
+    for name, options in overrides.items():
+        lines = sections.setdefault(name, [])
+        for key, value in options.items():
+            _set(lines, key, value)
+    if set(sections) == {""}:
+        return text
+    return "\n\n".join(
+        "\n".join(([f"[{name}]"] if name else []) + lines)
+        for name, lines in sections.items()
+        if lines
+    ) + "\n"
+
+
+def _split(text: str) -> dict[str, list[str]]:
+    """The lines of each section by its name; those before the first are under ""."""
+    sections: dict[str, list[str]] = {"": []}
+    lines = sections[""]
+    for line in text.splitlines():
+        if match := _SECTION.fullmatch(line):
+            lines = sections.setdefault(match[1], [])
+        elif line:
+            lines.append(line)
+    return sections
+
+
+def _set(lines: list[str], key: str, value: OptionValue) -> None:
+    found = [i for i, line in enumerate(lines) if (m := _OPTION.match(line)) and m[1] == key]
+    position = found[0] if found else len(lines)
+    for index in reversed(found):
+        del lines[index]
+    # A list is an option that is given more than once, as `pci/device_spec`.
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    lines[position:position] = [f"{key} = {option(item)}" for item in values]
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def environment() -> Environment:
+    """Jinja2 as the templates expect it; an undefined name is an error."""
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        finalize=option,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - no HTML; `option` escapes for oslo.config
+    )
+
+
+def _render(template: str, **values: object) -> str:
+    return environment().get_template(template).render(values)
+
+
+def _own_address(host: HostSettings, address: str) -> str:
+    return str(host.my_ip) if address == MY_IP else address
+
+
+def _nova_values(
+    site: Site, host: HostSettings, platform: Platform, virt_type: VirtType
+) -> dict[str, object]:
+    settings = site.settings
+    # A software-emulated CPU can imitate no other (nova/virt/libvirt/driver.py).
+    cpu_mode = host.libvirt.cpu_mode or ("none" if virt_type == "qemu" else None)
+    values: dict[str, object] = {
+        "site": settings,
+        "host": host,
+        "paths": platform.paths,
+        "controller": host.is_controller,
+        "compute": host.is_compute,
+        "roles": " and ".join(r for r in ("controller", "compute") if r in host.roles),
+        "transport_url": transport_url(site),
+        "server_listen": _own_address(host, settings.vnc.server_listen),
+        "server_proxyclient_address": _own_address(host, settings.vnc.server_proxyclient_address),
+        "reads_enabled_apis": platform.wsgi == "eventlet"
+        and removed_option("DEFAULT", "enabled_apis", settings.release) is None,
+        "virt_type": virt_type,
+        "cpu_mode": cpu_mode,
+        "secrets": site.secrets,
+    }
+    if host.is_controller:
+        values["api_database_url"] = database_url(site, settings.database.nova_api)
+        values["database_url"] = database_url(site, settings.database.nova)
+    return values
+
+
+def _shared_out(overrides: Overrides, second: str | None) -> tuple[Overrides, Overrides]:
+    """OVERRIDES for nova.conf and for SECOND, the file that wins over it, by what that one holds."""
+    if second is None:
+        return overrides, {}
+    held = {
+        (name, match[1])
+        for name, lines in _split(second).items()
+        for line in lines
+        if (match := _OPTION.match(line))
+    }
+    first: Overrides = {}
+    last: Overrides = {}
+    for section, options in overrides.items():
+        for key, value in options.items():
+            target = last if (section, key) in held else first
+            target.setdefault(section, {})[key] = value
+    return first, last
+
+
+def _uwsgi(
+    platform: Platform, path: str, name: str, wsgi_file: str, port: int, size: tuple[int, int]
+) -> ConfigFile:
+    processes, threads = size
+    content = _render(
+        "uwsgi.ini.j2",
+        name=name,
+        wsgi_file=wsgi_file,
+        port=port,
+        processes=processes,
+        threads=threads,
+        user=platform.user,
+        group=platform.group,
+        paths=platform.paths,
+    )
+    return ConfigFile(path, content, "root", "root", "0644")
+
+
+def _controller_files(site: Site, platform: Platform) -> list[ConfigFile]:
+    paths, workers = platform.paths, site.settings.workers
+    files = []
+    if paths.api_uwsgi:
+        size = (workers.api_processes, workers.api_threads)
+        files.append(
+            _uwsgi(platform, paths.api_uwsgi, "nova-api", "/usr/bin/nova-api-wsgi", 8774, size)
+        )
+    if paths.metadata_uwsgi:
+        size = (workers.metadata_processes, workers.metadata_threads)
+        files.append(
+            _uwsgi(
+                *(platform, paths.metadata_uwsgi, "nova-api-metadata"),
+                *("/usr/bin/nova-metadata-wsgi", 8775, size),
+            )
+        )
+    if paths.consoleproxy_default:
+        content = _render("nova-consoleproxy.j2")
+        path = paths.consoleproxy_default
+        files.append(ConfigFile(path, content, "root", "root", "0644", before_install=True))
+    return files
+
+
+def files_for(
+    site: Site, host: HostSettings, platform: Platform, virt_type: VirtType
+) -> list[ConfigFile]:
+    """Every configuration file of HOST.
+
+    VIRT_TYPE is what ``auto`` came out as; a virt_type that the settings name wins over it.
+    """
+    if not (host.is_controller or host.is_compute):
+        return []
+    chosen: VirtType = virt_type if host.libvirt.virt_type == "auto" else host.libvirt.virt_type
+    values: Mapping[str, object] = _nova_values(site, host, platform, chosen)
+    compute_path = platform.paths.nova_compute_conf if host.is_compute else None
+    compute = _render("nova-compute.conf.j2", **values) if compute_path else None
+    for_nova, for_compute = _shared_out(host.nova_conf, compute)
+
+    nova = overridden(_render("nova.conf.j2", **values), for_nova)
+    private = ("root", platform.group, "0640")
+    files = [ConfigFile(platform.paths.nova_conf, nova, *private)]
+    if compute_path and compute:
+        files.append(ConfigFile(compute_path, overridden(compute, for_compute), *private))
+    if host.is_controller:
+        files += _controller_files(site, platform)
+    return files

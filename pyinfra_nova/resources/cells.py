@@ -1,0 +1,102 @@
+"""Nova's schemas and its cells v2 mappings, brought in line rather than created once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pyinfra import host
+from pyinfra.api import OperationError, StringCommand, operation
+from pyinfra.api.command import QuoteString
+
+from pyinfra_nova.resources.host_script import ask
+from pyinfra_nova.resources.nova_state import Cell, NovaDatabases, NovaState, State
+from pyinfra_nova.resources.steps import Commands, Step, taken
+
+
+def nova_manage(*arguments: str) -> StringCommand:
+    """``nova-manage ARGUMENTS`` as the user nova, so that its log file stays the daemons' own."""
+    quoted = (QuoteString(argument) for argument in arguments)
+    return StringCommand("runuser -u nova -- nova-manage", *quoted)
+
+
+def refuse_doubles(state: State) -> None:
+    """A cell that nobody declared is for a person to remove; nothing here deletes a mapping.
+
+    Raises:
+        OperationError: there are cells other than one cell0 and one cell1.
+    """
+    seen: set[str] = set()
+    repairs = []
+    for cell in state.get("cells", []):
+        if cell["name"] in seen or cell["name"] not in ("cell0", "cell1"):
+            repairs.append(f"nova-manage cell_v2 delete_cell --cell_uuid {cell['uuid']}")
+        seen.add(cell["name"])
+    if repairs:
+        raise OperationError(
+            f"{host.name}: the cell mappings hold more than cell0 and cell1. See "
+            "`nova-manage cell_v2 list_cells`, then remove those that hold no instances: "
+            + "; ".join(repairs)
+        )
+
+
+def _found(state: State, name: str) -> dict[str, Any] | None:
+    return next((cell for cell in state.get("cells", []) if cell["name"] == name), None)
+
+
+def _map_cell0(cell: Cell) -> Step:
+    # Without the option map_cell0 decodes the URL of nova.conf before it appends _cell0, which
+    # breaks every password with a percent-encoded character (nova/cmd/manage.py).
+    command = nova_manage("cell_v2", "map_cell0", "--database_connection", cell.database_connection)
+    return Step("map cell0", (command,))
+
+
+def _create(cell: Cell) -> Step:
+    command = nova_manage(
+        *("cell_v2", "create_cell", "--name", cell.name, "--verbose"),
+        *("--transport-url", cell.transport_url),
+        *("--database_connection", cell.database_connection),
+    )
+    return Step(f"create {cell.name}", (command,))
+
+
+def _update(uuid: str, cell: Cell) -> Step:
+    # Every argument is given: what is left out is taken from nova.conf, which for cell0 is wrong.
+    command = nova_manage(
+        *("cell_v2", "update_cell", "--cell_uuid", uuid, "--name", cell.name),
+        *("--transport-url", cell.transport_url),
+        *("--database_connection", cell.database_connection),
+    )
+    return Step(f"point {cell.name} at the database and broker of nova.conf", (command,))
+
+
+def _steps(state: State, databases: NovaDatabases) -> Iterator[Step]:
+    """What is to be done, in Nova's own order: the API schema, cell0, cell1, the cells' schemas."""
+    schemas = state.get("schemas", {})
+    if schemas.get("api") != "current":
+        command = nova_manage("api_db", "sync")
+        yield Step(f"bring the schema of {databases.api} up to date", (command,))
+    for cell, make in zip(databases.cells, (_map_cell0, _create), strict=True):
+        found = _found(state, cell.name)
+        if found is None:
+            yield make(cell)
+        elif not found["right"]:
+            yield _update(found["uuid"], cell)
+    if schemas.get("cell0") != "current" or schemas.get("cell1") != "current":
+        text = f"bring the schemas of {databases.cell0} and {databases.cell1} up to date"
+        yield Step(text, (nova_manage("db", "sync"),))
+
+
+@operation()
+def converged(databases: NovaDatabases) -> Commands:
+    """Have current schemas, and exactly cell0 and cell1 with the right URLs.
+
+    The order matters: ``db sync`` before cell0 is mapped leaves cell0 without tables and still
+    exits 0.
+
+    Raises:
+        OperationError: there are further cells; the text holds the exact repair.
+    """
+    state = ask(host, NovaState, databases.as_request())
+    refuse_doubles(state)
+    yield from taken(list(_steps(state, databases)))

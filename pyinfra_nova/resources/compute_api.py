@@ -1,0 +1,79 @@
+"""What the compute and placement APIs answer, asked from a host as the nova service user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+from pyinfra.api.host import Host
+
+from pyinfra_nova.resources.host_script import ScriptFact, ask
+
+
+@dataclass(frozen=True)
+class ComputeApi:
+    """How to log in, and which endpoints of the catalogue to ask."""
+
+    auth_url: str
+    username: str
+    password: SecretStr
+    project: str
+    user_domain: str
+    project_domain: str
+    region: str
+    interface: str = "internal"
+
+    def as_request(self) -> dict[str, Any]:
+        return {
+            "auth_url": self.auth_url,
+            "region": self.region,
+            "interface": self.interface,
+            "login": {
+                "username": self.username,
+                "password": self.password.get_secret_value(),
+                "project": self.project,
+                "user_domain": self.user_domain,
+                "project_domain": self.project_domain,
+            },
+        }
+
+
+class ComputeApiAnswers(ScriptFact):
+    """Services, hypervisors and their inventories, as JSON."""
+
+    script = "compute_api"
+    uses = ("keystone",)
+
+
+class Service(BaseModel):
+    """A row of ``openstack compute service list``."""
+
+    binary: str
+    host: str
+    state: str
+    status: str
+
+
+class Hypervisor(BaseModel):
+    """A row of ``openstack hypervisor list --long``, with the service host it belongs to."""
+
+    name: str
+    host: str
+    state: str
+    status: str
+    address: str | None
+
+
+class ComputeApiState(BaseModel):
+    """The answers of both APIs, or the error that kept them from answering."""
+
+    error: str | None
+    services: list[Service] = []
+    hypervisors: list[Hypervisor] = []
+    inventories: dict[str, list[str]] = {}
+
+    @classmethod
+    def of(cls, host: Host, api: ComputeApi) -> ComputeApiState:
+        answer = ask(host, ComputeApiAnswers, api.as_request())
+        return cls.model_validate(answer or {"error": "nothing was answered"})

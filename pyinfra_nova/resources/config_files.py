@@ -1,0 +1,53 @@
+"""Configuration files: content, owner and mode, written at once and never readable too early."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyinfra import host, logger
+from pyinfra.api import operation
+
+from pyinfra_nova.render import ConfigFile
+from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.resources.steps import Commands, say
+
+
+class ConfigFileDifferences(ScriptFact):
+    """The files that are not as they should be: path, what differs, and a masked diff."""
+
+    script = "config_files"
+
+
+def _request(files: Sequence[ConfigFile], *, write: bool) -> dict[str, Any]:
+    return {
+        "write": write,
+        "files": [
+            {
+                "path": file.path,
+                "content": file.content,
+                "owner": file.owner,
+                "group": file.group,
+                "mode": file.mode,
+            }
+            for file in files
+        ],
+    }
+
+
+@operation()
+def written(files: Sequence[ConfigFile]) -> Commands:
+    """Bring FILES in line: content, owner, group, mode; a file that is right keeps its time.
+
+    The whole set costs one remote command to compare and one more to write.
+    """
+    differing = ask(host, ConfigFileDifferences, _request(files, write=False)).get("files", [])
+    for difference in differing:
+        say(f"{difference['path']}: {difference['change']}")
+        if host.state.config.DIFF and difference["diff"]:
+            for line in difference["diff"].splitlines():
+                logger.info(f"    {line}")
+    names = {difference["path"] for difference in differing}
+    if names:
+        chosen = [file for file in files if file.path in names]
+        yield script_command("config_files", "write", _request(chosen, write=True))

@@ -1,0 +1,38 @@
+"""URLs that have to answer before the deployment may go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from pyinfra import host
+from pyinfra.api import operation
+
+from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.resources.steps import Commands, say
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A URL, asked from the host itself, and a text that its answer holds."""
+
+    name: str
+    url: str
+    holds: str
+
+
+class SilentUrls(ScriptFact):
+    """The URLs that do not answer as they should, and how each answers instead."""
+
+    script = "http_answers"
+
+
+@operation()
+def answering(urls: Sequence[Answering], deadline: int = 90) -> Commands:
+    """Wait until all URLS answer; after DEADLINE seconds the run ends and names those that do not."""
+    request = {"urls": [asdict(url) for url in urls]}
+    silent = ask(host, SilentUrls, request).get("failing", [])
+    for url in silent:
+        say(f"wait for {url['name']}: {url['detail']}")
+    if silent:
+        yield script_command("http_answers", "wait", {**request, "wait": deadline})

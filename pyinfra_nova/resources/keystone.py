@@ -1,0 +1,101 @@
+"""What a service has in Keystone: its user, the user's roles, the service and its endpoints."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pydantic import SecretStr
+from pyinfra import host
+from pyinfra.api import OperationError, operation
+
+from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.resources.steps import Commands, say
+
+
+@dataclass(frozen=True)
+class KeystoneAdmin:
+    """The administrator's login, scoped to a project."""
+
+    auth_url: str
+    username: str
+    password: SecretStr
+    project: str = "admin"
+    user_domain: str = "Default"
+    project_domain: str = "Default"
+
+
+@dataclass(frozen=True)
+class KeystoneUser:
+    """A user with ROLES in PROJECT, both in the domain of the set it belongs to."""
+
+    name: str
+    password: SecretStr
+    project: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KeystoneService:
+    """An entry of the service catalogue."""
+
+    type: str
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class KeystoneEndpoint:
+    """Where the service of TYPE is reached: one URL for an interface of a region."""
+
+    type: str
+    interface: str
+    url: str
+    region: str
+
+
+@dataclass(frozen=True)
+class KeystoneEntries:
+    """Everything that a deployment keeps in Keystone."""
+
+    domain: str = "Default"
+    projects: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    users: tuple[KeystoneUser, ...] = ()
+    services: tuple[KeystoneService, ...] = ()
+    endpoints: tuple[KeystoneEndpoint, ...] = field(default=())
+
+
+class KeystoneDifferences(ScriptFact):
+    """Whether Keystone answers the administrator, and the changes that would bring it in line."""
+
+    script = "keystone"
+
+
+def _request(admin: KeystoneAdmin, entries: KeystoneEntries, *, apply: bool) -> dict[str, Any]:
+    request: dict[str, Any] = asdict(entries)
+    request["admin"] = asdict(admin)
+    request["auth_url"] = request["admin"].pop("auth_url")
+    for holder in (request["admin"], *request["users"]):
+        holder["password"] = holder["password"].get_secret_value()
+    request["apply"] = apply
+    return request
+
+
+@operation()
+def present(admin: KeystoneAdmin, entries: KeystoneEntries) -> Commands:
+    """Have ENTRIES in Keystone: created where missing, brought in line where they differ.
+
+    Passwords are tried, not remembered; an endpoint that moved is changed in place, a second one
+    for the same interface and region is removed.
+
+    Raises:
+        OperationError: Keystone does not answer, or refuses the administrator.
+    """
+    state = ask(host, KeystoneDifferences, _request(admin, entries, apply=False))
+    if not state.get("answers") and state:
+        raise OperationError(f"{host.name}: {state['error']}")
+    for change in state.get("changes", []):
+        say(change)
+    if state.get("changes"):
+        yield script_command("keystone", "apply", _request(admin, entries, apply=True))

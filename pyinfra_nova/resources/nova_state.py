@@ -1,0 +1,70 @@
+"""Nova's own state, read from its databases in one remote command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from pyinfra_nova.resources.host_script import ScriptFact
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell mapping as it should be; both URLs are templates that hold no secret.
+
+    Nova fills ``{username}``, ``{password}`` and the rest from its own nova.conf when it reads the
+    mapping (nova's admin guide, cells, "Template URLs"), so a rotated password changes no row.
+    """
+
+    name: str
+    transport_url: str
+    database_connection: str
+
+
+@dataclass(frozen=True)
+class NovaDatabases:
+    """Where Nova's databases are, and what its package and its site expect in them."""
+
+    host: str
+    port: int
+    user: str
+    password: SecretStr
+    api: str
+    cell0: str
+    cell1: str
+    api_migrations: str
+    main_migrations: str
+    cells: tuple[Cell, Cell]
+
+    def as_request(self, computes: Sequence[str] = ()) -> dict[str, Any]:
+        cell0, cell1 = self.cells
+        return {
+            "database": {
+                "host": self.host,
+                "port": self.port,
+                "user": self.user,
+                "password": self.password.get_secret_value(),
+            },
+            "names": {"api": self.api, "cell0": self.cell0, "cell1": self.cell1},
+            "migrations": {"api": self.api_migrations, "main": self.main_migrations},
+            "cells": {
+                cell.name: {
+                    "transport_url": cell.transport_url,
+                    "database_connection": cell.database_connection,
+                }
+                for cell in (cell0, cell1)
+            },
+            "computes": list(computes),
+        }
+
+
+class NovaState(ScriptFact):
+    """Schemas, cell mappings, and the computes that have registered."""
+
+    script = "nova_state"
+
+
+State = Mapping[str, Any]

@@ -1,0 +1,64 @@
+"""Packages: installed completely, without starting daemons that nothing has configured yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pyinfra import host
+from pyinfra.api import FactBase, StringCommand, operation
+from pyinfra.api.command import QuoteString
+from typing_extensions import override
+
+from pyinfra_nova.redact import SecretInput
+from pyinfra_nova.resources.host_script import SCRIPTS
+from pyinfra_nova.resources.steps import Commands, say
+
+LEFT_GUARD = "guard left by an interrupted installation"
+
+
+class InstalledPackages(FactBase[dict[str, str]]):
+    """dpkg's status of each asked package that it knows, and what an interrupted run left.
+
+    ``installed`` is the only status that counts; the key LEFT_GUARD is there when an interrupted
+    run left its policy-rc.d behind.
+    """
+
+    default = dict
+
+    @override
+    def command(self, packages: Sequence[str]) -> StringCommand:
+        return StringCommand(
+            "dpkg-query",
+            "--show",
+            "--showformat='${Package} ${db:Status-Status}\\n'",
+            *(QuoteString(package) for package in packages),
+            "2>/dev/null; grep -qs '^# pyinfra-nova' /usr/sbin/policy-rc.d &&",
+            "echo guard left; true",
+        )
+
+    @override
+    def process(self, output: Iterable[str]) -> dict[str, str]:
+        status: dict[str, str] = {}
+        for line in output:
+            if line == "guard left":
+                status[LEFT_GUARD] = "left"
+                continue
+            package, _, state = line.partition(" ")
+            # A package of two architectures is listed twice; one installed is enough.
+            if status.get(package) != "installed":
+                status[package] = state
+        return status
+
+
+@operation()
+def installed(packages: Sequence[str]) -> Commands:
+    """Have all PACKAGES installed; interrupted installations are finished on the way."""
+    status = host.get_fact(InstalledPackages, packages=sorted(packages))
+    missing = sorted(package for package in packages if status.get(package) != "installed")
+    if not missing and LEFT_GUARD not in status:
+        return
+    say(f"install: {', '.join(missing) or 'lift the guard'}")
+    script = (SCRIPTS / "install_packages.sh").read_text(encoding="utf-8")
+    yield StringCommand(
+        "sh -s --", *(QuoteString(package) for package in missing), _stdin=SecretInput(script)
+    )

@@ -1,0 +1,63 @@
+"""What a host is, and whether it reaches what the services will use: read before any change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from pyinfra_nova.resources.host_script import ScriptFact
+
+
+class HostReport(ScriptFact):
+    """OS, addresses, clock, KVM, and the result of every check that was asked for."""
+
+    script = "preflight"
+    uses = ("keystone", "messaging", "mysql_login")
+
+
+class Address(BaseModel):
+    """An IPv4 address and the interface that has it."""
+
+    interface: str
+    address: str
+
+
+class OperatingSystem(BaseModel):
+    """``ID`` and ``VERSION_ID`` of os-release(5)."""
+
+    id: str
+    version: str
+
+
+class Kvm(BaseModel):
+    """The two signs of hardware virtualisation: the CPU's flag, and a VM that could be made."""
+
+    flag: bool
+    usable: bool
+
+
+class Check(BaseModel):
+    """One prerequisite, tried from the host with the credentials that will be written."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Report(BaseModel):
+    """The answer of one host. ``time`` is its clock in seconds since 1970."""
+
+    time: float
+    os: OperatingSystem
+    hostname: str
+    root: bool
+    systemd: bool
+    addresses: list[Address]
+    kvm: Kvm
+    checks: list[Check]
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Report | None:
+        """The report, or None where the host gave none."""
+        return cls.model_validate(answer) if answer else None

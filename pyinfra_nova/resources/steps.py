@@ -1,0 +1,37 @@
+"""Say what an operation is about to change, all of it, before it changes anything.
+
+pyinfra advances an operation to its first command only when it plans, so what is said between two
+commands would be missing from a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from pyinfra import host, logger
+from pyinfra.api import StringCommand
+
+Commands = Generator[StringCommand, None, None]
+"""What an operation yields."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change: what it is, in words, and the commands that make it."""
+
+    text: str
+    commands: tuple[StringCommand, ...] = ()
+
+
+def say(text: str) -> None:
+    """One line about the host at hand."""
+    logger.info(f"{host.print_prefix}{text}")
+
+
+def taken(steps: Sequence[Step]) -> Commands:
+    """Say every step, then yield their commands in order."""
+    for step in steps:
+        say(step.text)
+    for step in steps:
+        yield from step.commands

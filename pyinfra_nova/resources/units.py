@@ -1,0 +1,82 @@
+"""systemd units: enabled, running, and running with what their files say now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyinfra import host
+from pyinfra.api import StringCommand, operation
+from pyinfra.api.command import QuoteString
+
+from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.resources.steps import Commands, Step, taken
+
+START_DEADLINE = 120
+"""Seconds a unit may take from start to active before the run ends with the cause."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit that has to be enabled and active.
+
+    Attributes:
+        name: the canonical unit name, without an alias.
+        reads: files or glob patterns; one that is newer than the unit's process means a restart.
+        after: a time (seconds since 1970) that the process must be younger than, or None.
+        reload: reload instead of restart when a file is newer.
+    """
+
+    name: str
+    reads: tuple[str, ...] = ()
+    after: float | None = None
+    reload: bool = False
+
+    def as_request(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "reads": list(self.reads),
+            "after": self.after,
+            "reload": self.reload,
+        }
+
+
+class UnitDifferences(ScriptFact):
+    """The units that are not as they should be: the verbs that mend each, and the reason."""
+
+    script = "units"
+
+
+VERBS = ("unmask", "enable", "reload", "restart", "start")
+
+
+def _systemctl(verb: str, units: Sequence[dict[str, Any]]) -> StringCommand:
+    queued = ("--no-block",) if verb in ("reload", "restart", "start") else ()
+    names = (QuoteString(unit["name"]) for unit in units)
+    return StringCommand("systemctl", verb, *queued, *names)
+
+
+@operation()
+def running(units: Sequence[Unit], deadline: int = START_DEADLINE) -> Commands:
+    """Bring UNITS in line: unmasked, enabled, active, and younger than the files they read.
+
+    Starting does not block on ``Type=notify`` daemons that never get ready: the jobs are queued,
+    then waited for until DEADLINE seconds have passed; what does not run by then is named with the
+    cause from its log.
+    """
+    request = {"units": [unit.as_request() for unit in units]}
+    state = ask(host, UnitDifferences, request)
+    differing = state.get("units", [])
+    steps = []
+    if state.get("daemon_reload"):
+        command = StringCommand("systemctl", "daemon-reload")
+        steps.append(Step("have systemd read its unit files again", (command,)))
+    for verb in VERBS:
+        chosen = [unit for unit in differing if verb in unit["actions"]]
+        if chosen:
+            text = ", ".join(f"{unit['name']} ({unit['reason']})" for unit in chosen)
+            steps.append(Step(f"{verb} {text}", (_systemctl(verb, chosen),)))
+    yield from taken(steps)
+    if differing:
+        yield script_command("units", "wait", {**request, "wait": deadline})

@@ -1,0 +1,305 @@
+"""What an operator may set, as checked, typed values; every password is in ``secrets`` instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from pyinfra_nova.secrets import Secrets, forbidden_character
+
+Role = Literal["controller", "compute", "database", "messaging"]
+
+# RFC 1123 host names; Nova uses them as oslo.messaging topics and in URLs.
+HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
+SQL_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+# nova's rabbit driver puts the name into kombu's URL unquoted (oslo.messaging, impl_rabbit.py).
+VIRTUAL_HOST = re.compile(r"/|[A-Za-z0-9._-]+")
+
+
+def _host_name(text: str) -> str:
+    if not HOST_NAME.fullmatch(text) or len(text) > 253:
+        raise ValueError(f"{text!r} is not a host name")
+    return text
+
+
+def _sql_name(text: str) -> str:
+    if not SQL_NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is not a plain SQL name (letters, digits, _)")
+    return text
+
+
+def _virtual_host(text: str) -> str:
+    if not VIRTUAL_HOST.fullmatch(text):
+        raise ValueError(f"{text!r} is neither / nor made of letters, digits, '.', '_' and '-'")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    if found := forbidden_character(text):
+        raise ValueError(f"contains {found}")
+    return text
+
+
+def _url(text: str) -> str:
+    _one_line(text)
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"{text!r} is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(f"{text!r} is not a URL like http://controller:5000/v3")
+    if " " in text:
+        raise ValueError(f"{text!r} contains a space")
+    if parts.password is not None or parts.username is not None:
+        raise ValueError("holds a user name or password, which belong in secrets.yml")
+    return text
+
+
+def _listen_address(text: str) -> str:
+    if text != MY_IP:
+        IPv4Address(text)
+    return text
+
+
+MY_IP = "$my_ip"
+"""In ``vnc.server_listen`` and ``vnc.server_proxyclient_address``: the host's own ``my_ip``."""
+
+HostName = Annotated[str, AfterValidator(_host_name)]
+SqlName = Annotated[str, AfterValidator(_sql_name)]
+Text = Annotated[str, AfterValidator(_one_line)]
+Url = Annotated[str, AfterValidator(_url)]
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[int, Field(ge=1, le=1024)]
+Interface = Literal["public", "internal", "admin"]
+OptionValue = str | bool | int | float | list[str] | None
+Overrides = dict[str, dict[str, OptionValue]]
+
+
+class Section(BaseModel):
+    """A group of settings; a key that it does not name is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Database(Section):
+    """Nova's MariaDB or MySQL server and the names Nova has on it."""
+
+    host: HostName
+    port: Port = 3306
+    user: Text = "nova"
+    nova_api: SqlName = "nova_api"
+    nova: SqlName = "nova"
+    nova_cell0: SqlName = "nova_cell0"
+
+
+class Messaging(Section):
+    """Nova's RabbitMQ: all nodes of one cluster, and the user there."""
+
+    hosts: Annotated[list[HostName], Field(min_length=1)]
+    port: Port = 5672
+    user: Text = "openstack"
+    virtual_host: Annotated[str, AfterValidator(_virtual_host)] = "/"
+
+
+class Account(Section):
+    """A Keystone user that Nova logs in as, and the project it does so in."""
+
+    username: Text
+    project_name: Text = "service"
+    user_domain_name: Text = "Default"
+    project_domain_name: Text = "Default"
+
+
+class Admin(Account):
+    """The Keystone administrator, needed to create Nova's user, service and endpoints."""
+
+    username: Text = "admin"
+    project_name: Text = "admin"
+
+
+class Keystone(Account):
+    """Where Keystone is, and Nova's own user there."""
+
+    username: Text = "nova"
+    auth_url: Url
+    www_authenticate_uri: Url
+    admin: Admin = Admin()
+
+
+class Endpoints(Section):
+    """The URLs of the compute service in Keystone's catalogue."""
+
+    public: Url
+    internal: Url
+    admin: Url
+
+
+class Placement(Account):
+    """How Nova reaches Placement."""
+
+    username: Text = "placement"
+    auth_url: Url
+    region_name: Text
+    valid_interfaces: list[Interface] = ["internal", "public"]
+
+
+class Neutron(Account):
+    """How Nova reaches Neutron, and whether its metadata service trusts Neutron's proxy."""
+
+    username: Text = "neutron"
+    auth_url: Url
+    region_name: Text
+    valid_interfaces: list[Interface] = ["internal", "public"]
+    service_metadata_proxy: bool = True
+
+
+class Glance(Section):
+    """How Nova reaches Glance: through the catalogue, or at fixed ``api_servers``."""
+
+    region_name: Text
+    valid_interfaces: list[Interface] = ["internal", "public"]
+    api_servers: list[Url] = []
+
+
+class Cinder(Section):
+    """Which Cinder endpoint Nova takes from the catalogue."""
+
+    os_region_name: Text
+
+
+class Vnc(Section):
+    """The console: the proxy on controllers, the VNC servers of guests on computes."""
+
+    enabled: bool = True
+    novncproxy_host: ListenAddress = "0.0.0.0"  # noqa: S104 - browsers reach it from anywhere
+    novncproxy_port: Port = 6080
+    novncproxy_base_url: Url
+    server_listen: ListenAddress = MY_IP
+    server_proxyclient_address: ListenAddress = MY_IP
+
+
+class Workers(Section):
+    """How many processes serve; threads are per process and only uwsgi has them."""
+
+    api_processes: Count = 2
+    api_threads: Count = 1
+    metadata_processes: Count = 2
+    metadata_threads: Count = 8
+    conductor: Count = 2
+    scheduler: Count = 2
+
+
+class Settings(Section):
+    """What holds for the whole site: ``group_data/all.py``."""
+
+    release: Text = "zed"
+    region: Text = "RegionOne"
+    management_network: IPv4Network
+    controller_host: HostName
+    manage_database: bool = True
+    manage_messaging: bool = True
+    manage_identity: bool = True
+    database: Database
+    messaging: Messaging
+    memcached_servers: Annotated[list[Text], Field(min_length=1)]
+    keystone: Keystone
+    endpoints: Endpoints
+    placement: Placement
+    neutron: Neutron
+    glance: Glance
+    cinder: Cinder
+    vnc: Vnc
+    workers: Workers = Workers()
+    enabled_apis: list[Literal["osapi_compute", "metadata"]] = ["osapi_compute", "metadata"]
+
+
+class Libvirt(Section):
+    """How guests run on a compute.
+
+    Attributes:
+        virt_type: ``auto`` is kvm where the host can, else qemu (software emulation).
+        cpu_mode: what guests see of the CPU; None leaves it to Nova, except that qemu gets none.
+        cpu_models: for cpu_mode custom.
+    """
+
+    virt_type: Literal["auto", "kvm", "qemu"] = "auto"
+    cpu_mode: Literal["host-model", "host-passthrough", "custom", "none"] | None = None
+    cpu_models: list[Text] = []
+
+
+class HostSettings(Section):
+    """One host: what ``inventory.py`` says of it and what its groups add.
+
+    Attributes:
+        name: the name in the inventory.
+        roles: what the host is for; an all-in-one host is controller and compute.
+        my_ip: its address on the management network; None only on a host that runs no Nova.
+        nova_host: the name Nova knows it by (DEFAULT/host); must never change on a compute.
+        libvirt: how guests run, on a compute.
+        nova_conf: options written literally, {section: {option: value}}; None removes an option.
+    """
+
+    name: str
+    roles: frozenset[Role]
+    my_ip: IPv4Address | None = None
+    nova_host: HostName
+    libvirt: Libvirt = Libvirt()
+    nova_conf: Annotated[Overrides, Field(repr=False)] = {}
+
+    @property
+    def is_controller(self) -> bool:
+        return "controller" in self.roles
+
+    @property
+    def is_compute(self) -> bool:
+        return "compute" in self.roles
+
+
+@dataclass(frozen=True)
+class Site:
+    """A whole deployment, checked: the one thing that everything else reads."""
+
+    settings: Settings
+    secrets: Secrets
+    hosts: Mapping[str, HostSettings]
+
+    def host(self, name: str) -> HostSettings | None:
+        """The host with inventory name NAME, or None if it has no part in Nova."""
+        return self.hosts.get(name)
+
+    def with_role(self, role: Role) -> tuple[HostSettings, ...]:
+        """The hosts of a role, in the inventory's order."""
+        return tuple(host for host in self.hosts.values() if role in host.roles)
+
+    @property
+    def controllers(self) -> tuple[HostSettings, ...]:
+        return self.with_role("controller")
+
+    @property
+    def computes(self) -> tuple[HostSettings, ...]:
+        return self.with_role("compute")
+
+    @property
+    def primary_controller(self) -> HostSettings:
+        """The controller on which schemas, cells and Keystone entries are seen to."""
+        return self.controllers[0]
+
+    @property
+    def database_host(self) -> HostSettings | None:
+        """The host on which databases are made; None where the site only uses them."""
+        return next(iter(self.with_role("database")), None)
+
+    @property
+    def messaging_host(self) -> HostSettings | None:
+        """The host on which the broker's user is made; None where the site only uses it."""
+        return next(iter(self.with_role("messaging")), None)

@@ -1,0 +1,88 @@
+"""A host of the site with everything that its tasks need to know about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from pyinfra_nova.platforms import NovaRole, Platform
+from pyinfra_nova.render import ConfigFile, VirtType, cell_urls, files_for
+from pyinfra_nova.resources.compute_api import ComputeApi
+from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
+from pyinfra_nova.resources.units import Unit
+from pyinfra_nova.settings import HostSettings, Site
+
+
+@dataclass(frozen=True)
+class Target:
+    """One host, its place in the site, and the platform it turned out to be.
+
+    Attributes:
+        host: its settings.
+        site: the deployment it belongs to.
+        platform: the row of platforms.yaml for its operating system and the site's release.
+        virt_type: what ``auto`` comes out as on this host.
+    """
+
+    host: HostSettings
+    site: Site
+    platform: Platform
+    virt_type: VirtType
+
+    @cached_property
+    def files(self) -> tuple[ConfigFile, ...]:
+        """Every configuration file of the host, rendered."""
+        return tuple(files_for(self.site, self.host, self.platform, self.virt_type))
+
+    @property
+    def is_primary_controller(self) -> bool:
+        return self.host.name == self.site.primary_controller.name
+
+    @property
+    def is_database_host(self) -> bool:
+        found = self.site.database_host
+        return found is not None and found.name == self.host.name
+
+    @property
+    def is_messaging_host(self) -> bool:
+        found = self.site.messaging_host
+        return found is not None and found.name == self.host.name
+
+    def units(self, role: NovaRole, after: float | None = None) -> list[Unit]:
+        """The units of ROLE, in starting order; see ``Unit.after``."""
+        return [Unit(unit.name, unit.reads, after) for unit in self.platform.units_for([role])]
+
+    @property
+    def databases(self) -> NovaDatabases:
+        """Nova's databases, and the schemas and cells they should hold."""
+        server, urls = self.site.settings.database, cell_urls(self.site)
+        cell0, cell1 = (
+            Cell(name, urls[name].transport_url, urls[name].database_connection)
+            for name in ("cell0", "cell1")
+        )
+        return NovaDatabases(
+            server.host,
+            server.port,
+            server.user,
+            self.site.secrets.database_password,
+            server.nova_api,
+            server.nova_cell0,
+            server.nova,
+            self.platform.migrations.api,
+            self.platform.migrations.main,
+            (cell0, cell1),
+        )
+
+    @property
+    def compute_api(self) -> ComputeApi:
+        """How to ask the compute API, as Nova's own user."""
+        keystone = self.site.settings.keystone
+        return ComputeApi(
+            keystone.auth_url,
+            keystone.username,
+            self.site.secrets.nova_password,
+            keystone.project_name,
+            keystone.user_domain_name,
+            keystone.project_domain_name,
+            self.site.settings.region,
+        )

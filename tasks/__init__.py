@@ -1,0 +1,1 @@
+"""What happens on a host, a file a concern; deploy.py says in which order."""

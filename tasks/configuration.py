@@ -1,0 +1,16 @@
+"""Stage 4: configuration files, each role only what it reads."""
+
+from __future__ import annotations
+
+from pyinfra.api.deploy import deploy
+
+from pyinfra_nova.resources import config_files
+from pyinfra_nova.target import Target
+
+
+@deploy("Configuration")
+def write(target: Target) -> None:
+    """Write nova.conf and what stands beside it."""
+    files = [file for file in target.files if not file.before_install]
+    if files:
+        config_files.written(name="Write configuration files", files=files)

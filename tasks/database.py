@@ -1,0 +1,23 @@
+"""Stage 5: Nova's databases and its user there."""
+
+from __future__ import annotations
+
+from pyinfra.api.deploy import deploy
+
+from pyinfra_nova.resources import databases
+from pyinfra_nova.target import Target
+
+
+@deploy("Databases")
+def prepare(target: Target) -> None:
+    """Make databases, user and grants, where the site does not make them elsewhere."""
+    settings = target.site.settings
+    if not (settings.manage_database and target.is_database_host):
+        return
+    database = settings.database
+    user = databases.DatabaseUser(
+        database.user,
+        target.site.secrets.database_password,
+        (database.nova_api, database.nova, database.nova_cell0),
+    )
+    databases.present(name="Create databases, user and grants", users=[user])

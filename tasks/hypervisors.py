@@ -1,0 +1,34 @@
+"""Stages 9 and 10: every expected hypervisor registered, mapped and proven."""
+
+from __future__ import annotations
+
+from pyinfra.api.deploy import deploy
+
+from pyinfra_nova.resources import hypervisors
+from pyinfra_nova.target import Target
+
+
+@deploy("Hypervisors")
+def discover(target: Target) -> None:
+    """Wait for the computes to register, then map them, once, on the primary controller."""
+    if not target.is_primary_controller:
+        return
+    databases = target.databases
+    computes = [host.nova_host for host in target.site.computes]
+    hypervisors.registered(
+        name="Wait for the computes to register", databases=databases, computes=computes
+    )
+    hypervisors.mapped(name="Map the computes to cell1", databases=databases, computes=computes)
+
+
+@deploy("Proof")
+def prove(target: Target) -> None:
+    """See through the APIs that services are up and hypervisors listed with their inventory."""
+    if not target.is_primary_controller:
+        return
+    hypervisors.proven(
+        name="Ask the APIs for every service and hypervisor",
+        api=target.compute_api,
+        controllers=[host.nova_host for host in target.site.controllers],
+        computes={host.nova_host: str(host.my_ip) for host in target.site.computes},
+    )

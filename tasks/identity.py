@@ -1,0 +1,54 @@
+"""Stage 5: Nova's user, roles, service and endpoints in Keystone."""
+
+from __future__ import annotations
+
+from pyinfra.api.deploy import deploy
+
+from pyinfra_nova.resources import keystone
+from pyinfra_nova.settings import Site
+from pyinfra_nova.target import Target
+
+# `service` lets other services accept Nova's service token (CVE-2023-2088).
+ROLES = ("admin", "service")
+
+
+@deploy("Identity")
+def prepare(target: Target) -> None:
+    """Make Nova's entries in Keystone, where the site does not make them elsewhere."""
+    if target.site.settings.manage_identity and target.is_primary_controller:
+        keystone.present(
+            name="Create user, roles, service and endpoints",
+            admin=_admin(target.site),
+            entries=_entries(target.site),
+        )
+
+
+def _admin(site: Site) -> keystone.KeystoneAdmin:
+    admin = site.settings.keystone.admin
+    return keystone.KeystoneAdmin(
+        site.settings.keystone.auth_url,
+        admin.username,
+        site.secrets.admin_password,
+        admin.project_name,
+        admin.user_domain_name,
+        admin.project_domain_name,
+    )
+
+
+def _entries(site: Site) -> keystone.KeystoneEntries:
+    settings = site.settings
+    nova = settings.keystone
+    user = keystone.KeystoneUser(
+        nova.username, site.secrets.nova_password, nova.project_name, ROLES
+    )
+    urls = settings.endpoints.model_dump()
+    return keystone.KeystoneEntries(
+        domain=nova.user_domain_name,
+        roles=ROLES,
+        users=(user,),
+        services=(keystone.KeystoneService("compute", "nova", "OpenStack Compute"),),
+        endpoints=tuple(
+            keystone.KeystoneEndpoint("compute", interface, url, settings.region)
+            for interface, url in urls.items()
+        ),
+    )

@@ -1,0 +1,24 @@
+"""Stage 5: Nova's user on the message broker."""
+
+from __future__ import annotations
+
+from pyinfra.api.deploy import deploy
+
+from pyinfra_nova.resources import messaging
+from pyinfra_nova.target import Target
+
+
+@deploy("Messaging")
+def prepare(target: Target) -> None:
+    """Make the broker's user, where the site does not make it elsewhere."""
+    settings = target.site.settings
+    if not (settings.manage_messaging and target.is_messaging_host):
+        return
+    user = messaging.BrokerUser(
+        settings.messaging.user,
+        target.site.secrets.messaging_password,
+        settings.messaging.virtual_host,
+        settings.messaging.port,
+    )
+    address = str(target.host.my_ip or "127.0.0.1")
+    messaging.present(name="Create broker user and permissions", user=user, address=address)

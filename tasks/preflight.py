@@ -1,0 +1,87 @@
+"""Stages 1 and 2: read and check the settings, then ask every host; nothing is changed."""
+
+from __future__ import annotations
+
+import time
+from weakref import WeakKeyDictionary
+
+import gevent
+from gevent.lock import RLock
+from pyinfra import logger
+from pyinfra.api.host import Host
+from pyinfra.api.state import State
+from pyinfra.context import ctx_host, ctx_state
+
+from pyinfra_nova import redact
+from pyinfra_nova.inventory import site_of
+from pyinfra_nova.platforms import platform_for
+from pyinfra_nova.preflight import PreflightError, check_rendering, checks_for, judge, table
+from pyinfra_nova.render import VirtType
+from pyinfra_nova.resources.host_script import ask
+from pyinfra_nova.resources.preflight import HostReport, Report
+from pyinfra_nova.settings import HostSettings, Site
+from pyinfra_nova.target import Target
+
+# pyinfra runs deploy.py once for every host; the settings and the verdict are the whole run's.
+_RUNS: WeakKeyDictionary[State, dict[str, Target]] = WeakKeyDictionary()
+_LOCK = RLock()
+
+
+def targets() -> dict[str, Target]:
+    """Every host of this run that has a part in Nova, by name; worked out once a run.
+
+    Raises:
+        SettingsError: something in group_data, inventory or secrets is wrong.
+        PreflightError: a host or a prerequisite is not as it has to be.
+    """
+    state = ctx_state.get()
+    with _LOCK:
+        if state not in _RUNS:
+            _RUNS[state] = _prepare(state)
+        return _RUNS[state]
+
+
+def _prepare(state: State) -> dict[str, Target]:
+    site = site_of(state.inventory)
+    redact.install(site.secrets)
+    check_rendering(site)
+    hosts = {h.name: h for h in state.inventory.get_active_hosts() if h.name in site.hosts}
+    reports, skews = _ask_all(state, site, hosts)
+    findings = judge(site, reports, skews)
+    log = logger.info if all(finding.ok for finding in findings) else logger.warning
+    for line in table(findings):
+        log(f"    {line}")
+    if not all(finding.ok for finding in findings):
+        raise PreflightError(findings)
+    return {
+        name: _target(site, site.hosts[name], report)
+        for name, report in reports.items()
+        if report is not None
+    }
+
+
+def _ask_all(
+    state: State, site: Site, hosts: dict[str, Host]
+) -> tuple[dict[str, Report | None], dict[str, float]]:
+    """Every host's report and clock skew, asked side by side."""
+    skews: dict[str, float] = {}
+
+    def report_of(host: Host) -> Report | None:
+        with ctx_state.use(state), ctx_host.use(host):
+            before = time.time()
+            request = {"checks": checks_for(site, site.hosts[host.name])}
+            report = Report.of(ask(host, HostReport, request))
+            after = time.time()
+            if report is not None:
+                # The host's clock was read somewhere in between; only what lies outside is skew.
+                skews[host.name] = report.time - min(max(report.time, before), after)
+            return report
+
+    jobs = {name: gevent.spawn(report_of, host) for name, host in hosts.items()}
+    return {name: job.get() for name, job in jobs.items()}, skews
+
+
+def _target(site: Site, host: HostSettings, report: Report) -> Target:
+    virt_type: VirtType = "kvm" if report.kvm.flag and report.kvm.usable else "qemu"
+    platform = platform_for(report.os.id, report.os.version, site.settings.release)
+    return Target(host, site, platform, virt_type)

@@ -1,0 +1,43 @@
+"""Real hosts: these tests own the lab of the machine they run on, from nothing to nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MINUTE = 60
+
+
+def run(*command: str, timeout: int = 15 * MINUTE) -> subprocess.CompletedProcess[str]:
+    """Run a command in the checkout; its whole output is kept, and shown when a test fails."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYINFRA")}
+    result = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    print(f"$ {' '.join(command)}  (exit {result.returncode})\n{result.stdout}")
+    return result
+
+
+def on(host: str, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell command on a lab host."""
+    return run("./run", "ssh", host, command)
+
+
+@pytest.fixture(scope="session")
+def deployed() -> Iterator[subprocess.CompletedProcess[str]]:
+    """The main job, from nothing: hosts, prerequisites, Nova, proof."""
+    assert run("./run", "lab", "down").returncode == 0
+    yield run("./run", "deploy", timeout=30 * MINUTE)

@@ -1,0 +1,126 @@
+"""From bare hosts to registered hypervisors, twice, and back to a machine without a trace."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from .conftest import ROOT, on, run
+
+Deployed = subprocess.CompletedProcess[str]
+PYINFRA = str(ROOT / ".venv" / "bin" / "pyinfra")
+
+
+def test_one_command_deploys_and_proves(deployed: Deployed) -> None:
+    assert deployed.returncode == 0
+    assert "nova-compute" in deployed.stdout
+    assert "compute1" in deployed.stdout and "compute2" in deployed.stdout
+
+
+def test_both_hypervisors_are_listed_and_up(deployed: Deployed) -> None:
+    result = on("controller", "openstack hypervisor list -f json")
+    rows = json.loads(result.stdout[result.stdout.index("[") :])
+    assert {row["Hypervisor Hostname"]: row["State"] for row in rows} == {
+        "compute1": "up",
+        "compute2": "up",
+    }
+
+
+def test_the_upgrade_check_finds_nothing(deployed: Deployed) -> None:
+    assert on("controller", "nova-status upgrade check").returncode == 0
+
+
+def test_a_second_deploy_changes_nothing(deployed: Deployed) -> None:
+    process = subprocess.run(
+        [PYINFRA, "inventory.py", "deploy.py", "-y", "--json"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    results = json.loads(process.stdout)["results"]
+    changed = {op["name"]: op["success"] for op in results["operations"] if op["success"]}
+    assert changed == {}
+
+
+def test_the_plan_is_then_empty(deployed: Deployed) -> None:
+    assert run("./run", "plan").returncode == 0
+
+
+def test_a_unit_started_before_its_configuration_was_written_is_restarted_once(
+    deployed: Deployed,
+) -> None:
+    on("controller", "touch /etc/nova/nova.conf")
+    planned = run("./run", "plan")
+    assert planned.returncode == 2
+    assert "nova-conductor" in planned.stdout
+    assert run(PYINFRA, "inventory.py", "deploy.py", "-y").returncode == 0
+    assert run("./run", "plan").returncode == 0
+
+
+def test_an_edited_file_is_seen_and_put_right_without_showing_a_secret(deployed: Deployed) -> None:
+    on("compute1", "sed -i 's/^password = .*/password = Wr0ngSecret/' /etc/nova/nova.conf")
+    planned = run("./run", "plan")
+    assert planned.returncode == 2
+    assert "/etc/nova/nova.conf" in planned.stdout
+    assert "Wr0ngSecret" not in planned.stdout
+    assert run(PYINFRA, "inventory.py", "deploy.py", "-y").returncode == 0
+    assert on("compute1", "grep -c Wr0ngSecret /etc/nova/nova.conf").returncode == 1
+
+
+def test_no_secret_is_in_any_argument_or_readable_file(deployed: Deployed) -> None:
+    import yaml
+
+    values = yaml.safe_load((ROOT / "secrets.yml").read_text()).values()
+    for host in ("controller", "compute1", "compute2"):
+        seen = on(host, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; cat /etc/nova/*.ini").stdout
+        readable = on(host, "find /etc/nova /var/lib/nova -type f -perm -o=r").stdout
+        assert "nova.conf" not in readable.split("exit", 1)[1]
+        for value in values:
+            assert value not in seen
+
+
+def test_verify_holds(deployed: Deployed) -> None:
+    assert run("./run", "verify").returncode == 0
+
+
+def test_a_missing_secrets_file_is_one_clear_message(deployed: Deployed, tmp_path: Path) -> None:
+    secrets = ROOT / "secrets.yml"
+    kept = secrets.rename(tmp_path / "secrets.yml")
+    try:
+        result = run(PYINFRA, "inventory.py", "deploy.py", "-y")
+    finally:
+        kept.rename(secrets)
+    assert result.returncode == 1
+    assert "secrets.yml" in result.stdout
+    assert "Traceback" not in result.stdout
+
+
+def test_refused_credentials_are_named_before_anything_changes(deployed: Deployed) -> None:
+    secrets = ROOT / "secrets.yml"
+    right = secrets.read_text()
+    import yaml
+
+    wrong = {**yaml.safe_load(right), "neutron_password": "not the one"}
+    try:
+        secrets.write_text(yaml.safe_dump(wrong))
+        result = run(PYINFRA, "inventory.py", "deploy.py", "-y")
+    finally:
+        secrets.write_text(right)
+    assert result.returncode == 1
+    assert "refuses user neutron" in result.stdout
+    assert "Traceback" not in result.stdout
+    assert run("./run", "plan").returncode == 0
+
+
+def test_an_unreachable_host_is_named(deployed: Deployed) -> None:
+    result = run(
+        PYINFRA, "inventory.py", "deploy.py", "-y", "--data", "ssh_port=9", timeout=120
+    )
+    assert result.returncode == 1
+    assert "controller" in result.stdout
+    assert "Traceback" not in result.stdout

@@ -1,0 +1,104 @@
+"""files/config_files.py: compare, show, write."""
+
+import grp
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+import config_files
+import pytest
+
+OWNER = pwd.getpwuid(os.getuid()).pw_name
+GROUP = grp.getgrgid(os.getgid()).gr_name
+
+
+def wanted(path: Path, content: str, mode: str = "0640") -> dict[str, Any]:
+    return {
+        "path": str(path),
+        "content": content,
+        "owner": OWNER,
+        "group": GROUP,
+        "mode": mode,
+    }
+
+
+def compare(*files: dict[str, Any]) -> list[dict[str, str]]:
+    answer = config_files.answer({"files": list(files), "write": False})
+    return list(answer["files"])
+
+
+def write(*files: dict[str, Any]) -> None:
+    config_files.answer({"files": list(files), "write": True})
+
+
+def test_a_missing_file_is_created_with_its_mode_and_then_nothing_differs(tmp_path: Path) -> None:
+    file = wanted(tmp_path / "nova" / "nova.conf", "[DEFAULT]\nhost = a\n")
+    assert [found["change"] for found in compare(file)] == ["create"]
+    write(file)
+    assert (tmp_path / "nova" / "nova.conf").read_text() == "[DEFAULT]\nhost = a\n"
+    assert compare(file) == []
+
+
+def test_comparing_writes_nothing(tmp_path: Path) -> None:
+    compare(wanted(tmp_path / "nova" / "nova.conf", "x"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_mode_is_mended_without_touching_the_time_of_the_content(tmp_path: Path) -> None:
+    path = tmp_path / "nova.conf"
+    file = wanted(path, "x\n")
+    write(file)
+    os.utime(path, (1000, 1000))
+    path.chmod(0o644)
+    assert [found["change"] for found in compare(file)] == ["mode 0644"]
+    write(file)
+    assert path.stat().st_mode & 0o7777 == 0o640
+    assert path.stat().st_mtime == 1000
+
+
+def test_what_an_interrupted_write_left_beside_the_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / ".nova.conf.pyinfra-nova").write_text("half")
+    file = wanted(tmp_path / "nova.conf", "whole\n")
+    write(file)
+    assert [path.name for path in tmp_path.iterdir()] == ["nova.conf"]
+
+
+def test_a_link_is_replaced_by_the_file(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("x\n")
+    (tmp_path / "nova.conf").symlink_to(tmp_path / "elsewhere")
+    file = wanted(tmp_path / "nova.conf", "x\n")
+    write(file)
+    assert not (tmp_path / "nova.conf").is_symlink()
+    assert (tmp_path / "elsewhere").read_text() == "x\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "password = TopSecret",
+        "transport_url = rabbit://openstack:TopSecret@controller:5672/",
+        "connection = mysql+pymysql://nova:TopSecret@controller/nova",
+        "metadata_proxy_shared_secret = TopSecret",
+    ],
+)
+def test_a_diff_shows_that_a_secret_changed_but_neither_value(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "nova.conf"
+    write(wanted(path, f"[x]\n{line.replace('TopSecret', 'OldSecret')}\nhost = a\n"))
+    (found,) = compare(wanted(path, f"[x]\n{line}\nhost = a\n"))
+    assert "Secret" not in found["diff"]
+    assert "******** (changed)" in found["diff"] or "********@" in found["diff"]
+    assert "(changed)" in found["diff"]
+
+
+def test_a_diff_of_a_new_file_shows_every_line_and_no_secret(tmp_path: Path) -> None:
+    (found,) = compare(wanted(tmp_path / "new", "host = a\npassword = TopSecret\n"))
+    assert "+host = a" in found["diff"]
+    assert "+password = ********" in found["diff"]
+
+
+def test_a_diff_shows_which_host_a_url_moves_to(tmp_path: Path) -> None:
+    path = tmp_path / "nova.conf"
+    write(wanted(path, "transport_url = rabbit://o:p@old:5672/\n"))
+    (found,) = compare(wanted(path, "transport_url = rabbit://o:p@new:5672/\n"))
+    assert "@old:5672" in found["diff"] and "@new:5672" in found["diff"]

@@ -1,0 +1,45 @@
+"""files/nova_state.py: what is read from files and rows, without a database."""
+
+from pathlib import Path
+
+import nova_state
+
+
+def revision(folder: Path, name: str, after: str | None) -> None:
+    down = repr(after)
+    (folder / f"{name}_x.py").write_text(
+        f'"""x\n\nRevises: {after}\n"""\nrevision = {name!r}\ndown_revision = {down}\n'
+    )
+
+
+def test_the_head_is_the_revision_nobody_builds_on(tmp_path: Path) -> None:
+    revision(tmp_path, "8f2f1571d55b", None)
+    revision(tmp_path, "16f1fbcab42b", "8f2f1571d55b")
+    assert nova_state.head(str(tmp_path)) == "16f1fbcab42b"
+
+
+def test_no_package_means_no_head(tmp_path: Path) -> None:
+    assert nova_state.head(str(tmp_path)) is None
+
+
+def test_an_unregistered_compute_is_named_with_what_it_lacks() -> None:
+    found = {
+        "a": {"up": True, "node": True},
+        "b": {"up": False, "node": True},
+        "c": {"up": True, "node": False},
+    }
+    missing = nova_state.unregistered(found, ["a", "b", "c", "d"])
+    assert sorted(missing) == ["b", "c", "d"]
+    assert "not up" in missing["b"]
+    assert "no compute node" in missing["c"]
+    assert "has not registered" in missing["d"]
+
+
+def test_a_server_that_is_not_there_is_an_answer() -> None:
+    request = {
+        "database": {"host": "127.0.0.1", "port": 1, "user": "nova", "password": "x"},
+        "names": {"api": "nova_api", "cell0": "nova_cell0", "cell1": "nova"},
+    }
+    answer = nova_state.answer(request)
+    assert answer["schemas"] == {"api": "missing", "cell0": "missing", "cell1": "missing"}
+    assert answer["cells"] == [] and answer["error"]

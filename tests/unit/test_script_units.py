@@ -1,0 +1,62 @@
+"""files/units.py: what a unit needs, judged from what systemd says of it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import units
+
+RUNNING = {
+    "LoadState": "loaded",
+    "ActiveState": "active",
+    "SubState": "running",
+    "UnitFileState": "enabled",
+    "ExecMainStartTimestamp": "Sun 2026-11-22 12:00:00.500000 UTC",
+    "StateChangeTimestamp": "Sun 2026-11-22 12:00:00.600000 UTC",
+}
+STARTED = 1795348800.5
+
+
+def needed(state: dict[str, str], **unit: Any) -> list[str]:
+    difference = units.compare({"name": "nova-api.service", **unit}, {**RUNNING, **state})
+    return list(difference["actions"]) if difference else []
+
+
+def test_a_time_of_systemd_is_read_to_the_microsecond() -> None:
+    assert units.epoch(RUNNING["ExecMainStartTimestamp"]) == STARTED
+    assert units.epoch("") == 0.0
+
+
+def test_a_running_enabled_unit_needs_nothing() -> None:
+    assert needed({}) == []
+
+
+def test_a_stopped_unit_is_started_and_a_failed_one_restarted() -> None:
+    assert needed({"ActiveState": "inactive"}) == ["start"]
+    assert needed({"ActiveState": "failed"}) == ["restart"]
+    assert needed({"ActiveState": "activating"}) == ["restart"]
+
+
+def test_a_disabled_or_masked_unit_is_enabled() -> None:
+    assert needed({"UnitFileState": "disabled"}) == ["enable"]
+    masked = {"LoadState": "masked", "UnitFileState": "masked", "ActiveState": "inactive"}
+    assert needed(masked) == ["unmask", "enable", "start"]
+
+
+def test_a_unit_that_is_not_installed_yet_is_planned_to_be_started() -> None:
+    assert needed({"LoadState": "not-found"}) == ["enable", "start"]
+
+
+def test_a_file_written_after_the_start_means_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "nova.conf"
+    path.write_text("")
+    os.utime(path, (STARTED - 1, STARTED - 1))
+    assert needed({}, reads=[str(path)]) == []
+    os.utime(path, (STARTED + 0.1, STARTED + 0.1))
+    assert needed({}, reads=[str(path)]) == ["restart"]
+    assert needed({}, reads=[str(tmp_path / "*.conf")]) == ["restart"]
+
+
+def test_cell_mappings_changed_after_the_start_mean_a_restart() -> None:
+    assert needed({}, after=STARTED - 5) == []
+    assert needed({}, after=STARTED + 5) == ["restart"]
