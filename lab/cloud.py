@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import IPv4Interface
 from pathlib import Path
 from urllib.parse import quote
@@ -233,6 +233,33 @@ class Cloud:
                 for interface in ("public", "internal", "admin")
             ),
         )
+
+    def cloud_objects(self) -> dict[str, object]:
+        """The request that `files/cloud_objects.py` takes."""
+        login = asdict(self.keystone_admin())
+        login["password"] = self.site.secrets.admin_password.get_secret_value()
+        network = self.lab.provider
+        return {
+            "login": login,
+            "region": self.site.settings.region,
+            "network": {
+                "name": "provider",
+                "physical_network": "provider",
+                "cidr": str(network.cidr),
+                "gateway": str(network.gateway),
+                **self._pool(),
+            },
+            "image": None,
+        }
+
+    def _pool(self) -> dict[str, str]:
+        """The upper half of the provider range without the hosts' own addresses."""
+        network = self.lab.provider
+        first = max([network.cidr.num_addresses // 2, *(h.offset + 1 for h in self.lab.hosts)])
+        return {
+            "first": str(network.address(first)),
+            "last": str(network.address(network.cidr.num_addresses - 2)),
+        }
 
     def base_units(self) -> list[Unit]:
         return [

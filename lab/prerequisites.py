@@ -2,15 +2,60 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from lab import state
 from lab.settings import LabSettings
+from lab.shell import LabError, step
+from pyinfra_nova import secrets
+from pyinfra_nova.errors import SecretsError
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+READ = ("lab/*.py", "lab/files/*", "lab/templates/*", "lab/guest/*", "group_data/*.py",
+        "pyinfra_nova/*.py", "pyinfra_nova/resources/*.py", "files/*")  # fmt: skip
 
 
 def is_recorded() -> bool:
+    """Whether the hosts have what Nova builds on."""
     return state.PREPARED.exists()
 
 
 def prepare(inventory: Path, settings: LabSettings, *, again: bool) -> None:
-    """Run the lab's deploy where the hosts may not be as it leaves them."""
+    """Run the lab's deploy, unless the hosts still run as that very deploy left them."""
+    if not secrets.DEFAULT_FILE.exists():
+        try:
+            secrets.create(secrets.DEFAULT_FILE)
+        except SecretsError as error:
+            raise LabError(str(error)) from error
+    wanted = {"digest": _digest(inventory), "hosts": [host.name for host in settings.hosts]}
+    if not again and state.read_json(state.PREPARED) == wanted:
+        return
+    state.PREPARED.unlink(missing_ok=True)
+    pyinfra = Path(sys.executable).with_name("pyinfra")
+    command = [str(pyinfra), "-y", str(inventory), str(CHECKOUT / "lab" / "deploy.py")]
+    with step("put on them what Nova builds on"):
+        done = subprocess.run(
+            command,
+            cwd=CHECKOUT,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYINFRA_NOVA_INVENTORY": str(inventory)},
+        )
+    if done.returncode != 0:
+        raise LabError("the prerequisites were not completed; the next `up` goes on from there")
+    state.write_json(state.PREPARED, wanted)
+
+
+def _digest(inventory: Path) -> str:
+    """What the prerequisites depend on, secrets included, as one number."""
+    paths = [inventory, secrets.DEFAULT_FILE, state.LAB / "secrets.yml"]
+    paths += [path for pattern in READ for path in sorted(CHECKOUT.glob(pattern))]
+    total = hashlib.sha256()
+    for path in paths:
+        if path.is_file():
+            total.update(path.read_bytes() + b"\0")
+    return total.hexdigest()

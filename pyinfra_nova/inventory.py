@@ -372,7 +372,9 @@ class _Builder:
         yield COMMAND_LINE, self.override_data
 
     def _host(self, name: str) -> HostSettings | None:
-        roles = {role for group, role in ROLE_OF_GROUP.items() if name in self.groups.get(group, [])}
+        roles = {
+            role for group, role in ROLE_OF_GROUP.items() if name in self.groups.get(group, [])
+        }
         own = self.host_data.get(name, {})
         for key in own:
             if key in SITE_KEYS:
@@ -469,9 +471,7 @@ def build_site(
     Raises:
         SettingsError: with every fault of every source.
     """
-    builder = _Builder(
-        groups, all_data, group_data, host_data, override_data or {}, inventory_file
-    )
+    builder = _Builder(groups, all_data, group_data, host_data, override_data or {}, inventory_file)
     settings = builder.settings()
     hosts = builder.hosts(settings)
     faults = list(builder.faults)

@@ -119,7 +119,9 @@ def cell_urls(site: Site) -> dict[str, CellUrls]:
     database = "{scheme}://{username}:{password}@{hostname}:{port}/"
     brokers = site.settings.messaging.hosts
     numbers = [""] if len(brokers) == 1 else [str(n + 1) for n in range(len(brokers))]
-    nodes = ",".join(f"{{username{n}}}:{{password{n}}}@{{hostname{n}}}:{{port{n}}}" for n in numbers)
+    nodes = ",".join(
+        f"{{username{n}}}:{{password{n}}}@{{hostname{n}}}:{{port{n}}}" for n in numbers
+    )
     return {
         "cell0": CellUrls("none:///", database + site.settings.database.nova_cell0),
         "cell1": CellUrls(
@@ -143,11 +145,14 @@ def overridden(text: str, overrides: Overrides) -> str:
             _set(lines, key, value)
     if set(sections) == {""}:
         return text
-    return "\n\n".join(
-        "\n".join(([f"[{name}]"] if name else []) + lines)
-        for name, lines in sections.items()
-        if lines
-    ) + "\n"
+    return (
+        "\n\n".join(
+            "\n".join(([f"[{name}]"] if name else []) + lines)
+            for name, lines in sections.items()
+            if lines
+        )
+        + "\n"
+    )
 
 
 def _split(text: str) -> dict[str, list[str]]:
@@ -225,7 +230,7 @@ def _nova_values(
 
 
 def _shared_out(overrides: Overrides, second: str | None) -> tuple[Overrides, Overrides]:
-    """OVERRIDES for nova.conf and for SECOND, the file that wins over it, by what that one holds."""
+    """OVERRIDES for nova.conf, and those for SECOND: it wins over nova.conf with what it holds."""
     if second is None:
         return overrides, {}
     held = {

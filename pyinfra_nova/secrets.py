@@ -36,6 +36,11 @@ FORBIDDEN_CATEGORIES = {
 FORBIDDEN_NAMES = {"\n": "a newline", "\r": "a carriage return", "\t": "a tab", "\0": "a NUL byte"}
 
 
+def secrets_file() -> Path:
+    """The file to read: the one that PYINFRA_NOVA_SECRETS names, else secrets.yml here."""
+    return Path(os.environ.get("PYINFRA_NOVA_SECRETS") or DEFAULT_FILE)
+
+
 def forbidden_character(text: str) -> str | None:
     """What TEXT holds that cannot be written on one line of a configuration file, by name."""
     for character in text:
@@ -105,7 +110,7 @@ def read_private_file(path: Path) -> str:
         raise SecretsError([Fault(str(path), "", "is missing", how)]) from None
     except OSError as error:
         raise SecretsError([Fault(str(path), "", f"cannot be read: {error.strerror}")]) from None
-    with open(descriptor, "rb") as stream:
+    with os.fdopen(descriptor, "rb") as stream:
         if fault := _privacy_fault(str(path), os.fstat(descriptor)):
             raise SecretsError([fault])
         content = stream.read()
@@ -203,7 +208,7 @@ def create(path: Path) -> None:
         raise SecretsError([Fault(str(path), "", "exists and is left as it is")]) from None
     except OSError as error:
         raise SecretsError([Fault(str(path), "", f"cannot be made: {error.strerror}")]) from None
-    with open(descriptor, "w", encoding="utf-8") as stream:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         os.fchmod(descriptor, 0o600)
         stream.write(text)
 

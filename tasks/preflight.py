@@ -19,6 +19,7 @@ from pyinfra_nova.preflight import PreflightError, check_rendering, checks_for, 
 from pyinfra_nova.render import VirtType
 from pyinfra_nova.resources.host_script import ask
 from pyinfra_nova.resources.preflight import HostReport, Report
+from pyinfra_nova.secrets import secrets_file
 from pyinfra_nova.settings import HostSettings, Site
 from pyinfra_nova.target import Target
 
@@ -42,7 +43,7 @@ def targets() -> dict[str, Target]:
 
 
 def _prepare(state: State) -> dict[str, Target]:
-    site = site_of(state.inventory)
+    site = site_of(state.inventory, secrets_file())
     redact.install(site.secrets)
     check_rendering(site)
     hosts = {h.name: h for h in state.inventory.get_active_hosts() if h.name in site.hosts}

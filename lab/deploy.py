@@ -1,0 +1,33 @@
+"""What Nova builds on, put on the lab's hosts: `pyinfra inventory.py lab/deploy.py`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pyinfra import host, inventory
+
+from lab import tasks
+from lab.cloud import Cloud
+from lab.passwords import lab_secrets
+from lab.settings import read_settings
+from pyinfra_nova import redact
+from pyinfra_nova.inventory import site_of
+from pyinfra_nova.resources.barrier import barrier
+
+site = site_of(inventory)
+redact.install(site.secrets)
+lab = read_settings(Path(os.environ.get("PYINFRA_NOVA_INVENTORY", "inventory.py")))
+cloud = Cloud(site, lab, lab_secrets())
+name = host.name
+
+tasks.install_packages(cloud, name)
+tasks.provider_network(cloud, name)
+if cloud.is_controller(name):
+    tasks.database_and_broker(cloud, name)
+    tasks.identity(cloud, name)
+    tasks.services(cloud)
+barrier(name="Neutron's server is there")
+tasks.network_agent(cloud)
+if cloud.is_controller(name):
+    tasks.network_and_image(cloud)

@@ -1,0 +1,168 @@
+"""Operations that only the lab's prerequisites need, each with its fact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pyinfra import host
+from pyinfra.api import FactBase, StringCommand, operation
+from pyinfra.api.command import QuoteString
+from typing_extensions import override
+
+from pyinfra_nova.redact import SecretInput
+from pyinfra_nova.resources.host_script import RUNNER, SCRIPTS
+from pyinfra_nova.resources.keystone import KeystoneAdmin, KeystoneEntries
+from pyinfra_nova.resources.steps import say
+
+FILES = Path(__file__).resolve().parent / "files"
+
+Answer = dict[str, Any]
+
+
+def _command(sources: Sequence[Path]) -> StringCommand:
+    return StringCommand("python3", "-c", QuoteString(RUNNER), sources[-1].stem)
+
+
+def _input(sources: Sequence[Path], request: Mapping[str, Any]) -> SecretInput:
+    modules = [(path.stem, path.read_text(encoding="utf-8")) for path in sources]
+    return SecretInput(json.dumps({"modules": modules, "request": request}))
+
+
+class ScriptAnswer(FactBase[Answer]):
+    """What a script answers; it comes in over stdin with its request."""
+
+    default = dict
+
+    @override
+    def command(self, script: str) -> StringCommand:
+        return StringCommand("python3", "-c", QuoteString(RUNNER), QuoteString(script))
+
+    @override
+    def process(self, output: Any) -> Answer:
+        answer: Answer = json.loads("\n".join(output))
+        return answer
+
+
+def _ask(sources: Sequence[Path], request: Mapping[str, Any]) -> Answer:
+    text = _input(sources, {**request, "apply": False})
+    answer: Answer = host.get_fact(ScriptAnswer, script=sources[-1].stem, _stdin=text)
+    return answer
+
+
+def _apply(sources: Sequence[Path], request: Mapping[str, Any]) -> StringCommand:
+    return StringCommand(
+        *_command(sources).bits, _stdin=_input(sources, {**request, "apply": True})
+    )
+
+
+SCHEMAS = (FILES / "schemas.py",)
+KEYSTONE = (SCRIPTS / "keystone.py",)
+CLOUD_OBJECTS = (SCRIPTS / "keystone.py", FILES / "cloud_objects.py")
+
+
+class ProviderBridge(FactBase[bool]):
+    """Whether the provider bridge stands: userspace datapath, its port, its address."""
+
+    default = bool
+
+    @override
+    def command(self, bridge: str, nic: str, address: str) -> str:
+        return (
+            f"test \"$(ovs-vsctl get bridge {bridge} datapath_type 2>/dev/null)\" = netdev"
+            f" && test \"$(ovs-vsctl port-to-br {nic} 2>/dev/null)\" = {bridge}"
+            f" && ip -4 -o addr show dev {bridge} | grep -qF ' {address} '"
+            f" && ! ip -4 -o addr show dev {nic} | grep -q inet && echo yes || echo no"
+        )
+
+    @override
+    def process(self, output: Any) -> bool:
+        return list(output)[-1:] == ["yes"]
+
+
+@operation()
+def provider_bridge(bridge: str, nic: str, address: str) -> Iterator[StringCommand]:
+    """Have NIC as a port of the Open vSwitch bridge BRIDGE, and NIC's ADDRESS on the bridge.
+
+    systemd-networkd gives the bridge its address, from the files written before.
+    """
+    if host.get_fact(ProviderBridge, bridge=bridge, nic=nic, address=address):
+        return
+    say(f"put {nic} on bridge {bridge}")
+    yield StringCommand(
+        "ovs-vsctl --may-exist add-br", bridge, "-- set bridge", bridge, "datapath_type=netdev",
+        "-- --may-exist add-port", bridge, nic,
+    )  # fmt: skip
+    yield StringCommand("networkctl reload && networkctl reconfigure", nic)
+    yield StringCommand(
+        "ip link set", bridge, "up && for n in $(seq 50); do",
+        f"ip -4 -o addr show dev {bridge} | grep -qF ' {address} ' && exit 0; sleep 0.1; done; exit 1",
+    )  # fmt: skip
+
+
+@operation()
+def schemas(services: Sequence[Mapping[str, Any]]) -> Iterator[StringCommand]:
+    """Have the services' database schemas as their packages want them."""
+    request = {"services": list(services)}
+    stale = _ask(SCHEMAS, request)["stale"]
+    if stale:
+        say(f"bring up the schemas of {', '.join(stale)}")
+        yield _apply(SCHEMAS, request)
+
+
+def _keystone_request(admin: KeystoneAdmin, entries: KeystoneEntries) -> Answer:
+    request: Answer = {**asdict(entries), "admin": asdict(admin)}
+    request["auth_url"] = request["admin"].pop("auth_url")
+    for holder in (request["admin"], *request["users"]):
+        holder["password"] = holder["password"].get_secret_value()
+    return request
+
+
+@operation()
+def keystone_bootstrapped(
+    admin: KeystoneAdmin, region: str, base_url: str
+) -> Iterator[StringCommand]:
+    """Have the administrator of Keystone, with this password."""
+    if _ask(KEYSTONE, _keystone_request(admin, KeystoneEntries())).get("answers"):
+        return
+    say(f"bootstrap Keystone: user {admin.username}")
+    script = (
+        "IFS= read -r OS_BOOTSTRAP_PASSWORD; export OS_BOOTSTRAP_PASSWORD; "
+        'exec runuser -u keystone -- keystone-manage bootstrap "$@"'
+    )
+    words = ["--bootstrap-username", admin.username, "--bootstrap-project-name", admin.project]
+    words += ["--bootstrap-region-id", region]
+    for interface in ("admin", "internal", "public"):
+        words += [f"--bootstrap-{interface}-url", base_url]
+    yield StringCommand(
+        "sh -c", QuoteString(script), "sh", *(QuoteString(word) for word in words),
+        _stdin=SecretInput(admin.password.get_secret_value() + "\n"),
+    )  # fmt: skip
+
+
+@operation()
+def keystone_filled(admin: KeystoneAdmin, entries: KeystoneEntries) -> Iterator[StringCommand]:
+    """Have ENTRIES in a Keystone that may not even run yet while this is planned."""
+    request = _keystone_request(admin, entries)
+    state = _ask(KEYSTONE, request)
+    if state.get("answers") and not state["changes"]:
+        return
+    for change in state["changes"]:
+        say(change)
+    yield _apply(KEYSTONE, request)
+
+
+@operation()
+def cloud_objects(request: Mapping[str, Any]) -> Iterator[StringCommand]:
+    """Have the provider network and the guest image."""
+    state = _ask(CLOUD_OBJECTS, request)
+    if state.get("error") is None and not state.get("changes"):
+        return
+    for change in state.get("changes", []):
+        say(change)
+    yield _apply(CLOUD_OBJECTS, request)
+
+

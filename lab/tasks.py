@@ -1,0 +1,106 @@
+"""The prerequisites' order; what they are is in `cloud`."""
+
+from __future__ import annotations
+
+from pyinfra.api import deploy
+
+from lab import operations
+from lab.cloud import AGENT_PACKAGES, CONTROLLER_PACKAGES, PROVIDER_BRIDGE, Cloud
+from pyinfra_nova.resources import config_files, databases, messaging, packages, units
+
+MANAGE_NEUTRON = (
+    "neutron-db-manage",
+    "--config-file=/etc/neutron/neutron.conf",
+    "--config-file=/etc/neutron/plugins/ml2/ml2_conf.ini",
+    "upgrade",
+    "head",
+)
+KEYS = ("--keystone-user", "keystone", "--keystone-group", "keystone")
+SCHEMAS = (
+    {
+        "name": "keystone",
+        "package": "keystone",
+        "commands": [
+            ["keystone-manage", "db_sync"],
+            ["keystone-manage", "fernet_setup", *KEYS],
+            ["keystone-manage", "credential_setup", *KEYS],
+        ],
+    },
+    {"name": "glance", "package": "glance-common", "commands": [["glance-manage", "db_sync"]]},
+    {
+        "name": "placement",
+        "package": "placement-common",
+        "commands": [["placement-manage", "db", "sync"]],
+    },
+    {"name": "neutron", "package": "neutron-common", "commands": [list(MANAGE_NEUTRON)]},
+)
+
+
+@deploy("Packages")
+def install_packages(cloud: Cloud, name: str) -> None:
+    """All packages of a host at once, none of their daemons started."""
+    wanted = AGENT_PACKAGES
+    if cloud.is_controller(name):
+        wanted = (*AGENT_PACKAGES, *CONTROLLER_PACKAGES)
+    packages.installed(name="Packages are installed", packages=wanted)
+
+
+@deploy("Provider network")
+def provider_network(cloud: Cloud, name: str) -> None:
+    """The bridge that Neutron's agent maps the provider network to."""
+    config_files.written(name="Agent's files are written", files=cloud.agent_files(name))
+    operations.provider_bridge(
+        name="Provider bridge stands",
+        bridge=PROVIDER_BRIDGE,
+        nic=cloud.lab.provider.nic,
+        address=str(cloud.provider_address(name)),
+    )
+
+
+@deploy("Database and broker")
+def database_and_broker(cloud: Cloud, name: str) -> None:
+    """MariaDB, RabbitMQ and memcached, with what the services have in them."""
+    files = [*cloud.base_files(name), *cloud.service_files(name)]
+    config_files.written(name="Services' files are written", files=files)
+    units.running(name="MariaDB, RabbitMQ, memcached run", units=cloud.base_units())
+    databases.present(name="Databases and users exist", users=cloud.database_users())
+    operations.schemas(name="Schemas are current", services=SCHEMAS)
+    messaging.present(
+        name="Neutron's broker user exists", user=cloud.broker_user(), address=cloud.controller
+    )
+
+
+@deploy("Identity")
+def identity(cloud: Cloud, name: str) -> None:
+    """Keystone with everything in it but Nova's entries."""
+    admin = cloud.keystone_admin()
+    units.running(name="Keystone runs", units=cloud.keystone_units())
+    operations.keystone_bootstrapped(
+        name="Keystone's administrator exists",
+        admin=admin,
+        region=cloud.site.settings.region,
+        base_url=cloud.site.settings.keystone.auth_url,
+    )
+    operations.keystone_filled(
+        name="Users, services and endpoints exist", admin=admin, entries=cloud.keystone_entries()
+    )
+
+
+@deploy("Services")
+def services(cloud: Cloud) -> None:
+    """Glance, Placement, Neutron's server and its controller agents."""
+    units.running(name="Glance, Placement, Neutron run", units=cloud.service_units())
+
+
+@deploy("Network agent")
+def network_agent(cloud: Cloud) -> None:
+    """Neutron's Open vSwitch agent."""
+    units.running(name="Open vSwitch agent runs", units=cloud.agent_units())
+
+
+@deploy("Network and image")
+def network_and_image(cloud: Cloud) -> None:
+    """What guests need: a provider network and an image."""
+    operations.cloud_objects(
+        name="Provider network and guest image exist", request=cloud.cloud_objects()
+    )

@@ -1,0 +1,114 @@
+"""Hosts that are not there: what ``@fake`` hosts answer to each script of ``files/``.
+
+What stands in for here is the network and the host, never the code under test: settings, rendering,
+facts, operations and their order are the real ones.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+Answers = dict[str, Any]
+
+
+def preflight(name: str, address: str, checks: list[dict[str, Any]] | None = None) -> Answers:
+    """A Debian 12 host on which everything holds; CHECKS are answered as given."""
+    return {
+        "time": __import__("time").time(),
+        "os": {"id": "debian", "version": "12"},
+        "hostname": name,
+        "root": True,
+        "systemd": True,
+        "addresses": [{"interface": "mgmt0", "address": address}],
+        "kvm": {"flag": False, "usable": False},
+        "checks": checks or [],
+    }
+
+
+FRESH: Answers = {
+    "config_files read": {"files": [{"path": "/etc/nova/nova.conf", "change": "create", "diff": ""}]},
+    "databases read": {
+        "server": "answers",
+        "missing_databases": ["nova", "nova_api", "nova_cell0"],
+        "users": [
+            {
+                "name": "nova",
+                "missing": True,
+                "password_differs": False,
+                "missing_grants": ["nova", "nova_api", "nova_cell0"],
+            }
+        ],
+    },
+    "messaging read": {"listens": True, "authenticated": False, "opened": False, "error": "403"},
+    "keystone read": {"answers": True, "error": None, "changes": ["create user nova"]},
+    "nova_state read": {
+        "schemas": {"api": "missing", "cell0": "missing", "cell1": "missing"},
+        "cells": [],
+        "cells_changed": None,
+        "computes": {},
+        "error": "no module named pymysql",
+    },
+    "units read": {
+        "units": [{"name": "x", "actions": ["enable", "start"], "reason": "not installed"}],
+        "daemon_reload": False,
+    },
+    "http_answers read": {"failing": [{"name": "the compute API", "url": "u", "detail": "no"}]},
+}
+
+CONVERGED: Answers = {
+    "config_files read": {"files": []},
+    "databases read": {
+        "server": "answers",
+        "missing_databases": [],
+        "users": [
+            {
+                "name": "nova",
+                "missing": False,
+                "password_differs": False,
+                "missing_grants": [],
+            }
+        ],
+    },
+    "messaging read": {"listens": True, "authenticated": True, "opened": True, "error": None},
+    "keystone read": {"answers": True, "error": None, "changes": []},
+    "nova_state read": {
+        "schemas": {"api": "current", "cell0": "current", "cell1": "current"},
+        "cells": [
+            {"name": "cell0", "uuid": "0", "right": True},
+            {"name": "cell1", "uuid": "1", "right": True},
+        ],
+        "cells_changed": 1.0,
+        "computes": {
+            name: {"up": True, "node": True, "mapped": True, "address": address}
+            for name, address in (("compute1", "10.0.0.31"), ("compute2", "10.0.0.32"))
+        },
+        "error": None,
+    },
+    "units read": {"units": [], "daemon_reload": False},
+    "http_answers read": {"failing": []},
+}
+
+PACKAGES = (
+    *("nova-api", "nova-conductor", "nova-scheduler", "nova-consoleproxy"),
+    *("nova-compute", "nova-compute-kvm", "nova-compute-qemu", "genisoimage"),
+)
+
+
+def responses(name: str, address: str, answers: Answers, *, installed: bool) -> dict[str, Any]:
+    """The ``fake_responses`` of one host."""
+    said = {command: json.dumps(answer) for command, answer in answers.items()}
+    said["preflight read"] = json.dumps(preflight(name, address))
+    said["dpkg-query"] = [f"{package} installed" for package in PACKAGES] if installed else []
+    return said
+
+
+def host(name: str, address: str, answers: Answers, *, installed: bool) -> tuple[str, Answers]:
+    """An inventory entry."""
+    data = {
+        "my_ip": address,
+        "fake_responses": responses(name, address, answers, installed=installed),
+        "fake_delay": 0,
+        "fake_delay_jitter": 0,
+    }
+    return f"@fake/{name}", data

@@ -1,0 +1,143 @@
+"""The plan that pyinfra itself makes of deploy.py, against hosts that only answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyinfra_nova.plan import PYINFRA, pending
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "s3cret/with@every:thing%$#\"' in it"
+KEYS = (
+    *("database_password", "messaging_password", "nova_password", "placement_password"),
+    *("neutron_password", "metadata_secret", "admin_password"),
+)
+
+
+@pytest.fixture(scope="module")
+def secrets_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("secrets") / "secrets.yml"
+    path.write_text(json.dumps({key: f"{PASSWORD} {key}" for key in KEYS}))
+    path.chmod(0o600)
+    return path
+
+
+def pyinfra(
+    inventory: str, secrets_file: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYINFRA")}
+    environment |= {"PYINFRA_NOVA_SECRETS": str(secrets_file), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [str(PYINFRA), f"tests/plan/{inventory}.py", "deploy.py", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def fresh(secrets_file: Path) -> subprocess.CompletedProcess[str]:
+    return pyinfra("fresh", secrets_file, "--dry", "--diff", "--json", "-vvv")
+
+
+def operations(process: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    assert process.returncode == 0, process.stderr
+    return list(json.loads(process.stdout)["plan"])
+
+
+def position(names: list[str], part: str) -> int:
+    (found,) = [index for index, name in enumerate(names) if part in name]
+    return found
+
+
+def test_the_stages_come_in_the_order_that_nova_needs(
+    fresh: subprocess.CompletedProcess[str],
+) -> None:
+    names = [operation["name"] for operation in operations(fresh)]
+    order = [
+        "Install packages",
+        "Write configuration files",
+        "Packages, configuration and accounts are there",
+        "Bring schemas and cells in line",
+        "Enable and start the controller's units",
+        "Wait for the APIs",
+        "The controllers answer",
+        "Enable and start the compute's units",
+        "The computes are started",
+        "Wait for the computes to register",
+        "Map the computes to cell1",
+        "Ask the APIs for every service and hypervisor",
+    ]
+    positions = [position(names, part) for part in order]
+    assert positions == sorted(positions)
+
+
+def test_every_barrier_is_passed_by_every_host(fresh: subprocess.CompletedProcess[str]) -> None:
+    names = [operation["name"] for operation in operations(fresh)]
+    for barrier in ("accounts are there", "controllers answer", "computes are started"):
+        position(names, barrier)
+
+
+def test_a_fresh_host_is_planned_from_packages_to_mapping(
+    fresh: subprocess.CompletedProcess[str],
+) -> None:
+    changes = pending({"plan": operations(fresh)})
+    names = list(changes)
+    everywhere = ["@fake/compute1", "@fake/compute2", "@fake/controller"]
+    assert changes[names[position(names, "Install packages")]] == everywhere
+    assert changes[names[position(names, "Write configuration")]] == everywhere
+    for part in ("Create databases", "Create broker user", "Create user, roles", "schemas and cells"):
+        assert changes[names[position(names, part)]] == ["@fake/controller"]
+
+
+def test_a_converged_site_has_nothing_planned(secrets_file: Path) -> None:
+    process = pyinfra("converged", secrets_file, "--dry", "--json")
+    assert pending({"plan": operations(process)}) == {}
+
+
+def test_no_operation_shows_its_arguments_and_no_output_a_secret(
+    fresh: subprocess.CompletedProcess[str],
+) -> None:
+    for operation in operations(fresh):
+        assert not operation["args"], operation["name"]
+    for text in (fresh.stdout, fresh.stderr):
+        assert "s3cret" not in text
+
+
+def test_a_fault_in_the_settings_touches_no_host(secrets_file: Path) -> None:
+    process = pyinfra("fresh", secrets_file, "-y", "--data", "regoin=x")
+    assert process.returncode == 1
+    assert "regoin" in process.stderr and "region" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_the_plan_program_says_pending_by_its_exit_code(secrets_file: Path) -> None:
+    environment = {
+        **os.environ,
+        "PYINFRA_NOVA_SECRETS": str(secrets_file),
+        "PYINFRA_YES": "true",
+        "PYTHONPATH": str(ROOT),
+    }
+    codes = {}
+    for inventory in ("fresh", "converged", "missing"):
+        process = subprocess.run(
+            [sys.executable, "-m", "pyinfra_nova.plan", f"tests/plan/{inventory}.py"],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        codes[inventory] = process.returncode
+    assert codes == {"fresh": 2, "converged": 0, "missing": 1}
