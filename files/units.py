@@ -1,6 +1,7 @@
 """Compare systemd units with what they should be, or wait until they run.
 
-Request: {"units": [{"name", "reads": [paths], "after": epoch|null, "reload": bool}],
+Request: {"units": [{"name", "reads": [paths], "reload": bool}],
+          "cells": what nova_state.py needs to read the cell mappings|absent,
           "wait": seconds|absent}
 Answer to a comparison: {"units": [{"name", "actions": [...], "reason"}], "daemon_reload": bool}
 Answer to a wait: {"failed": [{"name", "state", "cause"}]}
@@ -59,7 +60,16 @@ def newest(patterns):
     return max(found, default=(0.0, ""))
 
 
-def compare(unit, state):
+def cells_changed(request):
+    """When the cell mappings last changed: services read them once (nova's admin guide, cells)."""
+    import nova_state
+
+    changed = nova_state.answer(request)["cells_changed"]
+    # Stored in whole seconds.
+    return changed + 1 if changed else 0.0
+
+
+def compare(unit, state, cells_time=0.0):
     """The systemctl verbs that bring one unit in line, and why."""
     if state.get("LoadState") in (None, "", "not-found"):
         return {"name": unit["name"], "actions": ["enable", "start"], "reason": "not installed"}
@@ -80,8 +90,8 @@ def compare(unit, state):
         if unit.get("reload"):
             started = epoch(state["StateChangeTimestamp"])
         changed, path = newest(unit.get("reads", []))
-        if unit.get("after") and unit["after"] > changed:
-            changed, path = unit["after"], "the cell mappings"
+        if cells_time > changed:
+            changed, path = cells_time, "a cell mapping"
         if changed > started:
             actions.append("reload" if unit.get("reload") else "restart")
             reasons.append(f"{path} is newer than the process")
@@ -139,7 +149,8 @@ def answer(request):
             raise SystemExit(1)
         return {"failed": []}
     states = show([unit["name"] for unit in units])
-    differing = [compare(unit, states.get(unit["name"], {})) for unit in units]
+    cells_time = cells_changed(request["cells"]) if request.get("cells") else 0.0
+    differing = [compare(unit, states.get(unit["name"], {}), cells_time) for unit in units]
     return {
         "units": [difference for difference in differing if difference],
         "daemon_reload": any(s.get("NeedDaemonReload") == "yes" for s in states.values()),

@@ -121,6 +121,8 @@ class Cloud:
                 "/root/.config/openstack/clouds.yaml", self.clouds_yaml(), "root", "root", "0600"
             )
         )
+        # The client takes the only cloud unasked in no release; pam_env gives this to every login.
+        files.append(ConfigFile("/etc/environment", "OS_CLOUD=admin\n", *_PUBLIC))
         return files
 
     def _file(
@@ -159,7 +161,7 @@ class Cloud:
         return IPv4Interface(f"{network.address(self.host(name).offset)}/{network.cidr.prefixlen}")
 
     def clouds_yaml(self) -> str:
-        """The administrator's login: the only cloud in the file, so the client takes it unasked."""
+        """The administrator's login, as the openstack client reads it."""
         admin = self.site.settings.keystone.admin
         cloud = {
             "auth": {
@@ -287,17 +289,24 @@ class Cloud:
             ),
             Unit("neutron-api.service", (neutron, ml2, "/etc/neutron/neutron-api-uwsgi.ini")),
             Unit("neutron-rpc-server.service", (neutron, ml2)),
+        ]
+
+    def agent_units(self, name: str) -> list[Unit]:
+        """Neutron's agents; on the controller also those that serve all networks."""
+        neutron = "/etc/neutron/neutron.conf"
+        agents = [
+            Unit(
+                "neutron-openvswitch-agent.service",
+                (neutron, "/etc/neutron/plugins/ml2/openvswitch_agent.ini"),
+            )
+        ]
+        if not self.is_controller(name):
+            return agents
+        return [
+            *agents,
             Unit("neutron-dhcp-agent.service", (neutron, "/etc/neutron/dhcp_agent.ini")),
             Unit("neutron-l3-agent.service", (neutron, "/etc/neutron/l3_agent.ini")),
             Unit("neutron-metadata-agent.service", (neutron, "/etc/neutron/metadata_agent.ini")),
-        ]
-
-    def agent_units(self) -> list[Unit]:
-        return [
-            Unit(
-                "neutron-openvswitch-agent.service",
-                ("/etc/neutron/neutron.conf", "/etc/neutron/plugins/ml2/openvswitch_agent.ini"),
-            )
         ]
 
 

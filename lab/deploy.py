@@ -28,6 +28,6 @@ if cloud.is_controller(name):
     tasks.identity(cloud, name)
     tasks.services(cloud)
 barrier(name="Neutron's server is there")
-tasks.network_agent(cloud)
+tasks.network_agents(cloud, name)
 if cloud.is_controller(name):
     tasks.network_and_image(cloud)

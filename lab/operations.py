@@ -155,6 +155,52 @@ def keystone_filled(admin: KeystoneAdmin, entries: KeystoneEntries) -> Iterator[
     yield _apply(KEYSTONE, request)
 
 
+class NeutronServerAge(FactBase[float]):
+    """Seconds since Neutron's RPC server was started; -1 while it does not run."""
+
+    default = float
+
+    @override
+    def command(self) -> str:
+        return (
+            "echo $(cut -d ' ' -f 1 /proc/uptime)"
+            " $(systemctl show --value --property=ActiveState,ActiveEnterTimestampMonotonic"
+            " neutron-rpc-server.service)"
+        )
+
+    @override
+    def process(self, output: Any) -> float:
+        uptime, state, since = (*" ".join(output).split(), "", "")[:3]
+        return float(uptime) - int(since) / 1e6 if state == "active" else -1.0
+
+
+SURELY_SERVING = 120.0
+"""Seconds after which Neutron's RPC server has its queues."""
+
+
+@operation()
+def neutron_serves() -> Iterator[StringCommand]:
+    """Wait until Neutron's server takes what agents send.
+
+    An agent that calls before the queues exist waits for a minute or more for the lost answer.
+    """
+    if host.get_fact(NeutronServerAge) > SURELY_SERVING:
+        return
+    queues = "q-plugin q-reports-plugin q-l3-plugin q-server-resource-versions"
+    yield StringCommand(
+        "sh -c",
+        QuoteString(
+            "for n in $(seq 60); do"
+            " consumed=$(rabbitmqctl -q list_queues name consumers --no-table-headers"
+            " | awk '$2 > 0 { print $1 }'); missing=;"
+            f" for queue in {queues}; do"
+            ' echo "$consumed" | grep -Fxq $queue || missing="$missing $queue"; done;'
+            ' [ -z "$missing" ] && exit 0; sleep 0.3; done;'
+            ' echo "neutron-rpc-server does not serve$missing" >&2; exit 1'
+        ),
+    )
+
+
 @operation()
 def cloud_objects(request: Mapping[str, Any]) -> Iterator[StringCommand]:
     """Have the provider network and the guest image."""

@@ -37,8 +37,9 @@ def lab_secrets(path: Path = state.LAB / "secrets.yml") -> LabSecrets:
     values = dict(known) if isinstance(known, dict) else {}
     missing = [name for name in LabSecrets.model_fields if not values.get(name)]
     for name in missing:
-        # Every one holds what breaks URLs, shells, SQL and oslo.config where it is not escaped.
-        values[name] = random_source.token_urlsafe(18) + "@/%:$ #\"'\\"
+        # No character that a URL has to escape: Keystone 22 cannot read a `%` in its database URL
+        # (keystone/common/sql/upgrades.py hands it to configparser as it is).
+        values[name] = random_source.token_urlsafe(24)
     if missing:
         state.write(path, yaml.safe_dump(values), 0o600)
     return LabSecrets.model_validate(values)

@@ -88,14 +88,15 @@ def identity(cloud: Cloud, name: str) -> None:
 
 @deploy("Services")
 def services(cloud: Cloud) -> None:
-    """Glance, Placement, Neutron's server and its controller agents."""
+    """Glance, Placement and Neutron's server."""
     units.running(name="Glance, Placement, Neutron run", units=cloud.service_units())
+    operations.neutron_serves(name="Neutron's server takes calls")
 
 
-@deploy("Network agent")
-def network_agent(cloud: Cloud) -> None:
-    """Neutron's Open vSwitch agent."""
-    units.running(name="Open vSwitch agent runs", units=cloud.agent_units())
+@deploy("Network agents")
+def network_agents(cloud: Cloud, name: str) -> None:
+    """Neutron's agents, Open vSwitch's on every host."""
+    units.running(name="Neutron's agents run", units=cloud.agent_units(name))
 
 
 @deploy("Network and image")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -15,13 +15,17 @@ from pyinfra.api.connectors import get_all_connectors
 from pyinfra.api.inventory import Inventory
 
 from pyinfra_nova.errors import Fault, SecretsError, SettingsError
+from pyinfra_nova.layers import Data, Layers
+from pyinfra_nova.overrides import merged_overrides, override_faults
 from pyinfra_nova.platforms import known_releases, removed_option
-from pyinfra_nova.secrets import DEFAULT_FILE, Secrets, forbidden_character, load_secrets
-from pyinfra_nova.settings import HostSettings, Overrides, Role, Settings, Site
+from pyinfra_nova.secrets import DEFAULT_FILE, Secrets, load_secrets
+from pyinfra_nova.settings import HostSettings, Role, Settings, Site
 
 INVENTORY_FILE = "inventory.py"
 ALL_FILE = "group_data/all.py"
 COMMAND_LINE = "--data"
+DERIVED = ""
+"""In place of a file: the value follows from another one, where a fault of it is reported."""
 LAB_GROUP = "lab"
 """The group whose data belongs to ``lab/``; what Nova does not know there is left alone."""
 
@@ -34,64 +38,6 @@ ROLE_OF_GROUP: dict[str, Role] = {
 HOST_KEYS = ("my_ip", "nova_host", "libvirt", "nova_conf")
 SITE_KEYS = tuple(Settings.model_fields)
 
-CONTROLLER_SECTIONS = ("api_database", "database", "keystone_authtoken")
-"""Sections that no compute gets: its nova-compute has no business with what they hold."""
-
-OPTION_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
-SECTION_NAME = re.compile(r"[A-Za-z][\w.:-]*", re.ASCII)
-
-# Options that the settings decide. Written past them, other places would not follow.
-OWNED_OPTIONS = {
-    "DEFAULT/transport_url": "set `messaging` and secrets.yml",
-    "DEFAULT/my_ip": "set `my_ip` of the host",
-    "DEFAULT/host": "set `nova_host` of the host",
-    "database/connection": "set `database` and secrets.yml",
-    "api_database/connection": "set `database` and secrets.yml",
-    "keystone_authtoken/password": "set nova_password in secrets.yml",
-    "service_user/password": "set nova_password in secrets.yml",
-    "placement/password": "set placement_password in secrets.yml",
-    "neutron/password": "set neutron_password in secrets.yml",
-    "neutron/metadata_proxy_shared_secret": "set metadata_secret in secrets.yml",
-    "libvirt/virt_type": "set `libvirt` in group_data/computes.py or of the host",
-    "libvirt/cpu_mode": "set `libvirt` in group_data/computes.py or of the host",
-    "libvirt/cpu_models": "set `libvirt` in group_data/computes.py or of the host",
-}
-
-Data = Mapping[str, Any]
-Path_ = tuple[str, ...]
-
-
-@dataclass
-class Layers:
-    """Nested dictionaries laid over one another, and which file each value came from."""
-
-    merged: dict[str, Any] = field(default_factory=dict)
-    origins: dict[Path_, str] = field(default_factory=dict)
-
-    def add(self, file: str, data: Data) -> None:
-        """Lay DATA over what is there, dictionaries key by key."""
-        self._add(self.merged, file, data, ())
-
-    def _add(self, target: dict[str, Any], file: str, data: Data, path: Path_) -> None:
-        for key, value in data.items():
-            here = (*path, str(key))
-            self.origins[here] = file
-            below = target.get(key)
-            if isinstance(value, Mapping) and isinstance(below, dict):
-                self._add(below, file, value, here)
-            elif isinstance(value, Mapping):
-                target[key] = {}
-                self._add(target[key], file, value, here)
-            else:
-                target[key] = value
-
-    def origin(self, path: Sequence[str], otherwise: str) -> str:
-        """The file that set the value at PATH, or the nearest one around it."""
-        for length in range(len(path), 0, -1):
-            if file := self.origins.get(tuple(path[:length])):
-                return file
-        return otherwise
-
 
 def bare_name(inventory_name: str) -> str:
     """An inventory name without pyinfra's connector: ``@fake/compute1`` is ``compute1``."""
@@ -100,6 +46,7 @@ def bare_name(inventory_name: str) -> str:
     return inventory_name
 
 
+@cache
 def pyinfra_keys() -> frozenset[str]:
     """The data keys that pyinfra itself reads: its connectors' and its global arguments."""
     keys = {name for name, _ in all_global_arguments()}
@@ -146,6 +93,8 @@ def _fields_at(model: type[BaseModel], path: Sequence[str]) -> tuple[str, ...]:
 def _describe(details: Mapping[str, Any]) -> str:
     if details["type"] == "value_error":
         return str(details["ctx"]["error"])
+    if details["type"] == "missing":
+        return "is missing"
     if details["type"] == "literal_error":
         return f"must be {details['ctx']['expected']}"
     message: str = details["msg"]
@@ -164,64 +113,6 @@ def _faults(
             yield Fault(file, ".".join(path), _describe(details))
 
 
-# --- nova_conf overrides --------------------------------------------------------------------------
-
-
-def _section_name(name: str) -> str:
-    # oslo.config compares group names in lower case, DEFAULT apart.
-    return name if name == "DEFAULT" else name.lower()
-
-
-def _override_faults(
-    file: str, key: str, data: object, release: str, *, on_compute: bool
-) -> Iterator[Fault]:
-    """What is wrong with one ``nova_conf``; KEY is where it is in FILE."""
-    if not isinstance(data, Mapping):
-        yield Fault(file, key, "is not {section: {option: value}}")
-        return
-    for section, options in data.items():
-        here = f"{key}.{section}"
-        if not isinstance(section, str) or not SECTION_NAME.fullmatch(section):
-            yield Fault(file, here, "is not a section name")
-        elif section != "DEFAULT" and section.lower() == "default":
-            yield Fault(file, here, "unknown section", "did you mean 'DEFAULT'?")
-        elif on_compute and _section_name(section) in CONTROLLER_SECTIONS:
-            yield Fault(file, here, "a compute gets no such section", "set it for the controllers")
-        elif not isinstance(options, Mapping):
-            yield Fault(file, here, "is not {option: value}")
-        else:
-            for option, value in options.items():
-                problem, remedy = _option_fault(_section_name(section), option, value, release)
-                if problem:
-                    yield Fault(file, f"{here}.{option}", problem, remedy)
-
-
-def _option_fault(section: str, option: object, value: object, release: str) -> tuple[str, str]:
-    if not isinstance(option, str) or not OPTION_NAME.fullmatch(option):
-        return "is not an option name", "write it as nova.conf does, with _ rather than -"
-    if remedy := OWNED_OPTIONS.get(f"{section}/{option}"):
-        return "is decided by the settings", remedy
-    if reason := removed_option(section, option, release):
-        return reason, "leave it out"
-    values = value if isinstance(value, list) else [value]
-    if not all(v is None or isinstance(v, str | bool | int | float) for v in values):
-        return "is not a text, number, boolean, list of texts or None", ""
-    for text in values:
-        if isinstance(text, str) and (found := forbidden_character(text)):
-            return f"contains {found}", ""
-    return "", ""
-
-
-def _merged_overrides(layers: Iterable[Data], *, controller: bool) -> Overrides:
-    merged: Overrides = {}
-    for layer in layers:
-        for section, options in layer.items():
-            name = _section_name(section)
-            if controller or name not in CONTROLLER_SECTIONS:
-                merged.setdefault(name, {}).update(options)
-    return merged
-
-
 # --- the site -------------------------------------------------------------------------------------
 
 
@@ -236,7 +127,6 @@ def _defaults(data: Data, controller: str, database: str, brokers: Sequence[str]
     proxy_port = vnc.get("novncproxy_port", 6080) if isinstance(vnc, Mapping) else 6080
     compute_url = f"http://{host}:8774/v2.1"
     return {
-        "controller_host": controller,
         "database": {"host": host if database == controller else database},
         "messaging": {"hosts": [host if broker == controller else broker for broker in brokers]},
         "memcached_servers": [f"{host}:11211"],
@@ -276,15 +166,15 @@ class _Builder:
 
     def settings(self) -> Settings | None:
         """The site's settings, or None with at least one fault."""
-        controllers = [bare_name(name) for name in self.groups.get("controllers", [])]
-        controller = controllers[0] if controllers else "controller"
-        databases = [bare_name(name) for name in self.groups["database"]] or [controller]
-        brokers = [bare_name(name) for name in self.groups["messaging"]] or [controller]
+        controller = self._names("controllers", "controller")[0]
+        database = self._names("database", controller)[0]
+        brokers = self._names("messaging", controller)
         given = Layers()
         given.add(ALL_FILE, self._without_host_keys(self.all_data))
         given.add(COMMAND_LINE, self._without_host_keys(self.override_data))
         layers = Layers()
-        layers.add(self.file, _defaults(given.merged, controller, databases[0], brokers))
+        layers.add(self.file, {"controller_host": controller})
+        layers.add(DERIVED, _defaults(given.merged, controller, database, brokers))
         layers.add(ALL_FILE, self._without_host_keys(self.all_data))
         layers.add(COMMAND_LINE, self._without_host_keys(self.override_data))
         if self.release not in known_releases():
@@ -299,10 +189,17 @@ class _Builder:
         try:
             settings = Settings.model_validate(layers.merged)
         except ValidationError as error:
-            self.faults += _faults(error, Settings, layers, ALL_FILE, self.release)
+            found = _faults(error, Settings, layers, ALL_FILE, self.release)
+            self.faults += [fault for fault in found if fault.file != DERIVED]
             return None
         self._check_site(settings, layers)
         return settings
+
+    def _names(self, group: str, otherwise: str) -> list[str]:
+        """What the hosts of GROUP are called in URLs."""
+        hosts = self.groups.get(group, [])
+        names = [self.host_data.get(host, {}).get("nova_host") or bare_name(host) for host in hosts]
+        return names or [otherwise]
 
     @staticmethod
     def _without_host_keys(data: Data) -> dict[str, Any]:
@@ -357,7 +254,7 @@ class _Builder:
         if "nova_conf" not in data:
             return
         overrides = data["nova_conf"]
-        found = list(_override_faults(file, key, overrides, self.release, on_compute=on_compute))
+        found = list(override_faults(file, key, overrides, self.release, on_compute=on_compute))
         self.faults += found
         self.overrides_usable = self.overrides_usable and not found
 
@@ -396,22 +293,32 @@ class _Builder:
                 overrides.append(data["nova_conf"])
         if not self.overrides_usable:
             overrides = []
+        data = {
+            **layers.merged,
+            "name": name,
+            "roles": roles,
+            "nova_conf": merged_overrides(overrides, controller=not only_compute),
+        }
         try:
-            return HostSettings.model_validate(
-                {
-                    **layers.merged,
-                    "name": name,
-                    "roles": roles,
-                    "nova_conf": _merged_overrides(overrides, controller=not only_compute),
-                }
-            )
+            return HostSettings.model_validate(data)
         except ValidationError as error:
-            for fault in _faults(error, HostSettings, layers, self.file, self.release):
-                key = f"{name}.{fault.key}" if fault.file == self.file else fault.key
-                found = Fault(fault.file, key, fault.problem, fault.remedy)
-                if found not in self.faults:
-                    self.faults.append(found)
+            self._add_host_faults(
+                name, _faults(error, HostSettings, layers, self.file, self.release)
+            )
+        # Its address and name can still be compared with the other hosts'.
+        data.pop("libvirt", None)
+        try:
+            return HostSettings.model_validate(data)
+        except ValidationError:
             return None
+
+    def _add_host_faults(self, name: str, faults: Iterable[Fault]) -> None:
+        for fault in faults:
+            key = f"{name}.{fault.key}" if fault.file == self.file else fault.key
+            found = Fault(fault.file, key, fault.problem, fault.remedy)
+            # A group's fault shows in every host of it.
+            if found not in self.faults:
+                self.faults.append(found)
 
     def _check_addresses(self, hosts: Sequence[HostSettings], settings: Settings | None) -> None:
         seen: dict[str, str] = {}

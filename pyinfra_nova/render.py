@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal, NoReturn
 from urllib.parse import quote
@@ -180,6 +181,7 @@ def _set(lines: list[str], key: str, value: OptionValue) -> None:
 # --- files ----------------------------------------------------------------------------------------
 
 
+@cache
 def environment() -> Environment:
     """Jinja2 as the templates expect it; an undefined name is an error."""
     return Environment(

@@ -110,9 +110,10 @@ def read_private_file(path: Path) -> str:
         raise SecretsError([Fault(str(path), "", "is missing", how)]) from None
     except OSError as error:
         raise SecretsError([Fault(str(path), "", f"cannot be read: {error.strerror}")]) from None
+    if fault := _privacy_fault(str(path), os.fstat(descriptor)):
+        os.close(descriptor)
+        raise SecretsError([fault])
     with os.fdopen(descriptor, "rb") as stream:
-        if fault := _privacy_fault(str(path), os.fstat(descriptor)):
-            raise SecretsError([fault])
         content = stream.read()
     try:
         return content.decode("utf-8")

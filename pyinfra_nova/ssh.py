@@ -11,31 +11,34 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyinfra_nova.inventory import load_inventory
+from pyinfra_nova.connection import load_inventory
+
+
+def ssh_options(name: str, data: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """The address, and the ssh_config(5) options, that pyinfra's connection data amount to."""
+    wanted = {
+        "User": data.get("ssh_user"),
+        "Port": data.get("ssh_port"),
+        "IdentityFile": data.get("ssh_key"),
+        "UserKnownHostsFile": data.get("ssh_known_hosts_file"),
+        "StrictHostKeyChecking": data.get("ssh_strict_host_key_checking"),
+    }
+    options = {key: str(value) for key, value in wanted.items() if value}
+    return str(data.get("ssh_hostname") or name), options
 
 
 def ssh_arguments(name: str, data: Mapping[str, Any], command: Sequence[str]) -> list[str]:
-    """The ``ssh`` command line that pyinfra's connection data of a host amount to."""
-    options = {
-        "-i": data.get("ssh_key"),
-        "-p": data.get("ssh_port"),
-        "-F": data.get("ssh_config_file"),
-    }
+    """The ``ssh`` command line for a shell, or for COMMAND, on a host."""
+    address, options = ssh_options(name, data)
     arguments = ["ssh", "-o", "LogLevel=ERROR"]
-    for option, value in options.items():
-        if value:
-            arguments += [option, str(value)]
-    if known := data.get("ssh_known_hosts_file"):
-        arguments += ["-o", f"UserKnownHostsFile={known}"]
-    if strict := data.get("ssh_strict_host_key_checking"):
-        arguments += ["-o", f"StrictHostKeyChecking={strict}"]
-    user = data.get("ssh_user")
-    address = str(data.get("ssh_hostname") or name)
-    destination = f"{user}@{address}" if user else address
+    if config := data.get("ssh_config_file"):
+        arguments += ["-F", str(config)]
+    for key, value in options.items():
+        arguments += ["-o", f"{key}={value}"]
     become = ["sudo", "--"] if data.get("_sudo") else []
     if not command:
-        return [*arguments, "-t", destination, *become, *(["-i"] if become else [])]
-    return [*arguments, destination, *become, *command]
+        return [*arguments, "-t", address, *become, *(["-i"] if become else [])]
+    return [*arguments, address, *become, *command]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -48,9 +48,9 @@ class Target:
         found = self.site.messaging_host
         return found is not None and found.name == self.host.name
 
-    def units(self, role: NovaRole, after: float | None = None) -> list[Unit]:
-        """The units of ROLE, in starting order; see ``Unit.after``."""
-        return [Unit(unit.name, unit.reads, after) for unit in self.platform.units_for([role])]
+    def units(self, role: NovaRole) -> list[Unit]:
+        """The units of ROLE, in starting order."""
+        return [Unit(unit.name, unit.reads) for unit in self.platform.units_for([role])]
 
     @property
     def databases(self) -> NovaDatabases:
@@ -76,13 +76,4 @@ class Target:
     @property
     def compute_api(self) -> ComputeApi:
         """How to ask the compute API, as Nova's own user."""
-        keystone = self.site.settings.keystone
-        return ComputeApi(
-            keystone.auth_url,
-            keystone.username,
-            self.site.secrets.nova_password,
-            keystone.project_name,
-            keystone.user_domain_name,
-            keystone.project_domain_name,
-            self.site.settings.region,
-        )
+        return ComputeApi.of(self.site)

@@ -17,6 +17,7 @@ def start_controller(target: Target) -> None:
     units.running(
         name="Enable and start the controller's units",
         units=target.units("controller"),
+        databases=target.databases,
     )
     http_answers.answering(name="Wait for the APIs", urls=_urls(target))
 

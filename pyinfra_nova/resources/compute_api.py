@@ -9,6 +9,7 @@ from pydantic import BaseModel, SecretStr
 from pyinfra.api.host import Host
 
 from pyinfra_nova.resources.host_script import ScriptFact, ask
+from pyinfra_nova.settings import Site
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,20 @@ class ComputeApi:
     project_domain: str
     region: str
     interface: str = "internal"
+
+    @classmethod
+    def of(cls, site: Site) -> ComputeApi:
+        """As Nova's own user of SITE."""
+        keystone = site.settings.keystone
+        return cls(
+            keystone.auth_url,
+            keystone.username,
+            site.secrets.nova_password,
+            keystone.project_name,
+            keystone.user_domain_name,
+            keystone.project_domain_name,
+            site.settings.region,
+        )
 
     def as_request(self) -> dict[str, Any]:
         return {

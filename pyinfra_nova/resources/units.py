@@ -11,6 +11,7 @@ from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
 from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.resources.nova_state import NovaDatabases
 from pyinfra_nova.resources.steps import Commands, Step, taken
 
 START_DEADLINE = 120
@@ -24,20 +25,17 @@ class Unit:
     Attributes:
         name: the canonical unit name, without an alias.
         reads: files or glob patterns; one that is newer than the unit's process means a restart.
-        after: a time (seconds since 1970) that the process must be younger than, or None.
         reload: reload instead of restart when a file is newer.
     """
 
     name: str
     reads: tuple[str, ...] = ()
-    after: float | None = None
     reload: bool = False
 
     def as_request(self) -> dict[str, object]:
         return {
             "name": self.name,
             "reads": list(self.reads),
-            "after": self.after,
             "reload": self.reload,
         }
 
@@ -46,6 +44,7 @@ class UnitDifferences(ScriptFact):
     """The units that are not as they should be: the verbs that mend each, and the reason."""
 
     script = "units"
+    uses = ("nova_state",)
 
 
 VERBS = ("unmask", "enable", "reload", "restart", "start")
@@ -58,15 +57,22 @@ def _systemctl(verb: str, units: Sequence[dict[str, Any]]) -> StringCommand:
 
 
 @operation()
-def running(units: Sequence[Unit], deadline: int = START_DEADLINE) -> Commands:
+def running(
+    units: Sequence[Unit],
+    databases: NovaDatabases | None = None,
+    deadline: int = START_DEADLINE,
+) -> Commands:
     """Bring UNITS in line: unmasked, enabled, active, and younger than the files they read.
+
+    With DATABASES they are also to be younger than the newest cell mapping in them.
 
     Starting does not block on ``Type=notify`` daemons that never get ready: the jobs are queued,
     then waited for until DEADLINE seconds have passed; what does not run by then is named with the
     cause from its log.
     """
-    request = {"units": [unit.as_request() for unit in units]}
-    state = ask(host, UnitDifferences, request)
+    request: dict[str, Any] = {"units": [unit.as_request() for unit in units]}
+    cells = databases.as_request() if databases else None
+    state = ask(host, UnitDifferences, {**request, "cells": cells})
     differing = state.get("units", [])
     steps = []
     if state.get("daemon_reload"):

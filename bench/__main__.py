@@ -1,0 +1,137 @@
+"""``./run bench``: deploy prepared lab hosts by a bare shell script and by this project, compare.
+
+Prints a table and keeps the figures in bench/results.json. Only the ratios say something about
+another machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyinfra_nova.connection import load_inventory
+from pyinfra_nova.inventory import site_of
+from pyinfra_nova.plan import PYINFRA, clean_environment
+from pyinfra_nova.platforms import platforms_of
+from pyinfra_nova.render import files_for
+from pyinfra_nova.secrets import secrets_file
+from pyinfra_nova.settings import Site
+from pyinfra_nova.ssh import ssh_options
+
+HERE = Path(__file__).resolve().parent
+SNAPSHOT = "prepared"
+COMMAND_LOG = re.compile(r"Running command on (\S+):")
+
+
+def timed(command: Sequence[str]) -> tuple[float, str]:
+    """The seconds a command took and its output; a failure ends the benchmark."""
+    started = time.monotonic()
+    process = subprocess.run(  # noqa: S603 - this project's own programs
+        list(command),
+        env=clean_environment(os.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    seconds = time.monotonic() - started
+    if process.returncode:
+        print(process.stdout, file=sys.stderr)
+        raise SystemExit(f"bench: {command[0]} ended with {process.returncode}")
+    return seconds, process.stdout
+
+
+def lab(inventory: str, *words: str) -> None:
+    timed([sys.executable, "-m", "lab", *words, "--inventory", inventory])
+
+
+def write_files(site: Site, folder: Path) -> None:
+    """The files that the bare script copies: the same ones that the deploy writes."""
+    (platform,) = platforms_of(site.settings.release)
+    for host in site.hosts.values():
+        for file in files_for(site, host, platform, "qemu"):
+            path = folder / host.name / file.path.lstrip("/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file.content)
+    passwords = {
+        "NOVA_DATABASE_PASSWORD": site.secrets.database_password,
+        "MESSAGING_PASSWORD": site.secrets.messaging_password,
+        "NOVA_PASSWORD": site.secrets.nova_password,
+    }
+    lines = [f"{k}={shlex.quote(v.get_secret_value())}\n" for k, v in passwords.items()]
+    (folder / "secrets.env").write_text("".join(lines))
+
+
+def floor(inventory: str, folder: Path) -> float:
+    """Seconds that the bare shell script takes."""
+    loaded = load_inventory(inventory)
+    site = site_of(loaded, secrets_file(), inventory)
+    write_files(site, folder)
+    config = folder / "ssh_config"
+    blocks = []
+    for name, host in loaded.hosts.items():
+        address, options = ssh_options(name, host.data.dict())
+        lines = [f"Host {name}", f"  HostName {address}"]
+        blocks.append("\n".join([*lines, *(f"  {key} {value}" for key, value in options.items())]))
+    config.write_text("\n".join(blocks) + "\n")
+    computes = [host.name for host in site.computes]
+    controller = site.primary_controller.name
+    command = ["sh", str(HERE / "floor.sh"), str(config), str(folder), controller, *computes]
+    return timed(command)[0]
+
+
+def deploy(inventory: str) -> float:
+    return timed([str(PYINFRA), inventory, "deploy.py", "-y"])[0]
+
+
+def remote_commands(inventory: str) -> Counter[str]:
+    """How many commands a converged deploy runs on each host."""
+    _, output = timed([str(PYINFRA), inventory, "deploy.py", "-y", "--debug"])
+    return Counter(COMMAND_LOG.findall(output))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the benchmark on the lab and print its table."""
+    parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
+    parser.add_argument("--inventory", default="inventory.py")
+    parser.add_argument("--runs", type=int, default=5, help="converged deploys to time")
+    options = parser.parse_args(arguments)
+    inventory = options.inventory
+
+    lab(inventory, "restore", SNAPSHOT)
+    with tempfile.TemporaryDirectory() as folder:
+        floor_seconds = floor(inventory, Path(folder))
+    lab(inventory, "restore", SNAPSHOT)
+    deploy_seconds = deploy(inventory)
+    converged = [deploy(inventory) for _ in range(options.runs)]
+    commands = remote_commands(inventory)
+
+    results = {
+        "floor_seconds": round(floor_seconds, 1),
+        "deploy_seconds": round(deploy_seconds, 1),
+        "ratio": round(deploy_seconds / floor_seconds, 2),
+        "converged_seconds_min": round(min(converged), 2),
+        "converged_seconds_median": round(statistics.median(converged), 2),
+        "converged_remote_commands": dict(sorted(commands.items())),
+    }
+    (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    width = max(len(name) for name in results)
+    for name, value in results.items():
+        print(f"{name:<{width}}  {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

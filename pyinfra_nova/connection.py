@@ -1,0 +1,69 @@
+"""The hosts of an inventory file outside pyinfra's own command, over pyinfra's own connections.
+
+The one module that uses ``pyinfra_cli``, which is not a public API; tests/unit/test_connection.py
+holds what it needs of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyinfra.api import Config, State
+from pyinfra.api.host import Host
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import StateStage
+from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
+from pyinfra_cli.inventory import make_inventory
+from pyinfra_cli.util import exec_file
+
+from pyinfra_nova.errors import Fault, SettingsError
+
+
+def load(inventory_file: str) -> State:
+    """A pyinfra state with the inventory, group data and config.py of the current directory.
+
+    Raises:
+        SettingsError: there is no such file.
+    """
+    if not Path(inventory_file).is_file():
+        raise SettingsError([Fault(inventory_file, "", "no such inventory file")])
+    state, config = State(), Config()
+    state.cwd = os.getcwd()  # noqa: PTH109 - pyinfra keeps a str
+    with ctx_state.use(state), ctx_config.use(config):
+        if Path("config.py").exists():
+            exec_file("config.py")
+        config.lock_current_state()
+        state.init(make_inventory(inventory_file, cwd=state.cwd), config)
+    return state
+
+
+def load_inventory(inventory_file: str) -> Inventory:
+    """The inventory of a file with its group data; see ``load``."""
+    inventory = load(inventory_file).inventory
+    assert isinstance(inventory, Inventory)
+    return inventory
+
+
+@contextmanager
+def connected(state: State, name: str) -> Iterator[Host]:
+    """The host NAME, connected, with pyinfra's context set to it.
+
+    Raises:
+        ConnectError: the host cannot be reached.
+        NoHostError: the inventory has no such host.
+    """
+    host = state.inventory.get_host(name)
+    with (
+        ctx_state.use(state),
+        ctx_inventory.use(state.inventory),
+        ctx_config.use(state.config),
+        ctx_host.use(host),
+    ):
+        if not host.connected:
+            state.current_stage = StateStage.Connect
+            host.connect(raise_exceptions=True)
+        state.current_stage = StateStage.Execute
+        yield host

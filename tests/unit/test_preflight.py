@@ -1,0 +1,116 @@
+"""The checks that hosts make before a deploy, and the verdict on their answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pyinfra_nova.inventory import build_site
+from pyinfra_nova.preflight import PreflightError, checks_for, judge, table
+from pyinfra_nova.resources.preflight import Report
+from pyinfra_nova.secrets import Secrets
+from pyinfra_nova.settings import Site
+
+PASSWORDS = {name: f"{name}-value" for name in Secrets.model_fields}
+
+
+def site(**all_data: Any) -> Site:
+    return build_site(
+        {"controllers": ["controller"], "computes": ["compute1"]},
+        {"management_network": "10.0.0.0/24", **all_data},
+        {},
+        {"controller": {"my_ip": "10.0.0.11"}, "compute1": {"my_ip": "10.0.0.31"}},
+        Secrets.model_validate(PASSWORDS),
+    )
+
+
+def report(name: str, address: str, **changes: Any) -> Report:
+    return Report.model_validate(
+        {
+            "time": 0.0,
+            "os": {"id": "debian", "version": "12"},
+            "hostname": name,
+            "root": True,
+            "systemd": True,
+            "addresses": [{"interface": "mgmt0", "address": address}],
+            "kvm": {"flag": False, "usable": False},
+            "checks": [],
+            **changes,
+        }
+    )
+
+
+def faults(*, skew: float = 0.0, **changes: Any) -> list[str]:
+    reports = {"compute1": report("compute1", "10.0.0.31", **changes)}
+    findings = judge(site(), reports, {"compute1": skew})
+    return [f"{finding.what}: {finding.detail}" for finding in findings if not finding.ok]
+
+
+def kinds(wanted: Site, host: str) -> set[str]:
+    return {check["kind"] for check in checks_for(wanted, wanted.hosts[host])}
+
+
+def test_a_compute_never_tries_the_database() -> None:
+    assert kinds(site(), "compute1") == {"amqp", "keystone"}
+    assert kinds(site(), "controller") == {"amqp", "keystone", "mysql", "memcached"}
+
+
+def test_what_the_deploy_makes_itself_is_not_logged_into() -> None:
+    for check in checks_for(site(), site().hosts["controller"]):
+        if check["kind"] == "amqp":
+            assert check["login"] is False
+        if check["kind"] == "mysql":
+            assert "user" not in check
+
+
+def test_what_the_site_makes_elsewhere_is_tried_with_its_own_credentials() -> None:
+    own = site(manage_database=False, manage_messaging=False, manage_identity=False)
+    checks = checks_for(own, own.hosts["controller"])
+    users = {(check["kind"], check.get("user") or check.get("username")) for check in checks}
+    assert {("amqp", "openstack"), ("mysql", "nova"), ("keystone", "nova")} <= users
+    assert ("keystone", "admin") not in users
+
+
+def test_a_host_on_which_everything_holds_has_no_fault() -> None:
+    assert faults() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"os": {"id": "gentoo", "version": "2"}}, "gentoo"),
+        ({"root": False}, "_sudo"),
+        ({"systemd": False}, "systemd"),
+        ({"skew": 90.0}, "+90.0 s"),
+        ({"addresses": [{"interface": "nat0", "address": "10.0.2.15"}]}, "10.0.2.15 (nat0)"),
+        ({"hostname": "localhost"}, "nova_host"),
+    ],
+)
+def test_a_fault_is_named_with_what_was_found(changes: dict[str, Any], named: str) -> None:
+    (fault,) = faults(**changes)
+    assert named in fault
+
+
+def test_a_refused_login_names_the_secret_to_look_at_and_never_its_value() -> None:
+    refused = {"name": "Keystone and Neutron", "ok": False, "detail": "refuses user neutron (401)"}
+    (fault,) = faults(checks=[refused])
+    assert "neutron_password in secrets.yml" in fault
+    assert PASSWORDS["neutron_password"] not in fault
+
+
+def test_a_host_without_an_answer_is_a_fault() -> None:
+    (finding,) = judge(site(), {"compute1": None}, {})
+    assert not finding.ok and "python3" in finding.detail
+
+
+def test_the_error_holds_every_fault_and_says_that_nothing_was_changed() -> None:
+    reports = {
+        "controller": report("controller", "10.0.0.11", root=False),
+        "compute1": report("compute1", "10.0.0.31", systemd=False),
+    }
+    findings = judge(site(), reports, {})
+    text = str(PreflightError(findings))
+    assert "nothing was changed" in text
+    assert "controller: rights" in text and "compute1: systemd" in text
+    assert len(table(findings)) == len(findings)

@@ -1,0 +1,180 @@
+"""The secrets file: private, complete, and never shown."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pyinfra_nova.errors import SecretsError
+from pyinfra_nova.secrets import Secrets, create, load_secrets, main
+from tests.unit.site_data import AWKWARD, secrets
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def write(path: Path, text: str, mode: int = 0o600) -> Path:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    return path
+
+
+def fault_of(path: Path) -> str:
+    with pytest.raises(SecretsError) as caught:
+        load_secrets(path)
+    return str(caught.value)
+
+
+def with_value(name: str, yaml_text: str) -> str:
+    values = {key: f"'{key} 12345678'" for key in AWKWARD}
+    return "".join(f"{key}: {value}\n" for key, value in {**values, name: yaml_text}.items())
+
+
+def test_awkward_passwords_are_read_as_written(tmp_path: Path) -> None:
+    path = write(tmp_path / "secrets.yml", yaml.safe_dump(AWKWARD, allow_unicode=True))
+    assert load_secrets(path) == secrets()
+
+
+def test_init_makes_a_private_usable_file_once(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.yml"
+    old = os.umask(0)
+    try:
+        assert main(["init", str(path)]) == 0
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    before = path.read_text(encoding="utf-8")
+    assert len(set(load_secrets(path).values())) == len(Secrets.model_fields)
+    assert main(["init", str(path)]) == 1
+    assert path.read_text(encoding="utf-8") == before
+
+
+def test_init_follows_no_link_and_says_what_is_wrong(tmp_path: Path) -> None:
+    link = tmp_path / "secrets.yml"
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SecretsError, match="exists"):
+        create(link)
+    assert not (tmp_path / "elsewhere").exists()
+    with pytest.raises(SecretsError, match="cannot be made"):
+        create(tmp_path / "no" / "directory")
+
+
+def test_init_shows_no_password(tmp_path: Path) -> None:
+    path = tmp_path / "made.yml"
+    command = [sys.executable, "-m", "pyinfra_nova.secrets", "init", str(path)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    for value in load_secrets(path).values():
+        assert value not in done.stdout + done.stderr
+
+
+def test_a_missing_file_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.yml"
+    assert f"python -m pyinfra_nova.secrets init {path}" in fault_of(path)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o610, 0o602])
+def test_a_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None:
+    path = write(tmp_path / "secrets.yml", with_value("admin_password", "'12345678'"), mode)
+    assert f"run `chmod 600 {path}`" in fault_of(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_somebody_elses_file_is_refused_unless_sudo_says_who(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "secrets.yml", with_value("admin_password", "'12345678'"))
+    os.chown(path, 4242, -1)
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    assert "belongs to uid 4242" in fault_of(path)
+    monkeypatch.setenv("SUDO_UID", "4242")
+    assert load_secrets(path).admin_password.get_secret_value() == "12345678"
+
+
+def test_a_directory_or_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    assert "not a regular file" in fault_of(tmp_path / "pipe")
+    assert "not a regular file" in fault_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("12345678", "is not a text; put it in quotes"),
+        ("1.5", "is not a text"),
+        ("null", "is not a text"),
+        ("[a, b]", "is not a text"),
+        ("''", "shorter than 8"),
+        ("'short'", "shorter than 8"),
+        ("CHANGE_ME", "still the example's"),
+        ('"one\\ntwo three"', "contains a newline"),
+        ('"one\\rtwo three"', "contains a carriage return"),
+        ('"one\\ttwo three"', "contains a tab"),
+        ('"one\\0two three"', "contains a NUL byte"),
+        ('"one\\x1btwo three"', "contains a control character (U+001B)"),
+        ('"one\\Ntwo three"', "contains a control character (U+0085)"),
+        ('"one\\Ltwo three"', "contains a line separator (U+2028)"),
+    ],
+)
+def test_an_unusable_value_is_named_but_not_shown(tmp_path: Path, written: str, said: str) -> None:
+    message = fault_of(write(tmp_path / "secrets.yml", with_value("neutron_password", written)))
+    assert "secrets.yml: neutron_password: " in message
+    assert said in message
+    assert "two three" not in message
+    assert message.count("\n") == 1, "exactly one fault"
+
+
+def test_every_fault_of_the_keys_comes_at_once(tmp_path: Path) -> None:
+    text = with_value("nova_password", "1").replace("metadata_secret:", "metadata_sekret:")
+    message = fault_of(write(tmp_path / "secrets.yml", text))
+    assert "metadata_sekret: unknown key" in message
+    assert "metadata_secret: is missing" in message
+    assert "nova_password: is not a text" in message
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "just text", "null"])
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    assert "`key: value`" in fault_of(write(tmp_path / "secrets.yml", text))
+
+
+def test_broken_yaml_shows_its_line_number_only(tmp_path: Path) -> None:
+    text = "admin_password: 'hunter2hunter2\nnova_password: x\n"
+    message = fault_of(write(tmp_path / "secrets.yml", text))
+    assert "not valid YAML (line" in message
+    assert "hunter2" not in message
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    text = with_value("nova_password", "'12345678'") + "nova_password: 'abcdefgh'\n"
+    assert "nova_password: is given more than once" in fault_of(write(tmp_path / "s.yml", text))
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.yml"
+    path.write_bytes(b"admin_password: '\xff\xfe\xff\xfe'\n")
+    path.chmod(0o600)
+    assert "not UTF-8" in fault_of(path)
+
+
+def test_the_example_has_every_key_and_is_not_accepted(tmp_path: Path) -> None:
+    example = (CHECKOUT / "secrets.example.yml").read_text(encoding="utf-8")
+    assert set(yaml.safe_load(example)) == set(Secrets.model_fields)
+    assert "still the example's" in fault_of(write(tmp_path / "secrets.yml", example))
+
+
+def test_secrets_do_not_show_themselves() -> None:
+    held = secrets()
+    shown = "".join(
+        [repr(held), str(held), f"{held}", repr(held.model_dump()), held.model_dump_json()]
+    )
+    for value in held.values():
+        assert value not in shown
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(held)
+    assert copy.deepcopy(held) == held

@@ -1,0 +1,307 @@
+"""Every fault of the settings, before any host is touched: its file, its key, its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from pyinfra.api.exceptions import PyinfraError
+
+from pyinfra_nova.errors import Fault, SecretsError, SettingsError
+from pyinfra_nova.inventory import build_site
+from tests.unit.site_data import GROUPS, HOSTS, all_in_one, site
+
+
+def faults(all_data: Mapping[str, Any] | None = None, **sources: Any) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        site(all_data, **sources)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def host_faults(**data: Any) -> list[str]:
+    return faults(hosts={**HOSTS, "compute1": {"my_ip": "10.0.0.31", **data}})
+
+
+# --- what is right --------------------------------------------------------------------------------
+
+
+def test_only_the_network_and_the_addresses_are_needed() -> None:
+    where = site()
+    settings = where.settings
+    assert settings.release == "zed"
+    assert settings.controller_host == settings.database.host == "controller"
+    assert settings.messaging.hosts == ["controller"]
+    assert settings.endpoints.public == "http://controller:8774/v2.1"
+    assert [host.name for host in where.computes] == ["compute1", "compute2"]
+    assert where.primary_controller.name == "controller"
+    assert where.database_host == where.messaging_host == where.primary_controller
+    assert where.host("controller") is where.primary_controller
+    assert where.host("printer") is None
+
+
+def test_the_controllers_name_is_followed_everywhere() -> None:
+    settings = site({"controller_host": "cloud"}).settings
+    text = settings.model_dump_json()
+    assert "//controller" not in text
+    assert settings.database.host == "cloud"
+    assert settings.memcached_servers == ["cloud:11211"]
+
+
+def test_hosts_of_their_own_for_database_and_messaging() -> None:
+    groups = {**GROUPS, "database": ["db1", "db2"], "messaging": ["mq1", "mq2"]}
+    where = site(groups=groups, hosts={**HOSTS, "db1": {}, "db2": {}, "mq1": {}, "mq2": {}})
+    assert where.settings.database.host == "db1"
+    assert where.settings.messaging.hosts == ["mq1", "mq2"]
+    assert where.database_host is where.hosts["db1"]
+    assert where.hosts["mq2"].roles == {"messaging"}
+    assert where.hosts["db1"].my_ip is None
+    assert where.primary_controller.roles == {"controller"}
+
+
+def test_servers_that_somebody_else_runs() -> None:
+    where = site(
+        {
+            "manage_database": False,
+            "manage_messaging": False,
+            "database": {"host": "sql.example.org"},
+            "messaging": {"hosts": ["mq.example.org"]},
+        },
+        groups={**GROUPS, "database": [], "messaging": []},
+    )
+    assert where.database_host is None
+    assert where.messaging_host is None
+
+
+def test_all_in_one_has_both_roles() -> None:
+    where = all_in_one()
+    assert where.controllers == where.computes == tuple(where.hosts.values())
+
+
+def test_the_more_particular_place_wins_option_by_option() -> None:
+    where = site(
+        {"nova_conf": {"DEFAULT": {"a": "all", "b": "all", "c": "all", "d": "all"}}},
+        group_data={
+            "controllers": {"nova_conf": {"DEFAULT": {"b": "controllers"}}},
+            "computes": {"nova_conf": {"DEFAULT": {"b": "computes", "c": None}}},
+        },
+        hosts={**HOSTS, "compute2": {"my_ip": "10.0.0.9", "nova_conf": {"DEFAULT": {"d": 2}}}},
+    )
+    expected = {"a": "all", "b": "controllers", "c": "all", "d": "all"}
+    assert where.hosts["controller"].nova_conf == {"DEFAULT": expected}
+    assert where.hosts["compute1"].nova_conf["DEFAULT"] == {**expected, "b": "computes", "c": None}
+    assert where.hosts["compute2"].nova_conf["DEFAULT"]["d"] == 2
+
+
+def test_an_operators_own_group_may_set_what_a_host_may() -> None:
+    where = site(
+        groups={**GROUPS, "fast": ["compute2"]},
+        group_data={
+            "computes": {"libvirt": {"virt_type": "kvm", "cpu_mode": "host-model"}},
+            "fast": {"libvirt": {"cpu_mode": "host-passthrough"}},
+        },
+    )
+    assert where.hosts["compute1"].libvirt.cpu_mode == "host-model"
+    assert where.hosts["compute2"].libvirt.cpu_mode == "host-passthrough"
+    assert where.hosts["compute2"].libvirt.virt_type == "kvm"
+
+
+def test_the_command_line_wins() -> None:
+    where = site(
+        {"region": "One"}, override_data={"region": "Two", "libvirt": {"virt_type": "kvm"}}
+    )
+    assert where.settings.region == "Two"
+    assert where.settings.cinder.os_region_name == "Two"
+    assert where.hosts["compute1"].libvirt.virt_type == "kvm"
+
+
+def test_a_controller_only_section_for_all_skips_the_computes() -> None:
+    where = site({"nova_conf": {"database": {"max_pool_size": 9}, "API": {"x": "y"}}})
+    assert where.hosts["controller"].nova_conf["database"] == {"max_pool_size": 9}
+    assert where.hosts["compute1"].nova_conf == {"api": {"x": "y"}}
+
+
+def test_pyinfras_keys_private_names_and_the_labs_data_are_let_be() -> None:
+    hosts = {
+        **HOSTS,
+        "compute1": {"my_ip": "10.0.0.31", "ssh_hostname": "x", "_sudo": True, "fake_delay": 0},
+    }
+    where = site(
+        {"ssh_user": "root", "_helper": 1},
+        groups={**GROUPS, "lab": list(HOSTS)},
+        group_data={"lab": {"nat_network": "10.0.2.0/24", "libvirt": {"virt_type": "qemu"}}},
+        hosts=hosts,
+        override_data={"ssh_port": 2222},
+    )
+    assert where.hosts["compute1"].libvirt.virt_type == "qemu"
+
+
+def test_names_of_pyinfras_connectors_are_bare_names_in_nova() -> None:
+    groups = {"controllers": ["@fake/controller"], "computes": ["@fake/compute1"]}
+    hosts = {"@fake/controller": {"my_ip": "10.0.0.1"}, "@fake/compute1": {"my_ip": "10.0.0.2"}}
+    where = site(groups=groups, hosts=hosts)
+    assert where.settings.controller_host == "controller"
+    assert where.hosts["@fake/compute1"].nova_host == "compute1"
+
+
+# --- what is wrong --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"relase": "zed"}, "relase: unknown key; did you mean 'release'?"),
+        ({"neutron": {"usrname": "x"}}, "neutron.usrname: unknown key; did you mean 'username'?"),
+        ({"neutron": {"password": "x"}}, "neutron.password: unknown key; passwords belong in"),
+        ({"keystone": {"admin": {"usr": "x"}}}, "keystone.admin.usr: unknown key"),
+        ({"use_neutron": True}, "use_neutron: Nova knows no other network service"),
+        ({"firewall_driver": "x"}, "firewall_driver: it belonged to nova-network"),
+        ({"management_network": "10.0.0.0/99"}, "management_network: "),
+        ({"management_network": "10.0.0.1/24"}, "management_network: "),
+        ({"management_network": None}, "management_network: "),
+        ({"release": "zedd"}, "release: 'zedd' is not a release known here; known are yoga, zed"),
+        ({"controller_host": "my host"}, "controller_host: 'my host' is not a host name"),
+        ({"controller_host": "-x"}, "controller_host: '-x' is not a host name"),
+        ({"region": ""}, "region: is empty"),
+        ({"region": "a\nb"}, "region: contains a newline"),
+        ({"database": {"port": 0}}, "database.port: "),
+        ({"database": {"port": "many"}}, "database.port: "),
+        ({"database": "controller"}, "database: "),
+        ({"database": {"nova": "no-va"}}, "database.nova: 'no-va' is not a plain SQL name"),
+        ({"database": {"nova": "nova_api"}}, "database: nova_api, nova and nova_cell0 are not"),
+        ({"messaging": {"hosts": []}}, "messaging.hosts: "),
+        ({"messaging": {"virtual_host": "a#b"}}, "messaging.virtual_host: 'a#b' is neither"),
+        ({"keystone": {"auth_url": "controller:5000"}}, "keystone.auth_url: "),
+        ({"keystone": {"auth_url": "http://[::1"}}, "keystone.auth_url: 'http://[::1' is not"),
+        ({"keystone": {"auth_url": "http://x:99999"}}, "keystone.auth_url: 'http://x:99999'"),
+        ({"endpoints": {"public": "http://u:p@x"}}, "endpoints.public: holds a user name"),
+        ({"vnc": {"server_listen": "any"}}, "vnc.server_listen: "),
+        ({"workers": {"api_processes": 0}}, "workers.api_processes: "),
+        (
+            {"glance": {"valid_interfaces": ["inner"]}},
+            "glance.valid_interfaces.0: must be 'public'",
+        ),
+        ({"enabled_apis": ["ec2"]}, "enabled_apis.0: must be 'osapi_compute' or 'metadata'"),
+        ({"manage_database": "perhaps"}, "manage_database: "),
+        ({"libvirt": {"virt_type": "xen"}}, "libvirt.virt_type: must be 'auto', 'kvm' or 'qemu'"),
+        ({"nova_conf": "x"}, "nova_conf: is not {section: {option: value}}"),
+        ({"nova_conf": {"DEFAULT": 3}}, "nova_conf.DEFAULT: is not {option: value}"),
+        ({"nova_conf": {"default": {}}}, "nova_conf.default: unknown section; did you mean 'DEF"),
+        ({"nova_conf": {"a]b": {}}}, "nova_conf.a]b: is not a section name"),
+        ({"nova_conf": {"api": {"a-b": 1}}}, "nova_conf.api.a-b: is not an option name; write"),
+        ({"nova_conf": {"api": {"a": "b\nc"}}}, "nova_conf.api.a: contains a newline"),
+        ({"nova_conf": {"api": {"a": ["b", "\0"]}}}, "nova_conf.api.a: contains a NUL byte"),
+        ({"nova_conf": {"api": {"a": {"b": 1}}}}, "nova_conf.api.a: is not a text, number"),
+        ({"nova_conf": {"DEFAULT": {"use_neutron": True}}}, "nova_conf.DEFAULT.use_neutron: Nova"),
+        ({"nova_conf": {"service_user": {"auth_strategy": "x"}}}, "never had this option"),
+        ({"nova_conf": {"DEFAULT": {"my_ip": "1.2.3.4"}}}, "decided by the settings; set `my_ip`"),
+        ({"nova_conf": {"Placement": {"password": "x"}}}, "set placement_password in secrets.yml"),
+        ({"nova_conf": {"libvirt": {"virt_type": "kvm"}}}, "set `libvirt` in group_data/computes"),
+    ],
+)
+def test_a_fault_of_the_site_names_file_and_key(data: dict[str, Any], said: str) -> None:
+    found = faults(data)
+    assert len(found) == 1
+    assert found[0].startswith("group_data/all.py: ")
+    assert said in found[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"my_ipp": "10.0.0.3"}, "compute1.my_ipp: unknown key; did you mean 'my_ip'?"),
+        ({"ssh_hostnam": "x"}, "compute1.ssh_hostnam: unknown key; did you mean 'ssh_hostname'?"),
+        ({"region": "x"}, "compute1.region: holds for the whole site; set it in group_data/all.py"),
+        ({"my_ip": "10.0.0.300"}, "compute1.my_ip: "),
+        ({"my_ip": "10.0.2.15"}, "compute1.my_ip: 10.0.2.15 is not in management_network 10.0.0.0"),
+        ({"my_ip": "10.0.0.11"}, "compute1.my_ip: 10.0.0.11 is also that of controller"),
+        ({"my_ip": "10.0.0.0"}, "compute1.my_ip: 10.0.0.0 is the network itself"),
+        ({"my_ip": "10.0.0.255"}, "compute1.my_ip: 10.0.0.255 is the broadcast address"),
+        ({"my_ip": None}, "compute1.my_ip: is missing; give it its management address"),
+        ({"nova_host": "a b"}, "compute1.nova_host: 'a b' is not a host name"),
+        ({"nova_host": "Controller"}, "compute1.nova_host: 'Controller' is also the name of contr"),
+        ({"libvirt": {"virt": "kvm"}}, "compute1.libvirt.virt: unknown key; did you mean 'virt_ty"),
+        ({"nova_conf": {"database": {}}}, "compute1.nova_conf.database: a compute gets no such"),
+        ({"nova_conf": {"DEFAULT": {"host": "x"}}}, "compute1.nova_conf.DEFAULT.host: is decided"),
+    ],
+)
+def test_a_fault_of_a_host_names_the_inventory_and_the_host(
+    data: dict[str, Any], said: str
+) -> None:
+    found = host_faults(**data)
+    assert len(found) == 1
+    assert found[0].startswith("inventory.py: ")
+    assert said in found[0]
+
+
+def test_faults_of_groups_are_named_once() -> None:
+    group_data = {
+        "computes": {"libvirt": {"virt_type": "xen"}, "region": "x", "nova_conf": {"database": {}}},
+        "controllers": {"worker": 2},
+    }
+    found = faults(group_data=group_data)
+    assert sorted(fault.split(": ", 2)[1] for fault in found) == [
+        "libvirt.virt_type",
+        "nova_conf.database",
+        "region",
+        "worker",
+    ]
+    assert {fault.split(": ")[0] for fault in found} == {
+        "group_data/computes.py",
+        "group_data/controllers.py",
+    }
+
+
+@pytest.mark.parametrize("group", ["controllers", "computes"])
+def test_a_group_without_hosts(group: str) -> None:
+    found = faults(groups={**GROUPS, group: []})
+    assert f"inventory.py: {group}: has no hosts; name at least one host" in found
+    groups = {name: hosts for name, hosts in GROUPS.items() if name != group}
+    assert f"inventory.py: {group}: has no hosts; name at least one host" in faults(groups=groups)
+
+
+@pytest.mark.parametrize("group", ["database", "messaging"])
+def test_nothing_can_be_managed_on_no_host(group: str) -> None:
+    (found,) = faults(groups={**GROUPS, group: []})
+    expected = (
+        f"inventory.py: {group}: is an empty group; name a host, or set manage_{group} = False"
+    )
+    assert found.startswith(expected)
+
+
+def test_a_local_host_needs_a_name() -> None:
+    groups = {"controllers": ["@local"], "computes": ["@local"]}
+    found = faults(groups=groups, hosts={"@local": {"my_ip": "10.0.0.1"}})
+    assert "inventory.py: @local.nova_host: '@local' is not a host name" in found
+    named = site(groups=groups, hosts={"@local": {"my_ip": "10.0.0.1", "nova_host": "aio"}})
+    assert named.primary_controller.nova_host == named.settings.controller_host == "aio"
+
+
+def test_a_fault_on_the_command_line_names_it() -> None:
+    assert faults(override_data={"vnc": {"enabled": "perhaps"}})[0].startswith("--data: vnc.enab")
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    missing = SecretsError([Fault("secrets.yml", "", "is missing")])
+    with pytest.raises(SettingsError) as caught:
+        build_site(
+            GROUPS,
+            {"managment_network": "10.0.0.0/24", "neutron": {"pasword": "hunter2"}},
+            {"computes": {"libvirt": {"cpu_mode": "fast"}}},
+            {**HOSTS, "controller": {}, "compute1": {"my_ip": "10.0.0.32"}},
+            missing,
+        )
+    error = caught.value
+    assert isinstance(error, PyinfraError)
+    assert "hunter2" not in str(error)
+    assert str(error).startswith("7 faults in the settings; no host was touched:\n  - ")
+    for where in (
+        "group_data/all.py: managment_network",
+        "group_data/all.py: management_network: ",
+        "group_data/all.py: neutron.pasword",
+        "group_data/computes.py: libvirt.cpu_mode",
+        "inventory.py: controller.my_ip: is missing",
+        "inventory.py: compute2.my_ip: 10.0.0.32 is also that of compute1",
+        "secrets.yml: is missing",
+    ):
+        assert where in str(error)
