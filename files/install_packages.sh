@@ -6,6 +6,9 @@
 set -eu
 guard=/usr/sbin/policy-rc.d
 mark='# pyinfra-nova: nothing is started while packages are installed'
+# One at a time: another run's guard must not be taken for one that was left behind.
+exec 9>/run/pyinfra-nova.packages
+flock -w 900 9
 export DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none
 
 lift() {

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -140,6 +141,17 @@ def _defaults(data: Data, controller: str, database: str, brokers: Sequence[str]
     }
 
 
+def _address_problem(address: IPv4Address, settings: Settings) -> str | None:
+    network = settings.management_network
+    if address not in network:
+        return f"{address} is not in management_network {network} ({ALL_FILE})"
+    if network.prefixlen < 31 and address == network.network_address:
+        return f"{address} is the network itself"
+    if network.prefixlen < 31 and address == network.broadcast_address:
+        return f"{address} is the broadcast address"
+    return None
+
+
 class _Builder:
     """Collects the faults of all sources before any of them is reported."""
 
@@ -189,8 +201,8 @@ class _Builder:
         try:
             settings = Settings.model_validate(layers.merged)
         except ValidationError as error:
-            found = _faults(error, Settings, layers, ALL_FILE, self.release)
-            self.faults += [fault for fault in found if fault.file != DERIVED]
+            found = list(_faults(error, Settings, layers, ALL_FILE, self.release))
+            self.faults += [f for f in found if f.file != DERIVED] or found
             return None
         self._check_site(settings, layers)
         return settings
@@ -247,7 +259,7 @@ class _Builder:
                     remedy = f"set it in {ALL_FILE}"
                     self.faults.append(Fault(file, key, "holds for the whole site", remedy))
                 elif key not in HOST_KEYS:
-                    self.faults.append(_unknown(file, [key], HOST_KEYS, self.release))
+                    self.faults.append(_unknown(file, [str(key)], HOST_KEYS, self.release))
             self._check_overrides(file, "nova_conf", data, on_compute=group == "computes")
 
     def _check_overrides(self, file: str, key: str, data: Data, *, on_compute: bool) -> None:
@@ -269,48 +281,41 @@ class _Builder:
         yield COMMAND_LINE, self.override_data
 
     def _host(self, name: str) -> HostSettings | None:
-        roles = {
-            role for group, role in ROLE_OF_GROUP.items() if name in self.groups.get(group, [])
-        }
+        hosts_of = self.groups.get
+        roles = {role for group, role in ROLE_OF_GROUP.items() if name in hosts_of(group, [])}
+        self._check_host_keys(name)
         own = self.host_data.get(name, {})
-        for key in own:
+        controller = "controller" in roles
+        self._check_overrides(self.file, f"{name}.nova_conf", own, on_compute=not controller)
+
+        layers = Layers()
+        layers.add(self.file, {"nova_host": bare_name(name)})
+        for file, data in self._layers_of(name):
+            layers.add(file, {k: v for k, v in data.items() if k in HOST_KEYS and k != "nova_conf"})
+        found = [data.get("nova_conf", {}) for _, data in self._layers_of(name)]
+        overrides = merged_overrides(found, controller=controller) if self.overrides_usable else {}
+        values = {**layers.merged, "name": name, "roles": roles, "nova_conf": overrides}
+        try:
+            return HostSettings.model_validate(values)
+        except ValidationError as error:
+            faults = _faults(error, HostSettings, layers, self.file, self.release)
+            self._add_host_faults(name, faults)
+        # Its address and name can still be compared with the other hosts'.
+        values.pop("libvirt", None)
+        try:
+            return HostSettings.model_validate(values)
+        except ValidationError:
+            return None
+
+    def _check_host_keys(self, name: str) -> None:
+        for key in self.host_data.get(name, {}):
             if key in SITE_KEYS:
                 remedy = f"set it in {ALL_FILE}"
                 fault = Fault(self.file, f"{name}.{key}", "holds for the whole site", remedy)
                 self.faults.append(fault)
             elif key not in HOST_KEYS:
                 known = {*HOST_KEYS, *pyinfra_keys()}
-                self.faults.append(_unknown(self.file, [name, key], known, self.release))
-        only_compute = "controller" not in roles
-        self._check_overrides(self.file, f"{name}.nova_conf", own, on_compute=only_compute)
-
-        layers = Layers()
-        layers.add(self.file, {"nova_host": bare_name(name)})
-        overrides = []
-        for file, data in self._layers_of(name):
-            layers.add(file, {k: v for k, v in data.items() if k in HOST_KEYS and k != "nova_conf"})
-            if isinstance(data.get("nova_conf"), Mapping):
-                overrides.append(data["nova_conf"])
-        if not self.overrides_usable:
-            overrides = []
-        data = {
-            **layers.merged,
-            "name": name,
-            "roles": roles,
-            "nova_conf": merged_overrides(overrides, controller=not only_compute),
-        }
-        try:
-            return HostSettings.model_validate(data)
-        except ValidationError as error:
-            self._add_host_faults(
-                name, _faults(error, HostSettings, layers, self.file, self.release)
-            )
-        # Its address and name can still be compared with the other hosts'.
-        data.pop("libvirt", None)
-        try:
-            return HostSettings.model_validate(data)
-        except ValidationError:
-            return None
+                self.faults.append(_unknown(self.file, [name, str(key)], known, self.release))
 
     def _add_host_faults(self, name: str, faults: Iterable[Fault]) -> None:
         for fault in faults:
@@ -321,29 +326,20 @@ class _Builder:
                 self.faults.append(found)
 
     def _check_addresses(self, hosts: Sequence[HostSettings], settings: Settings | None) -> None:
-        seen: dict[str, str] = {}
+        seen: dict[IPv4Address, str] = {}
         for host in hosts:
-            key = f"{host.name}.my_ip"
+            problem, remedy = None, ""
             if host.my_ip is None:
                 if host.is_controller or host.is_compute:
+                    problem = "is missing"
                     remedy = f'give it its management address: ("{host.name}", {{"my_ip": "..."}})'
-                    self.faults.append(Fault(self.file, key, "is missing", remedy))
-                continue
-            address = str(host.my_ip)
-            if address in seen:
-                problem = f"{address} is also that of {seen[address]}"
-                self.faults.append(Fault(self.file, key, problem))
-            seen.setdefault(address, host.name)
-            if settings is None:
-                continue
-            network = settings.management_network
-            if host.my_ip not in network:
-                problem = f"{address} is not in management_network {network} ({ALL_FILE})"
-                self.faults.append(Fault(self.file, key, problem))
-            elif network.prefixlen < 31 and host.my_ip == network.network_address:
-                self.faults.append(Fault(self.file, key, f"{address} is the network itself"))
-            elif network.prefixlen < 31 and host.my_ip == network.broadcast_address:
-                self.faults.append(Fault(self.file, key, f"{address} is the broadcast address"))
+            elif host.my_ip in seen:
+                problem = f"{host.my_ip} is also that of {seen[host.my_ip]}"
+            else:
+                seen[host.my_ip] = host.name
+                problem = _address_problem(host.my_ip, settings) if settings else None
+            if problem:
+                self.faults.append(Fault(self.file, f"{host.name}.my_ip", problem, remedy))
 
     def _check_names(self, hosts: Sequence[HostSettings]) -> None:
         seen: dict[str, str] = {}

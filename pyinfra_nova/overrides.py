@@ -81,6 +81,7 @@ def _option_fault(section: str, option: object, value: object, release: str) -> 
 
 
 def merged_overrides(layers: Iterable[Data], *, controller: bool) -> Overrides:
+    """LAYERS laid over one another, option by option, for a CONTROLLER or for a mere compute."""
     merged: Overrides = {}
     for layer in layers:
         for section, options in layer.items():

@@ -207,7 +207,8 @@ def _nova_values(
     site: Site, host: HostSettings, platform: Platform, virt_type: VirtType
 ) -> dict[str, object]:
     settings = site.settings
-    # A software-emulated CPU can imitate no other (nova/virt/libvirt/driver.py).
+    # Without a mode Nova asks for host-model, whose features software emulation may not have
+    # (virt/libvirt/driver.py _get_guest_cpu_model_config).
     cpu_mode = host.libvirt.cpu_mode or ("none" if virt_type == "qemu" else None)
     values: dict[str, object] = {
         "site": settings,

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pyinfra_nova.secrets import Secrets, forbidden_character
 
@@ -235,6 +235,15 @@ class Libvirt(Section):
     virt_type: Literal["auto", "kvm", "qemu"] = "auto"
     cpu_mode: Literal["host-model", "host-passthrough", "custom", "none"] | None = None
     cpu_models: list[Text] = []
+
+    @model_validator(mode="after")
+    def _agree(self) -> Libvirt:
+        # nova-compute refuses to start otherwise (virt/libvirt/driver.py _check_cpu_compatibility).
+        if (self.cpu_mode == "custom") != bool(self.cpu_models):
+            raise ValueError("cpu_mode custom and cpu_models need each other")
+        if self.virt_type == "qemu" and self.cpu_mode == "host-passthrough":
+            raise ValueError("cpu_mode host-passthrough needs virt_type kvm")
+        return self
 
 
 class HostSettings(Section):

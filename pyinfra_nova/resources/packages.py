@@ -33,7 +33,8 @@ class InstalledPackages(FactBase[dict[str, str]]):
             "--showformat='${Package} ${db:Status-Status}\\n'",
             *(QuoteString(package) for package in packages),
             "2>/dev/null; grep -qs '^# pyinfra-nova' /usr/sbin/policy-rc.d &&",
-            "echo guard left; true",
+            # A guard that is locked belongs to an installation that still runs.
+            "flock -n /run/pyinfra-nova.packages true && echo guard left; true",
         )
 
     @override

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from pyinfra.api.exceptions import PyinfraError
 
 from pyinfra_nova.errors import Fault, SecretsError, SettingsError
 from pyinfra_nova.inventory import build_site
+from pyinfra_nova.settings import HostSettings, Settings
 from tests.unit.site_data import GROUPS, HOSTS, all_in_one, site
 
 
@@ -221,6 +225,12 @@ def test_a_fault_of_the_site_names_file_and_key(data: dict[str, Any], said: str)
         ({"nova_host": "a b"}, "compute1.nova_host: 'a b' is not a host name"),
         ({"nova_host": "Controller"}, "compute1.nova_host: 'Controller' is also the name of contr"),
         ({"libvirt": {"virt": "kvm"}}, "compute1.libvirt.virt: unknown key; did you mean 'virt_ty"),
+        ({"libvirt": {"cpu_mode": "custom"}}, "compute1.libvirt: cpu_mode custom and cpu_models n"),
+        ({"libvirt": {"cpu_models": ["x"]}}, "compute1.libvirt: cpu_mode custom and cpu_models ne"),
+        (
+            {"libvirt": {"virt_type": "qemu", "cpu_mode": "host-passthrough"}},
+            "compute1.libvirt: cpu_mode host-passthrough needs virt_type kvm",
+        ),
         ({"nova_conf": {"database": {}}}, "compute1.nova_conf.database: a compute gets no such"),
         ({"nova_conf": {"DEFAULT": {"host": "x"}}}, "compute1.nova_conf.DEFAULT.host: is decided"),
     ],
@@ -305,3 +315,30 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         "secrets.yml: is missing",
     ):
         assert where in str(error)
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+KEYS = st.sampled_from([*Settings.model_fields, *HostSettings.model_fields, "x", "ssh_user"])
+
+
+@hypothesis_settings(max_examples=200, deadline=None)
+@given(
+    all_data=st.dictionaries(KEYS, JUNK, max_size=4),
+    group=st.dictionaries(KEYS, JUNK, max_size=3),
+    host=st.dictionaries(KEYS, JUNK, max_size=3),
+)
+def test_junk_is_a_fault_and_never_a_crash(
+    all_data: dict[str, Any], group: dict[str, Any], host: dict[str, Any]
+) -> None:
+    hosts = {**HOSTS, "compute1": {"my_ip": "10.0.0.31", **host}}
+    try:
+        where = site(all_data, group_data={"computes": group}, hosts=hosts)
+    except SettingsError as error:
+        assert error.faults
+        assert all(fault.file for fault in error.faults)
+    else:
+        assert where.hosts
