@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from lab import image, machines, network, prerequisites, state
-from lab.settings import LabSettings, read_settings
+from lab.settings import LabSettings, names_lab, read_settings
 from lab.shell import LabError, run, say, step
 
 
@@ -93,8 +93,15 @@ def status(inventory: Path) -> int:
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
     return 0 if complete else 1
+
+
+def owns(inventory: Path) -> int:
+    """0 if the hosts of INVENTORY are the lab's: it names a group `lab` that is not empty."""
+    return 0 if names_lab(inventory) else 1
 
 
 def snapshot(inventory: Path, name: str) -> int:
@@ -144,6 +151,7 @@ def parser() -> argparse.ArgumentParser:
         ("up", "make, start, mend the hosts and what Nova builds on"),
         ("down", "remove the hosts and all traces of them"),
         ("status", "what runs; exit status 1 if something does not"),
+        ("owns", "exit status 0 if the inventory's hosts are the lab's"),
         ("snapshot", "keep a copy of the hosts under a name"),
         ("restore", "put the hosts back to such a copy"),
     ):
@@ -162,6 +170,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     options = parser().parse_args()
+    if options.word == "owns":
+        return owns(options.inventory)
     if os.geteuid() != 0:
         raise LabError("the lab needs root: run it with sudo")
     if options.word == "up":

@@ -9,7 +9,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import FileSystemLoader
+from jinja2 import Environment, FileSystemLoader
 from pydantic import SecretStr
 
 from lab.passwords import LabSecrets
@@ -132,28 +132,34 @@ class Cloud:
 
     def _uwsgi(self, project: str, unit: str) -> ConfigFile:
         wsgi = "keystone-wsgi-public" if project == "keystone" else unit
-        content = _environment().get_template("uwsgi.ini.j2").render(
-            project=project, unit=unit, wsgi=wsgi
+        content = (
+            _environment()
+            .get_template("uwsgi.ini.j2")
+            .render(project=project, unit=unit, wsgi=wsgi)
         )
         return ConfigFile(f"/etc/{project}/{unit}-uwsgi.ini", content, *_PUBLIC)
 
     def _render(self, template: str, name: str) -> str:
         host = self.host(name)
-        return _environment().get_template(f"{template}.j2").render(
-            site=self.site.settings,
-            passwords=self.site.secrets,
-            controller=self.controller,
-            is_controller=self.is_controller(name),
-            provider_address=self.provider_address(name),
-            tunnel_address=self.lab.provider.address(host.offset),
-            provider_bridge=PROVIDER_BRIDGE,
-            neutron_transport_url=f"rabbit://neutron:{_quoted(self.secrets.neutron_messaging)}"
-            f"@{self.controller}:5672/",
-            database_url={
-                service: f"mysql+pymysql://{service}:{_quoted(password)}@{self.controller}/{service}"
-                for service, password in self._database_passwords().items()
-            },
-            glance_password=self.secrets.glance_password,
+        return (
+            _environment()
+            .get_template(f"{template}.j2")
+            .render(
+                site=self.site.settings,
+                passwords=self.site.secrets,
+                controller=self.controller,
+                is_controller=self.is_controller(name),
+                provider_address=self.provider_address(name),
+                tunnel_address=self.lab.provider.address(host.offset),
+                provider_bridge=PROVIDER_BRIDGE,
+                neutron_transport_url=f"rabbit://neutron:{_quoted(self.secrets.neutron_messaging)}"
+                f"@{self.controller}:5672/",
+                database_url={
+                    service: f"mysql+pymysql://{service}:{_quoted(password)}@{self.controller}/{service}"
+                    for service, password in self._database_passwords().items()
+                },
+                glance_password=self.secrets.glance_password,
+            )
         )
 
     def provider_address(self, name: str) -> IPv4Interface:
@@ -317,5 +323,5 @@ def _quoted(password: SecretStr) -> str:
     return quote(password.get_secret_value(), safe="")
 
 
-def _environment():  # type: ignore[no-untyped-def]
+def _environment() -> Environment:
     return environment().overlay(loader=FileSystemLoader(TEMPLATES))

@@ -26,14 +26,14 @@ INSTALLED = state.CACHE / "installed-on-this-machine"
 
 BASE_PACKAGES = (
     # What a server installation of Debian has.
-    "apt-utils", "ca-certificates", "cron", "curl", "dbus", "ifupdown-", "iproute2",
+    "apt-utils", "ca-certificates", "cron", "curl", "dbus", "iproute2",
     "iputils-ping", "kmod", "less", "libpam-systemd", "logrotate", "netbase", "openssh-server",
     "procps", "python3", "sudo", "systemd", "systemd-sysv", "tcpdump", "udev", "vim-tiny",
     # Every host of the lab runs Neutron's agent: unpacked once here instead of once a host.
     "neutron-openvswitch-agent", "openvswitch-switch",
 )  # fmt: skip
 BASE_AGE = 3 * 24 * 3600
-"""Seconds after which a base is made anew: its package lists would name what mirrors have dropped."""
+"""Seconds after which a base is made anew: mirrors drop what its package lists name."""
 
 HOST_FILES = {
     "etc/apt/apt.conf.d/50lab": (
@@ -41,7 +41,7 @@ HOST_FILES = {
         'APT::Keep-Downloaded-Packages "true";\n'
         'Acquire::Languages "none";\n'
         'Acquire::PDiffs "false";\n'
-        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n"
+        'Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";\n'
         'DPkg::Lock::Timeout "300";\n'
     ),
     "etc/dpkg/dpkg.cfg.d/lab": "force-unsafe-io\n",
@@ -60,7 +60,6 @@ UNITS_OFF = (
     "dpkg-db-backup.timer",
     "systemd-networkd-wait-online.service",
     "console-getty.service",
-    "neutron-openvswitch-agent.service",
 )
 APT_SETTINGS = re.compile(
     r"^Acquire::(?:https?|ftp)(?:::[^\s]*)? \"[^\"]+\";$"
@@ -161,7 +160,6 @@ def _mmdebstrap(release: str) -> None:
     state.write(apt_conf, apt_settings() + HOST_FILES["etc/apt/apt.conf.d/50lab"])
     source_list = state.LAB / "sources.list"
     state.write(source_list, sources(release))
-    packages = [name for name in BASE_PACKAGES if not name.endswith("-")]
     run(
         "mmdebstrap",
         "--quiet",
@@ -179,7 +177,7 @@ def _mmdebstrap(release: str) -> None:
         f'--setup-hook=mkdir -p "$1/var/cache/apt/archives"; '
         f'find {archives} -name "*.deb" -exec cp -lt "$1/var/cache/apt/archives" {{}} + '
         f'|| cp -t "$1/var/cache/apt/archives" {archives}/*.deb || true',
-        f"--include={','.join(packages)}",
+        f"--include={','.join(BASE_PACKAGES)}",
         release,
         str(state.BASE),
         str(source_list),
@@ -192,10 +190,15 @@ def _finish_base() -> None:
     for name, content in HOST_FILES.items():
         state.write(state.BASE / name, content)
     state.write(state.BASE / "etc/apt/apt.conf.d/40machine", apt_settings())
-    run("systemctl", f"--root={state.BASE}", "--quiet", "mask", *UNITS_OFF[:-1])
-    run("systemctl", f"--root={state.BASE}", "--quiet", "disable", UNITS_OFF[-1], check=False)
+    run("systemctl", f"--root={state.BASE}", "--quiet", "mask", *UNITS_OFF)
     run("systemctl", f"--root={state.BASE}", "--quiet", "enable", "systemd-networkd", "ssh")
-    for pattern in ("etc/ssh/ssh_host_*", "var/cache/apt/archives/*.deb", "var/lib/dbus/machine-id"):
+    # root's user manager need not start and stop with every SSH connection.
+    state.write(state.BASE / "var/lib/systemd/linger/root", "")
+    for pattern in (
+        "etc/ssh/ssh_host_*",
+        "var/cache/apt/archives/*.deb",
+        "var/lib/dbus/machine-id",
+    ):
         for path in state.BASE.glob(pattern):
             path.unlink()
 
@@ -241,7 +244,9 @@ def make_host(host: LabHost, settings: LabSettings) -> None:
     ssh.mkdir(mode=0o700, exist_ok=True)
     state.write(ssh / "authorized_keys", state.KEY.with_suffix(".pub").read_text(), 0o600)
     for network in settings.networks:
-        state.write(root / f"etc/systemd/network/{network.nic}.network", _unit(host, network.nic, settings))
+        state.write(
+            root / f"etc/systemd/network/{network.nic}.network", _unit(host, network.nic, settings)
+        )
     refresh_host(host, settings)
     offer_packages(root)
     state.write_json(marker_of(host.name), dict(host_marker(host, settings)))
@@ -304,7 +309,18 @@ def make_key() -> None:
     if state.KEY.exists() and state.KEY.with_suffix(".pub").exists():
         return
     state.KEY.unlink(missing_ok=True)
-    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "pyinfra-nova-lab", "-f", str(state.KEY))
+    run(
+        "ssh-keygen",
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "",
+        "-C",
+        "pyinfra-nova-lab",
+        "-f",
+        str(state.KEY),
+    )
 
 
 def write_known_hosts(settings: LabSettings) -> None:
@@ -336,5 +352,3 @@ def machine_packages() -> list[str]:
 def cache_size() -> int:
     """Bytes of downloaded packages kept."""
     return sum(path.stat().st_size for path in state.ARCHIVES.glob("*.deb"))
-
-

@@ -117,9 +117,7 @@ def nspawn_command(host: LabHost, settings: LabSettings) -> list[str]:
     ]  # fmt: skip
     if has_kvm():
         command.append("--bind=/dev/kvm")
-    command += [
-        f"--network-veth-extra={host.veth(one)}:{one.nic}" for one in settings.networks
-    ]
+    command += [f"--network-veth-extra={host.veth(one)}:{one.nic}" for one in settings.networks]
     return command
 
 
@@ -127,6 +125,15 @@ def has_kvm() -> bool:
     """Whether guests can be accelerated: a device node alone does not mean that."""
     flags = Path("/proc/cpuinfo").read_text()
     return Path("/dev/kvm").exists() and any(flag in flags for flag in (" vmx", " svm"))
+
+
+def _have_tun() -> None:
+    """QEMU and Open vSwitch in the hosts need this machine's TUN device."""
+    device = Path("/dev/net/tun")
+    if not device.exists():
+        run("modprobe", "tun", check=False)
+    if not device.exists():
+        raise LabError("this machine has no /dev/net/tun and cannot load the module tun")
 
 
 def start(host: LabHost, settings: LabSettings) -> None:
@@ -168,7 +175,7 @@ def _start_directly(name: str, nspawn: Sequence[str], log: Path) -> None:
     if not _is_unified():
         script += "mount -t cgroup2 none /sys/fs/cgroup || exit 1; "
     script += 'shift; exec "$@"'
-    with open(log, "wb") as console:
+    with log.open("wb") as console:
         subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", script, "sh", str(group), *nspawn],
             stdin=subprocess.DEVNULL,
@@ -324,6 +331,7 @@ def bring_up(settings: LabSettings) -> bool:
 
 
 def boot(hosts: Sequence[LabHost], settings: LabSettings) -> None:
+    _have_tun()
     with step(f"boot {', '.join(host.name for host in hosts)}"):
         for host in hosts:
             _clear_away(host.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing_extensions import override
 from pyinfra_nova.redact import SecretInput
 from pyinfra_nova.resources.host_script import RUNNER, SCRIPTS
 from pyinfra_nova.resources.keystone import KeystoneAdmin, KeystoneEntries
-from pyinfra_nova.resources.steps import say
+from pyinfra_nova.resources.steps import Commands, say
 
 FILES = Path(__file__).resolve().parent / "files"
 
@@ -72,8 +72,8 @@ class ProviderBridge(FactBase[bool]):
     @override
     def command(self, bridge: str, nic: str, address: str) -> str:
         return (
-            f"test \"$(ovs-vsctl get bridge {bridge} datapath_type 2>/dev/null)\" = netdev"
-            f" && test \"$(ovs-vsctl port-to-br {nic} 2>/dev/null)\" = {bridge}"
+            f'test "$(ovs-vsctl get bridge {bridge} datapath_type 2>/dev/null)" = netdev'
+            f' && test "$(ovs-vsctl port-to-br {nic} 2>/dev/null)" = {bridge}'
             f" && ip -4 -o addr show dev {bridge} | grep -qF ' {address} '"
             f" && ! ip -4 -o addr show dev {nic} | grep -q inet && echo yes || echo no"
         )
@@ -84,7 +84,7 @@ class ProviderBridge(FactBase[bool]):
 
 
 @operation()
-def provider_bridge(bridge: str, nic: str, address: str) -> Iterator[StringCommand]:
+def provider_bridge(bridge: str, nic: str, address: str) -> Commands:
     """Have NIC as a port of the Open vSwitch bridge BRIDGE, and NIC's ADDRESS on the bridge.
 
     systemd-networkd gives the bridge its address, from the files written before.
@@ -99,12 +99,13 @@ def provider_bridge(bridge: str, nic: str, address: str) -> Iterator[StringComma
     yield StringCommand("networkctl reload && networkctl reconfigure", nic)
     yield StringCommand(
         "ip link set", bridge, "up && for n in $(seq 50); do",
-        f"ip -4 -o addr show dev {bridge} | grep -qF ' {address} ' && exit 0; sleep 0.1; done; exit 1",
+        f"ip -4 -o addr show dev {bridge} | grep -qF ' {address} ' && exit 0;",
+        "sleep 0.1; done; exit 1",
     )  # fmt: skip
 
 
 @operation()
-def schemas(services: Sequence[Mapping[str, Any]]) -> Iterator[StringCommand]:
+def schemas(services: Sequence[Mapping[str, Any]]) -> Commands:
     """Have the services' database schemas as their packages want them."""
     request = {"services": list(services)}
     stale = _ask(SCHEMAS, request)["stale"]
@@ -113,20 +114,18 @@ def schemas(services: Sequence[Mapping[str, Any]]) -> Iterator[StringCommand]:
         yield _apply(SCHEMAS, request)
 
 
-def _keystone_request(admin: KeystoneAdmin, entries: KeystoneEntries) -> Answer:
-    request: Answer = {**asdict(entries), "admin": asdict(admin)}
+def _login(admin: KeystoneAdmin) -> Answer:
+    """The request that asks Keystone for nothing but to let ADMIN in."""
+    request: Answer = {**asdict(KeystoneEntries()), "admin": asdict(admin)}
     request["auth_url"] = request["admin"].pop("auth_url")
-    for holder in (request["admin"], *request["users"]):
-        holder["password"] = holder["password"].get_secret_value()
+    request["admin"]["password"] = admin.password.get_secret_value()
     return request
 
 
 @operation()
-def keystone_bootstrapped(
-    admin: KeystoneAdmin, region: str, base_url: str
-) -> Iterator[StringCommand]:
+def keystone_bootstrapped(admin: KeystoneAdmin, region: str, base_url: str) -> Commands:
     """Have the administrator of Keystone, with this password."""
-    if _ask(KEYSTONE, _keystone_request(admin, KeystoneEntries())).get("answers"):
+    if _ask(KEYSTONE, _login(admin)).get("answers"):
         return
     say(f"bootstrap Keystone: user {admin.username}")
     script = (
@@ -141,18 +140,6 @@ def keystone_bootstrapped(
         "sh -c", QuoteString(script), "sh", *(QuoteString(word) for word in words),
         _stdin=SecretInput(admin.password.get_secret_value() + "\n"),
     )  # fmt: skip
-
-
-@operation()
-def keystone_filled(admin: KeystoneAdmin, entries: KeystoneEntries) -> Iterator[StringCommand]:
-    """Have ENTRIES in a Keystone that may not even run yet while this is planned."""
-    request = _keystone_request(admin, entries)
-    state = _ask(KEYSTONE, request)
-    if state.get("answers") and not state["changes"]:
-        return
-    for change in state["changes"]:
-        say(change)
-    yield _apply(KEYSTONE, request)
 
 
 class NeutronServerAge(FactBase[float]):
@@ -179,7 +166,7 @@ SURELY_SERVING = 120.0
 
 
 @operation()
-def neutron_serves() -> Iterator[StringCommand]:
+def neutron_serves() -> Commands:
     """Wait until Neutron's server takes what agents send.
 
     An agent that calls before the queues exist waits for a minute or more for the lost answer.
@@ -202,7 +189,7 @@ def neutron_serves() -> Iterator[StringCommand]:
 
 
 @operation()
-def cloud_objects(request: Mapping[str, Any]) -> Iterator[StringCommand]:
+def cloud_objects(request: Mapping[str, Any]) -> Commands:
     """Have the provider network and the guest image."""
     state = _ask(CLOUD_OBJECTS, request)
     if state.get("error") is None and not state.get("changes"):
@@ -210,5 +197,3 @@ def cloud_objects(request: Mapping[str, Any]) -> Iterator[StringCommand]:
     for change in state.get("changes", []):
         say(change)
     yield _apply(CLOUD_OBJECTS, request)
-
-

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from lab import state
 from lab.settings import LabSettings
-from lab.shell import LabError, step
-from pyinfra_nova import secrets
-from pyinfra_nova.errors import SecretsError
+from lab.shell import LabError, run, step
 
+# As `pyinfra_nova.secrets` has it, whose import would cost more than all else here.
+SECRETS = Path(os.environ.get("PYINFRA_NOVA_SECRETS") or "secrets.yml")
 CHECKOUT = Path(__file__).resolve().parents[1]
 READ = ("lab/*.py", "lab/files/*", "lab/templates/*", "lab/guest/*", "group_data/*.py",
         "pyinfra_nova/*.py", "pyinfra_nova/resources/*.py", "files/*")  # fmt: skip
@@ -26,17 +26,21 @@ def is_recorded() -> bool:
 
 def prepare(inventory: Path, settings: LabSettings, *, again: bool) -> None:
     """Run the lab's deploy, unless the hosts still run as that very deploy left them."""
-    if not secrets.DEFAULT_FILE.exists():
-        try:
-            secrets.create(secrets.DEFAULT_FILE)
-        except SecretsError as error:
-            raise LabError(str(error)) from error
+    if not SECRETS.exists():
+        run(sys.executable, "-m", "pyinfra_nova.secrets", "init", str(SECRETS))
     wanted = {"digest": _digest(inventory), "hosts": [host.name for host in settings.hosts]}
     if not again and state.read_json(state.PREPARED) == wanted:
         return
     state.PREPARED.unlink(missing_ok=True)
     pyinfra = Path(sys.executable).with_name("pyinfra")
-    command = [str(pyinfra), "-y", "--fail-percent", "0", str(inventory), str(CHECKOUT / "lab" / "deploy.py")]
+    command = [
+        str(pyinfra),
+        "-y",
+        "--fail-percent",
+        "0",
+        str(inventory),
+        str(CHECKOUT / "lab" / "deploy.py"),
+    ]
     with step("put on them what Nova builds on"):
         done = subprocess.run(
             command,
@@ -52,7 +56,7 @@ def prepare(inventory: Path, settings: LabSettings, *, again: bool) -> None:
 
 def _digest(inventory: Path) -> str:
     """What the prerequisites depend on, secrets included, as one number."""
-    paths = [inventory, secrets.DEFAULT_FILE, state.LAB / "secrets.yml"]
+    paths = [inventory, SECRETS, state.LAB / "secrets.yml"]
     paths += [path for pattern in READ for path in sorted(CHECKOUT.glob(pattern))]
     total = hashlib.sha256()
     for path in paths:

@@ -234,6 +234,12 @@ def read_settings(inventory: Path) -> LabSettings:
     )
 
 
+def names_lab(inventory: Path) -> bool:
+    """Whether the file INVENTORY has a group `lab` with hosts in it."""
+    names = _names_of(inventory)
+    return bool(names.get("lab")) and bool(inventory_hosts(names))
+
+
 def _names_of(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}

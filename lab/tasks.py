@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pyinfra.api import deploy
+from pyinfra.api.deploy import deploy
 
 from lab import operations
 from lab.cloud import AGENT_PACKAGES, CONTROLLER_PACKAGES, PROVIDER_BRIDGE, Cloud
-from pyinfra_nova.resources import config_files, databases, messaging, packages, units
+from pyinfra_nova.resources import config_files, databases, keystone, messaging, packages, units
 
 MANAGE_NEUTRON = (
     "neutron-db-manage",
@@ -39,9 +39,8 @@ SCHEMAS = (
 @deploy("Packages")
 def install_packages(cloud: Cloud, name: str) -> None:
     """All packages of a host at once, none of their daemons started."""
-    wanted = AGENT_PACKAGES
-    if cloud.is_controller(name):
-        wanted = (*AGENT_PACKAGES, *CONTROLLER_PACKAGES)
+    own = CONTROLLER_PACKAGES if cloud.is_controller(name) else ()
+    wanted = (*AGENT_PACKAGES, *own)
     packages.installed(name="Packages are installed", packages=wanted)
 
 
@@ -71,7 +70,7 @@ def database_and_broker(cloud: Cloud, name: str) -> None:
 
 
 @deploy("Identity")
-def identity(cloud: Cloud, name: str) -> None:
+def identity(cloud: Cloud) -> None:
     """Keystone with everything in it but Nova's entries."""
     admin = cloud.keystone_admin()
     units.running(name="Keystone runs", units=cloud.keystone_units())
@@ -81,7 +80,7 @@ def identity(cloud: Cloud, name: str) -> None:
         region=cloud.site.settings.region,
         base_url=cloud.site.settings.keystone.auth_url,
     )
-    operations.keystone_filled(
+    keystone.present(
         name="Users, services and endpoints exist", admin=admin, entries=cloud.keystone_entries()
     )
 

@@ -8,6 +8,7 @@ Answer: {"error": text|null, "changes": [texts]}
 """
 
 import json
+import pathlib
 import urllib.error
 import urllib.request
 
@@ -80,7 +81,9 @@ def provider_network(api, wanted, apply):
 def guest_image(api, wanted, apply):
     """The image is known by what it holds: another file of the same name takes its place."""
     found = api.call("GET", "/v2/images?name=" + wanted["name"])["images"]
-    good = [i for i in found if i["status"] == "active" and i.get("os_hash_value") == wanted["sha512"]]
+    good = [
+        i for i in found if i["status"] == "active" and i.get("os_hash_value") == wanted["sha512"]
+    ]
     if good:
         return []
     if apply:
@@ -92,7 +95,7 @@ def guest_image(api, wanted, apply):
         }
         body.update(wanted["properties"])
         image = api.call("POST", "/v2/images", body)
-        with open(wanted["path"], "rb") as stream:
+        with pathlib.Path(wanted["path"]).open("rb") as stream:
             path = "/v2/images/{}/file".format(image["id"])
             api.call("PUT", path, stream, "application/octet-stream")
         for old in found:
@@ -111,7 +114,9 @@ def answer(request):
             keystone.project_scope(login),
         )
         urls = endpoints(body, request["region"])
-        changes = provider_network(Api(token, urls["network"]), request["network"], request["apply"])
+        changes = provider_network(
+            Api(token, urls["network"]), request["network"], request["apply"]
+        )
         if request["image"]:
             changes += guest_image(Api(token, urls["image"]), request["image"], request["apply"])
     except (keystone.Refused, KeyError) as error:

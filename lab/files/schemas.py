@@ -33,10 +33,12 @@ def versions(packages):
 def stale(services):
     wanted = versions([service["package"] for service in services])
     try:
-        tables = dict(sql("SELECT table_schema, COUNT(*) FROM information_schema.tables GROUP BY 1"))
+        tables = dict(
+            sql("SELECT table_schema, COUNT(*) FROM information_schema.tables GROUP BY 1")
+        )
         notes = {}
         if NOTES in tables:
-            notes = dict(sql("SELECT service, version FROM %s.synced" % NOTES))
+            notes = dict(sql(f"SELECT service, version FROM {NOTES}.synced"))
     except OSError:
         return list(services)
     return [
@@ -58,18 +60,17 @@ def bring_up(service):
         )
         if result.returncode:
             tail = "\n".join(result.stdout.splitlines()[-8:])
-            return "%s ended with %d:\n%s" % (" ".join(command), result.returncode, tail)
+            return "{} ended with {}:\n{}".format(" ".join(command), result.returncode, tail)
     return None
 
 
 def note(services):
     known = versions([service["package"] for service in services])
-    rows = ", ".join("('%s', '%s')" % (s["name"], known[s["package"]]) for s in services)
-    sql(
-        "CREATE DATABASE IF NOT EXISTS {0}; CREATE TABLE IF NOT EXISTS {0}.synced"
-        " (service VARCHAR(64) PRIMARY KEY, version VARCHAR(255)) ENGINE=InnoDB;"
-        " REPLACE INTO {0}.synced VALUES {1};".format(NOTES, rows)
-    )
+    rows = ", ".join("('{}', '{}')".format(s["name"], known[s["package"]]) for s in services)
+    sql(f"CREATE DATABASE IF NOT EXISTS {NOTES}")
+    columns = "service VARCHAR(64) PRIMARY KEY, version VARCHAR(255)"
+    sql(f"CREATE TABLE IF NOT EXISTS {NOTES}.synced ({columns})")
+    sql(f"REPLACE INTO {NOTES}.synced VALUES {rows}")
 
 
 def answer(request):
