@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from ipaddress import IPv4Interface
@@ -28,6 +30,10 @@ from pyinfra_nova.resources.units import Unit
 from pyinfra_nova.settings import Site
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+GUEST = Path(__file__).resolve().parent / "guest"
+GUEST_IMAGE = "tiny"
+GUEST_FOLDER = "/var/lib/pyinfra-nova-lab"
+"""On the controller: where the guest image is built."""
 
 AGENT_PACKAGES = ("neutron-openvswitch-agent", "openvswitch-switch")
 """On every host."""
@@ -38,6 +44,8 @@ CONTROLLER_PACKAGES = (
     "neutron-api", "neutron-rpc-server",
     "neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent",
     "python3-openstackclient", "python3-memcache", "uwsgi-plugin-python3",
+    # What the guest image is built with.
+    "mtools", "syslinux", "syslinux-common", "qemu-utils",
 )  # fmt: skip
 
 PROVIDER_BRIDGE = "br-provider"
@@ -135,7 +143,12 @@ class Cloud:
         content = (
             _environment()
             .get_template("uwsgi.ini.j2")
-            .render(project=project, unit=unit, wsgi=wsgi)
+            .render(
+                project=project,
+                unit=unit,
+                wsgi=wsgi,
+                processes=4 if project == "neutron" else 2,
+            )
         )
         return ConfigFile(f"/etc/{project}/{unit}-uwsgi.ini", content, *_PUBLIC)
 
@@ -257,7 +270,21 @@ class Cloud:
                 "gateway": str(network.gateway),
                 **self._pool(),
             },
-            "image": None,
+            "image": {
+                "name": GUEST_IMAGE,
+                "path": f"{GUEST_FOLDER}/{GUEST_IMAGE}-{_digest(guest_sources())}.qcow2",
+                "properties": {"min_ram": 128, "hw_rng_model": "virtio"},
+            },
+        }
+
+    def guest_image(self) -> dict[str, object]:
+        """The request that `files/guest_image.py` takes."""
+        sources = guest_sources()
+        return {
+            "folder": GUEST_FOLDER,
+            "name": GUEST_IMAGE,
+            "digest": _digest(sources),
+            "files": {name: b64encode(data).decode() for name, data in sources.items()},
         }
 
     def _pool(self) -> dict[str, str]:
@@ -317,6 +344,22 @@ class Cloud:
 
 
 _PUBLIC = ("root", "root", "0644")
+
+
+def guest_sources() -> dict[str, bytes]:
+    """What the guest image is built from: path below lab/guest -> content."""
+    return {
+        str(path.relative_to(GUEST)): path.read_bytes()
+        for path in sorted(GUEST.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def _digest(sources: Mapping[str, bytes]) -> str:
+    total = hashlib.sha256()
+    for name, data in sources.items():
+        total.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
+    return total.hexdigest()[:12]
 
 
 def _quoted(password: SecretStr) -> str:

@@ -61,6 +61,7 @@ def _apply(sources: Sequence[Path], request: Mapping[str, Any]) -> StringCommand
 
 SCHEMAS = (FILES / "schemas.py",)
 KEYSTONE = (SCRIPTS / "keystone.py",)
+GUEST_IMAGE = (FILES / "guest_image.py",)
 CLOUD_OBJECTS = (SCRIPTS / "keystone.py", FILES / "cloud_objects.py")
 
 
@@ -186,6 +187,15 @@ def neutron_serves() -> Commands:
             ' echo "neutron-rpc-server does not serve$missing" >&2; exit 1'
         ),
     )
+
+
+@operation()
+def guest_image_built(request: Mapping[str, Any]) -> Commands:
+    """Have the guest image that `files/guest_image.py` builds from REQUEST."""
+    if _ask(GUEST_IMAGE, {**request, "files": {}}).get("built"):
+        return
+    say("build the guest image")
+    yield _apply(GUEST_IMAGE, request)
 
 
 @operation()

@@ -129,8 +129,8 @@ def parse_range(key: str, value: object, where: str) -> IPv4Network:
             f"{where}: {key} = {value!r} is not an IPv4 range ({error}); "
             'write it like "10.0.0.0/24"'
         ) from error
-    if cidr.prefixlen > 29:
-        raise LabError(f"{where}: {key} = {value!r} is too small for a lab")
+    if not 16 <= cidr.prefixlen <= 29:
+        raise LabError(f"{where}: {key} = {value!r} is not between a /16 and a /29")
     return cidr
 
 

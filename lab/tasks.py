@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pyinfra.api.deploy import deploy
-
 from lab import operations
 from lab.cloud import AGENT_PACKAGES, CONTROLLER_PACKAGES, PROVIDER_BRIDGE, Cloud
 from pyinfra_nova.resources import config_files, databases, keystone, messaging, packages, units
@@ -36,7 +34,6 @@ SCHEMAS = (
 )
 
 
-@deploy("Packages")
 def install_packages(cloud: Cloud, name: str) -> None:
     """All packages of a host at once, none of their daemons started."""
     own = CONTROLLER_PACKAGES if cloud.is_controller(name) else ()
@@ -44,7 +41,6 @@ def install_packages(cloud: Cloud, name: str) -> None:
     packages.installed(name="Packages are installed", packages=wanted)
 
 
-@deploy("Provider network")
 def provider_network(cloud: Cloud, name: str) -> None:
     """The bridge that Neutron's agent maps the provider network to."""
     config_files.written(name="Agent's files are written", files=cloud.agent_files(name))
@@ -56,7 +52,6 @@ def provider_network(cloud: Cloud, name: str) -> None:
     )
 
 
-@deploy("Database and broker")
 def database_and_broker(cloud: Cloud, name: str) -> None:
     """MariaDB, RabbitMQ and memcached, with what the services have in them."""
     files = [*cloud.base_files(name), *cloud.service_files(name)]
@@ -69,7 +64,6 @@ def database_and_broker(cloud: Cloud, name: str) -> None:
     )
 
 
-@deploy("Identity")
 def identity(cloud: Cloud) -> None:
     """Keystone with everything in it but Nova's entries."""
     admin = cloud.keystone_admin()
@@ -85,22 +79,20 @@ def identity(cloud: Cloud) -> None:
     )
 
 
-@deploy("Services")
 def services(cloud: Cloud) -> None:
     """Glance, Placement and Neutron's server."""
     units.running(name="Glance, Placement, Neutron run", units=cloud.service_units())
     operations.neutron_serves(name="Neutron's server takes calls")
 
 
-@deploy("Network agents")
 def network_agents(cloud: Cloud, name: str) -> None:
     """Neutron's agents, Open vSwitch's on every host."""
     units.running(name="Neutron's agents run", units=cloud.agent_units(name))
 
 
-@deploy("Network and image")
 def network_and_image(cloud: Cloud) -> None:
     """What guests need: a provider network and an image."""
+    operations.guest_image_built(name="Guest image is built", request=cloud.guest_image())
     operations.cloud_objects(
         name="Provider network and guest image exist", request=cloud.cloud_objects()
     )

@@ -168,6 +168,22 @@ def _split(text: str) -> dict[str, list[str]]:
     return sections
 
 
+def option_values(text: str) -> dict[str, list[str]]:
+    """The values of every ``section/option`` of a rendered file, as oslo.config's parser has them.
+
+    Outer quotes are gone, ``$`` is still escaped (oslo_config/iniparser.py, cfg.ConfigParser).
+    """
+    values: dict[str, list[str]] = {}
+    for section, lines in _split(text).items():
+        for line in lines:
+            if match := _OPTION.match(line):
+                value = line[match.end() :].strip()
+                if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+                    value = value[1:-1]
+                values.setdefault(f"{section}/{match[1]}", []).append(value)
+    return values
+
+
 def _set(lines: list[str], key: str, value: OptionValue) -> None:
     found = [i for i, line in enumerate(lines) if (m := _OPTION.match(line)) and m[1] == key]
     position = found[0] if found else len(lines)

@@ -3,4 +3,7 @@
 import sys
 from pathlib import Path
 
+# Importing it puts gevent's sockets in place, which has to happen before anyone imports ssl.
+import pyinfra_cli  # noqa: F401
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "files"))

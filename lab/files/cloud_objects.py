@@ -1,12 +1,13 @@
 """Compare the provider network and the guest image with what the lab wants, or make them.
 
 Request: {"login": {"auth_url", "username", "password", "project", "user_domain",
-          "project_domain"}, "region", "network": {...}, "image": {...}|null, "apply": bool}
+          "project_domain"}, "region", "network": {...}, "image": {...}, "apply": bool}
   network: {"name", "physical_network", "cidr", "gateway", "first", "last"}
-  image: {"name", "path", "sha256"}
+  image: {"name", "path", "properties": {...}}
 Answer: {"error": text|null, "changes": [texts]}
 """
 
+import hashlib
 import json
 import pathlib
 import urllib.error
@@ -78,13 +79,16 @@ def provider_network(api, wanted, apply):
     return changes
 
 
+def is_this_file(image, digest):
+    return image["status"] == "active" and image.get("os_hash_value") == digest
+
+
 def guest_image(api, wanted, apply):
-    """The image is known by what it holds: another file of the same name takes its place."""
+    """The image is known by what it holds: another file under its name takes its place."""
+    path = pathlib.Path(wanted["path"])
+    digest = hashlib.sha512(path.read_bytes()).hexdigest() if path.exists() else None
     found = api.call("GET", "/v2/images?name=" + wanted["name"])["images"]
-    good = [
-        i for i in found if i["status"] == "active" and i.get("os_hash_value") == wanted["sha512"]
-    ]
-    if good:
+    if any(is_this_file(image, digest) for image in found):
         return []
     if apply:
         body = {
@@ -95,9 +99,9 @@ def guest_image(api, wanted, apply):
         }
         body.update(wanted["properties"])
         image = api.call("POST", "/v2/images", body)
-        with pathlib.Path(wanted["path"]).open("rb") as stream:
-            path = "/v2/images/{}/file".format(image["id"])
-            api.call("PUT", path, stream, "application/octet-stream")
+        with path.open("rb") as stream:
+            target = "/v2/images/{}/file".format(image["id"])
+            api.call("PUT", target, stream, "application/octet-stream")
         for old in found:
             api.call("DELETE", "/v2/images/" + old["id"])
     return ["upload image " + wanted["name"]]
@@ -117,8 +121,7 @@ def answer(request):
         changes = provider_network(
             Api(token, urls["network"]), request["network"], request["apply"]
         )
-        if request["image"]:
-            changes += guest_image(Api(token, urls["image"]), request["image"], request["apply"])
+        changes += guest_image(Api(token, urls["image"]), request["image"], request["apply"])
     except (keystone.Refused, KeyError) as error:
         if request["apply"]:
             raise SystemExit(str(error)) from error

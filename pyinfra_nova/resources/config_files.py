@@ -35,13 +35,18 @@ def _request(files: Sequence[ConfigFile], *, write: bool) -> dict[str, Any]:
     }
 
 
+def comparison(files: Sequence[ConfigFile]) -> dict[str, Any]:
+    """What ConfigFileDifferences is asked to compare FILES with a host's."""
+    return _request(files, write=False)
+
+
 @operation()
 def written(files: Sequence[ConfigFile]) -> Commands:
     """Bring FILES in line: content, owner, group, mode; a file that is right keeps its time.
 
     The whole set costs one remote command to compare and one more to write.
     """
-    differing = ask(host, ConfigFileDifferences, _request(files, write=False)).get("files", [])
+    differing = ask(host, ConfigFileDifferences, comparison(files)).get("files", [])
     for difference in differing:
         say(f"{difference['path']}: {difference['change']}")
         if host.state.config.DIFF and difference["diff"]:

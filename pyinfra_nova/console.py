@@ -1,0 +1,70 @@
+"""The first words of a noVNC console: a WebSocket through the proxy, then the guest's VNC server."""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+from dataclasses import dataclass
+from typing import BinaryIO
+from urllib.parse import parse_qs, urlsplit
+
+TIMEOUT = 20.0
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What a proxy answered: its status line, and what came over the WebSocket after it."""
+
+    status: str
+    first_words: str
+
+
+def websocket_path(console_url: str) -> str:
+    """The path that noVNC's page opens for a console URL, with the token in it."""
+    query = parse_qs(urlsplit(console_url).query)
+    path = query.get("path", [""])[0]
+    return "/" + path.lstrip("/") if path else f"/?token={query.get('token', [''])[0]}"
+
+
+def greet(console_url: str) -> Greeting:
+    """Open the console as a browser would and read the start of the RFB protocol.
+
+    Raises:
+        OSError: nobody listens at the URL, or the connection broke.
+    """
+    parts = urlsplit(console_url)
+    host, port = parts.hostname or "", parts.port or 80
+    request = (
+        f"GET {websocket_path(console_url)} HTTP/1.1\r\n"
+        f"Host: {host}:{port}\r\n"
+        f"Origin: {parts.scheme}://{host}:{port}\r\n"
+        "Upgrade: websocket\r\n"
+        "Connection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n"
+        "Sec-WebSocket-Protocol: binary\r\n"
+        "Sec-WebSocket-Version: 13\r\n\r\n"
+    )
+    # Resolved here because gevent's create_connection, which pyinfra puts in the place of the
+    # standard one, does not ask socket.getaddrinfo, where a caller may know more names than DNS.
+    address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
+    with socket.create_connection(address[:2], timeout=TIMEOUT) as stream:
+        stream.sendall(request.encode())
+        reader = stream.makefile("rb")
+        status = reader.readline().decode(errors="replace").strip()
+        while reader.readline().strip():
+            pass
+        if " 101 " not in f"{status} ":
+            return Greeting(status, "")
+        return Greeting(status, _payload(reader).decode(errors="replace"))
+
+
+def _payload(reader: BinaryIO) -> bytes:
+    """The payload of a server's frame (RFC 6455, section 5.2); servers do not mask theirs."""
+    head = reader.read(2)
+    if len(head) < 2:
+        return b""
+    size = head[1] & 0x7F
+    if size == 126:
+        size = int.from_bytes(reader.read(2), "big")
+    return reader.read(size)

@@ -1,0 +1,52 @@
+"""The noVNC handshake, against a small server that speaks as websockify does."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pyinfra_nova.console import greet, websocket_path
+
+
+@pytest.fixture
+def proxy() -> Iterator[tuple[str, list[bytes]]]:
+    """A proxy that lets token `right` in and closes on any other."""
+    server = socket.create_server(("127.0.0.1", 0))
+    seen: list[bytes] = []
+
+    def serve() -> None:
+        stream, _ = server.accept()
+        with stream:
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += stream.recv(4096)
+            seen.append(head)
+            stream.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
+            if b"token=right" in head:
+                stream.sendall(b"\x82\x0cRFB 003.008\n")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}/vnc_auto.html", seen
+    thread.join(5)
+    server.close()
+
+
+def test_the_path_of_the_websocket_is_in_the_url() -> None:
+    assert websocket_path("http://c:6080/vnc_auto.html?path=%3Ftoken%3Dabc") == "/?token=abc"
+    assert websocket_path("http://c:6080/vnc_lite.html?token=abc") == "/?token=abc"
+
+
+def test_a_guest_greets(proxy: tuple[str, list[bytes]]) -> None:
+    url, seen = proxy
+    greeting = greet(f"{url}?path=%3Ftoken%3Dright")
+    assert greeting.first_words == "RFB 003.008\n"
+    assert b"Origin: http://127.0.0.1:" in seen[0]
+
+
+def test_a_wrong_token_hears_nothing(proxy: tuple[str, list[bytes]]) -> None:
+    url, _ = proxy
+    assert greet(f"{url}?path=%3Ftoken%3Dwrong").first_words == ""
