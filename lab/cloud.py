@@ -41,13 +41,14 @@ AGENT_PACKAGES = ("neutron-openvswitch-agent", "openvswitch-switch")
 CONTROLLER_PACKAGES = (
     "mariadb-server", "rabbitmq-server", "memcached",
     "keystone", "glance-api", "placement-api",
-    "neutron-api", "neutron-rpc-server",
+    "neutron-api",
     "neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent",
     "python3-openstackclient", "python3-memcache", "uwsgi-plugin-python3",
     # What the guest image is built with.
     "mtools", "syslinux", "syslinux-common", "qemu-utils",
 )  # fmt: skip
 
+NEUTRON_DROP_IN = "/etc/systemd/system/neutron-api.service.d"
 PROVIDER_BRIDGE = "br-provider"
 
 SERVICES = (
@@ -115,13 +116,13 @@ class Cloud:
             self._file("placement.conf", "/etc/placement", ("root", "placement", "0640"), name),
             self._file("neutron.conf", "/etc/neutron", neutron, name),
             self._file("ml2_conf.ini", "/etc/neutron/plugins/ml2", neutron, name),
+            self._file("neutron-server.conf", NEUTRON_DROP_IN, _PUBLIC, name),
         ]
         for agent in ("dhcp_agent.ini", "l3_agent.ini", "metadata_agent.ini"):
             files.append(self._file(agent, "/etc/neutron", neutron, name))
         for project, unit in (
             ("keystone", "keystone"),
             ("placement", "placement-api"),
-            ("neutron", "neutron-api"),
         ):
             files.append(self._uwsgi(project, unit))
         files.append(
@@ -143,12 +144,7 @@ class Cloud:
         content = (
             _environment()
             .get_template("uwsgi.ini.j2")
-            .render(
-                project=project,
-                unit=unit,
-                wsgi=wsgi,
-                processes=4 if project == "neutron" else 2,
-            )
+            .render(project=project, unit=unit, wsgi=wsgi)
         )
         return ConfigFile(f"/etc/{project}/{unit}-uwsgi.ini", content, *_PUBLIC)
 
@@ -320,8 +316,7 @@ class Cloud:
                 "placement-api.service",
                 ("/etc/placement/placement.conf", "/etc/placement/placement-api-uwsgi.ini"),
             ),
-            Unit("neutron-api.service", (neutron, ml2, "/etc/neutron/neutron-api-uwsgi.ini")),
-            Unit("neutron-rpc-server.service", (neutron, ml2)),
+            Unit("neutron-api.service", (neutron, ml2, f"{NEUTRON_DROP_IN}/neutron-server.conf")),
         ]
 
     def agent_units(self, name: str) -> list[Unit]:

@@ -143,8 +143,29 @@ def keystone_bootstrapped(admin: KeystoneAdmin, region: str, base_url: str) -> C
     )  # fmt: skip
 
 
+class DropIns(FactBase[list[str]]):
+    """The drop-in files of a unit that systemd has read."""
+
+    default = list
+
+    @override
+    def command(self, unit: str) -> StringCommand:
+        return StringCommand("systemctl show --value --property=DropInPaths", QuoteString(unit))
+
+    @override
+    def process(self, output: Any) -> list[str]:
+        return " ".join(output).split()
+
+
+@operation()
+def drop_in_read(unit: str, path: str) -> Commands:
+    """Have systemd know of the drop-in PATH of UNIT: it does not look for new ones by itself."""
+    if path not in host.get_fact(DropIns, unit=unit):
+        yield StringCommand("systemctl daemon-reload")
+
+
 class NeutronServerAge(FactBase[float]):
-    """Seconds since Neutron's RPC server was started; -1 while it does not run."""
+    """Seconds since Neutron's server was started; -1 while it does not run."""
 
     default = float
 
@@ -153,7 +174,7 @@ class NeutronServerAge(FactBase[float]):
         return (
             "echo $(cut -d ' ' -f 1 /proc/uptime)"
             " $(systemctl show --value --property=ActiveState,ActiveEnterTimestampMonotonic"
-            " neutron-rpc-server.service)"
+            " neutron-api.service)"
         )
 
     @override
@@ -163,7 +184,7 @@ class NeutronServerAge(FactBase[float]):
 
 
 SURELY_SERVING = 120.0
-"""Seconds after which Neutron's RPC server has its queues."""
+"""Seconds after which Neutron's server has its queues."""
 
 
 @operation()
@@ -184,7 +205,7 @@ def neutron_serves() -> Commands:
             f" for queue in {queues}; do"
             ' echo "$consumed" | grep -Fxq $queue || missing="$missing $queue"; done;'
             ' [ -z "$missing" ] && exit 0; sleep 0.3; done;'
-            ' echo "neutron-rpc-server does not serve$missing" >&2; exit 1'
+            ' echo "neutron-server does not serve$missing" >&2; exit 1'
         ),
     )
 

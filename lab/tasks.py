@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab import operations
-from lab.cloud import AGENT_PACKAGES, CONTROLLER_PACKAGES, PROVIDER_BRIDGE, Cloud
+from lab.cloud import AGENT_PACKAGES, CONTROLLER_PACKAGES, NEUTRON_DROP_IN, PROVIDER_BRIDGE, Cloud
 from pyinfra_nova.resources import config_files, databases, keystone, messaging, packages, units
 
 MANAGE_NEUTRON = (
@@ -81,6 +81,11 @@ def identity(cloud: Cloud) -> None:
 
 def services(cloud: Cloud) -> None:
     """Glance, Placement and Neutron's server."""
+    operations.drop_in_read(
+        name="Neutron's unit is read",
+        unit="neutron-api.service",
+        path=f"{NEUTRON_DROP_IN}/neutron-server.conf",
+    )
     units.running(name="Glance, Placement, Neutron run", units=cloud.service_units())
     operations.neutron_serves(name="Neutron's server takes calls")
 

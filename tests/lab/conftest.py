@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,8 +35,15 @@ def on(host: str, command: str) -> subprocess.CompletedProcess[str]:
     return run("./run", "ssh", host, command)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--keep-lab", action="store_true", help="use the lab that is there, and leave it"
+    )
+
+
 @pytest.fixture(scope="session")
-def deployed() -> Iterator[subprocess.CompletedProcess[str]]:
+def deployed(request: pytest.FixtureRequest) -> subprocess.CompletedProcess[str]:
     """The main job, from nothing: hosts, prerequisites, Nova, proof."""
-    assert run("./run", "lab", "down").returncode == 0
-    yield run("./run", "deploy", timeout=30 * MINUTE)
+    if not request.config.getoption("--keep-lab"):
+        assert run("./run", "lab", "down").returncode == 0
+    return run("./run", "deploy", timeout=30 * MINUTE)

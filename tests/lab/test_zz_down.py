@@ -5,10 +5,14 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from .conftest import run
 
 
-def test_down_leaves_no_trace() -> None:
+def test_down_leaves_no_trace(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--keep-lab"):
+        pytest.skip("--keep-lab was given")
     assert run("./run", "lab", "down").returncode == 0
     links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True)
     assert "pn-" not in links.stdout
