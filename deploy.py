@@ -26,23 +26,23 @@ from tasks import (
 target = preflight.targets().get(host.name)
 
 if target:
-    packages.install(target)
-    configuration.write(target)
-    database.prepare(target)
-    messaging.prepare(target)
-    identity.prepare(target)
+    packages.install(target=target)
+    configuration.write(target=target)
+    database.prepare(target=target)
+    messaging.prepare(target=target)
+    identity.prepare(target=target)
 barrier(name="Packages, configuration and accounts are there")
 
 if target:
-    cells.converge(target)
-    services.start_controller(target)
+    cells.converge(target=target)
+    services.start_controller(target=target)
 barrier(name="The controllers answer")
 
 if target:
-    services.start_compute(target)
+    services.start_compute(target=target)
 barrier(name="The computes are started")
 
 if target:
-    hypervisors.discover(target)
-    hypervisors.prove(target)
+    hypervisors.discover(target=target)
+    hypervisors.prove(target=target)
 barrier(name="The hypervisors are proven")

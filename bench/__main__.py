@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab.state import SNAPSHOTS
 from pyinfra_nova.connection import load_inventory
 from pyinfra_nova.inventory import site_of
 from pyinfra_nova.plan import PYINFRA, clean_environment
@@ -37,7 +38,7 @@ COMMAND_LOG = re.compile(r"Running command on (\S+):")
 def timed(command: Sequence[str]) -> tuple[float, str]:
     """The seconds a command took and its output; a failure ends the benchmark."""
     started = time.monotonic()
-    process = subprocess.run(  # noqa: S603 - this project's own programs
+    process = subprocess.run(
         list(command),
         env=clean_environment(os.environ),
         stdin=subprocess.DEVNULL,
@@ -54,7 +55,17 @@ def timed(command: Sequence[str]) -> tuple[float, str]:
 
 
 def lab(inventory: str, *words: str) -> None:
+    print(f"lab {' '.join(words)} ...", file=sys.stderr)
     timed([sys.executable, "-m", "lab", *words, "--inventory", inventory])
+
+
+def prepare(inventory: str) -> None:
+    """Hosts with everything but Nova: from the snapshot, or else from nothing."""
+    if (SNAPSHOTS / SNAPSHOT).is_dir():
+        lab(inventory, "restore", SNAPSHOT)
+        return
+    for words in (["down"], ["up"], ["snapshot", SNAPSHOT]):
+        lab(inventory, *words)
 
 
 def write_files(site: Site, folder: Path) -> None:
@@ -110,7 +121,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     inventory = options.inventory
 
-    lab(inventory, "restore", SNAPSHOT)
+    prepare(inventory)
     with tempfile.TemporaryDirectory() as folder:
         floor_seconds = floor(inventory, Path(folder))
     lab(inventory, "restore", SNAPSHOT)

@@ -44,7 +44,7 @@ def receive(stream):
         payload = exactly(stream, size)
         exactly(stream, 1)
         if kind == 1:
-            return struct.unpack(">HH", payload[:4]) + (payload[4:],)
+            return (*struct.unpack(">HH", payload[:4]), payload[4:])
 
 
 def reason(arguments):

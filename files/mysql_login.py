@@ -39,7 +39,7 @@ def scramble(password, salt):
     once = hashlib.sha1(password.encode()).digest()
     twice = hashlib.sha1(once).digest()
     mask = hashlib.sha1(salt[:20] + twice).digest()
-    return bytes(a ^ b for a, b in zip(once, mask))
+    return bytes(a ^ b for a, b in zip(once, mask))  # noqa: B905 - Python 3.9 has no strict
 
 
 def salt_of(greeting):

@@ -41,7 +41,7 @@ def show(names):
     )
     blocks = [block for block in result.stdout.split("\n\n") if block.strip()]
     parsed = [dict(line.split("=", 1) for line in b.splitlines() if "=" in line) for b in blocks]
-    return dict(zip(names, parsed))
+    return dict(zip(names, parsed))  # noqa: B905 - Python 3.9 has no strict
 
 
 def epoch(timestamp):

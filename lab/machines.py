@@ -177,7 +177,7 @@ def _start_directly(name: str, nspawn: Sequence[str], log: Path) -> None:
     script += 'shift; exec "$@"'
     with log.open("wb") as console:
         subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", script, "sh", str(group), *nspawn],
+            ["/usr/bin/unshare", "--mount", "sh", "-c", script, "sh", str(group), *nspawn],
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,

@@ -1,4 +1,4 @@
-"""The first words of a noVNC console: a WebSocket through the proxy, then the guest's VNC server."""
+"""The first words of a noVNC console: a WebSocket, and the guest's VNC server behind it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def greet(console_url: str) -> Greeting:
     # Resolved here because gevent's create_connection, which pyinfra puts in the place of the
     # standard one, does not ask socket.getaddrinfo, where a caller may know more names than DNS.
     address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
-    with socket.create_connection(address[:2], timeout=TIMEOUT) as stream:
+    with socket.create_connection((str(address[0]), port), timeout=TIMEOUT) as stream:
         stream.sendall(request.encode())
         reader = stream.makefile("rb")
         status = reader.readline().decode(errors="replace").strip()

@@ -34,7 +34,11 @@ def pending(plan: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """ENVIRONMENT without pyinfra's own variables, each of which stands for an option."""
-    return {key: value for key, value in environment.items() if not key.startswith("PYINFRA_") or key.startswith("PYINFRA_NOVA_")}
+    return {
+        key: value
+        for key, value in environment.items()
+        if not key.startswith("PYINFRA_") or key.startswith("PYINFRA_NOVA_")
+    }
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     if not Path(inventory).is_file():
         print(f"{inventory}: no such inventory file", file=sys.stderr)
         return ERROR
-    process = subprocess.run(  # noqa: S603 - the arguments are the caller's own
+    process = subprocess.run(
         [str(PYINFRA), inventory, "deploy.py", "--dry", "--diff", "--json", *more],
         env=clean_environment(os.environ),
         stdin=subprocess.DEVNULL,

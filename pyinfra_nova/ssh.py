@@ -1,4 +1,4 @@
-"""A shell, or one command, on a host of the inventory: ``python -m pyinfra_nova.ssh INVENTORY HOST``.
+"""A shell or a command on a host: ``python -m pyinfra_nova.ssh INVENTORY HOST [COMMAND]``.
 
 The connection is ``ssh`` itself with what the inventory says of the host, so a terminal, signals
 and exit codes are those of ``ssh``.
@@ -54,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{path}: no host named {name!r}; there are {known}", file=sys.stderr)
         return 2
     os.execvp("ssh", ssh_arguments(name, host.data.dict(), command))  # noqa: S606, S607
+    return 255
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pyinfra_nova.connection import connected
 EXIT = re.compile(r"^pyinfra-nova-exit=(\d+)$")
 
 
-class PyinfraBackend(base.BaseBackend):
+class PyinfraBackend(base.BaseBackend):  # type: ignore[misc] # testinfra ships no types
     """Runs commands on a host of a loaded pyinfra state."""
 
     NAME = "pyinfra"
@@ -27,12 +27,12 @@ class PyinfraBackend(base.BaseBackend):
         self.name = name
 
     @override
-    def run(self, command: str, *args: str, **_: Any) -> base.CommandResult:
+    def run(self, command: str, *args: str, **_options: Any) -> base.CommandResult:
         # pyinfra says only whether a command succeeded; the code comes as a last line of its own.
         body = self.get_command(command, *args)
         line = f"{{ {body}\n}}; code=$?; echo; echo pyinfra-nova-exit=$code"
         with connected(self.state, self.name) as host:
-            sudo = bool(host.data.get("_sudo", False))
+            sudo = bool(host.data.get("_sudo"))
             _, output = host.run_shell_command(StringCommand(line), _sudo=sudo)
         lines = list(output.stdout_lines)
         match = EXIT.match(lines.pop()) if lines else None

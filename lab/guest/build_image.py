@@ -47,6 +47,21 @@ PACKAGES = (
 )
 PROGRAMS = ("dropbear", "ethtool", "mke2fs")
 LIBC = ("libc.so.6", "libm.so.6", "libresolv.so.2")
+# What else libc6 brings, none of which is needed here.
+LIBC_PREFIXES = (
+    *(
+        "libc.so",
+        "libm.so",
+        "libresolv.so",
+        "libnss",
+        "libthread",
+        "libBroken",
+        "libmvec",
+        "libnsl",
+    ),
+    *("libanl", "librt.so", "libdl.so", "libutil", "libpthread", "libc_mal", "libmemusage"),
+    "libpcprofile",
+)
 LOADER = "ld-linux-x86-64.so.2"
 # In this order, each after what it depends on; one that is built in or not there is left out.
 MODULES = (
@@ -202,11 +217,7 @@ def add_libraries(archive, root):
     libraries = root.glob("**/lib/x86_64-linux-gnu/lib*.so.*")
     seen = set()
     for path in sorted(libraries):
-        belongs_to_libc = path.name.startswith(
-            ("libc.so", "libm.so", "libresolv.so", "libnss", "libthread", "libBroken", "libmvec")
-            + ("libnsl.so", "libanl", "librt.so", "libdl.so", "libutil", "libpthread", "libc_mal")
-            + ("libmemusage", "libpcprofile")
-        )
+        belongs_to_libc = path.name.startswith(LIBC_PREFIXES)
         if path.name in seen or (belongs_to_libc and path.name not in LIBC):
             continue
         seen.add(path.name)

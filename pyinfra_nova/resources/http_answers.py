@@ -29,7 +29,7 @@ class SilentUrls(ScriptFact):
 
 @operation()
 def answering(urls: Sequence[Answering], deadline: int = 90) -> Commands:
-    """Wait until all URLS answer; after DEADLINE seconds the run ends and names those that do not."""
+    """Wait until all URLS answer, for DEADLINE seconds; those that do not are named."""
     request = {"urls": [asdict(url) for url in urls]}
     silent = ask(host, SilentUrls, request).get("failing", [])
     for url in silent:

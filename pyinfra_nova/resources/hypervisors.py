@@ -80,9 +80,7 @@ def faults(
 
 
 @operation()
-def proven(
-    api: ComputeApi, controllers: Sequence[str], computes: dict[str, str]
-) -> Commands:
+def proven(api: ComputeApi, controllers: Sequence[str], computes: dict[str, str]) -> Commands:
     """See through the APIs that every service is up and every hypervisor listed; change nothing.
 
     Nothing is asked in a plan: what is not deployed yet cannot be proven.

@@ -118,9 +118,7 @@ def test_refused_credentials_are_named_before_anything_changes(deployed: Deploye
 
 
 def test_an_unreachable_host_is_named(deployed: Deployed) -> None:
-    result = run(
-        PYINFRA, "inventory.py", "deploy.py", "-y", "--data", "ssh_port=9", timeout=120
-    )
+    result = run(PYINFRA, "inventory.py", "deploy.py", "-y", "--data", "ssh_port=9", timeout=120)
     assert result.returncode == 1
     assert "controller" in result.stdout
     assert "Traceback" not in result.stdout

@@ -27,7 +27,9 @@ def preflight(name: str, address: str, checks: list[dict[str, Any]] | None = Non
 
 
 FRESH: Answers = {
-    "config_files read": {"files": [{"path": "/etc/nova/nova.conf", "change": "create", "diff": ""}]},
+    "config_files read": {
+        "files": [{"path": "/etc/nova/nova.conf", "change": "create", "diff": ""}]
+    },
     "databases read": {
         "server": "answers",
         "missing_databases": ["nova", "nova_api", "nova_cell0"],
@@ -97,7 +99,7 @@ PACKAGES = (
 
 def responses(name: str, address: str, answers: Answers, *, installed: bool) -> dict[str, Any]:
     """The ``fake_responses`` of one host."""
-    said = {command: json.dumps(answer) for command, answer in answers.items()}
+    said: Answers = {command: json.dumps(answer) for command, answer in answers.items()}
     said["preflight read"] = json.dumps(preflight(name, address))
     said["dpkg-query"] = [f"{package} installed" for package in PACKAGES] if installed else []
     return said

@@ -97,7 +97,12 @@ def test_a_fresh_host_is_planned_from_packages_to_mapping(
     everywhere = ["@fake/compute1", "@fake/compute2", "@fake/controller"]
     assert changes[names[position(names, "Install packages")]] == everywhere
     assert changes[names[position(names, "Write configuration")]] == everywhere
-    for part in ("Create databases", "Create broker user", "Create user, roles", "schemas and cells"):
+    for part in (
+        "Create databases",
+        "Create broker user",
+        "Create user, roles",
+        "schemas and cells",
+    ):
         assert changes[names[position(names, part)]] == ["@fake/controller"]
 
 

@@ -40,7 +40,9 @@ def test_a_whole_cloud_has_no_fault() -> None:
 
 
 def test_an_api_error_is_the_fault() -> None:
-    assert found(error="http://controller:8774 answers 500") == ["http://controller:8774 answers 500"]
+    assert found(error="http://controller:8774 answers 500") == [
+        "http://controller:8774 answers 500"
+    ]
 
 
 def test_a_missing_service_is_named_with_its_host() -> None:

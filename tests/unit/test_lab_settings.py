@@ -88,7 +88,9 @@ def test_interface_names_fit_the_kernel() -> None:
     assert max(len(lab.hosts[0].veth(network)) for network in lab.networks) <= 15
 
 
-@pytest.mark.parametrize("value", ["10.0.0.1/24", "ten", None, "10.0.0.0/30", "10.0.0.0/8", "fd00::/64"])
+@pytest.mark.parametrize(
+    "value", ["10.0.0.1/24", "ten", None, "10.0.0.0/30", "10.0.0.0/8", "fd00::/64"]
+)
 def test_what_is_no_range_is_refused_by_name(value: object) -> None:
     with pytest.raises(LabError, match=r"group_data/lab.py: nat_network"):
         parse_range("nat_network", value, "group_data/lab.py")

@@ -20,8 +20,17 @@ def test_no_password_is_no_proof() -> None:
 
 def test_the_salt_is_read_from_both_places_of_the_greeting() -> None:
     greeting = (
-        b"\x0a10.11.6-MariaDB\x00" + b"\x01\x00\x00\x00" + b"ABCDEFGH" + b"\x00" + b"\x00" * 2
-        + b"\x21" + b"\x00" * 2 + b"\x00" * 2 + b"\x15" + b"\x00" * 10 + b"IJKLMNOPQRST\x00"
+        b"\x0a10.11.6-MariaDB\x00"
+        + b"\x01\x00\x00\x00"
+        + b"ABCDEFGH"
+        + b"\x00"
+        + b"\x00" * 2
+        + b"\x21"
+        + b"\x00" * 2
+        + b"\x00" * 2
+        + b"\x15"
+        + b"\x00" * 10
+        + b"IJKLMNOPQRST\x00"
     )
     assert mysql_login.salt_of(greeting) == b"ABCDEFGHIJKLMNOPQRST"
 

@@ -120,7 +120,7 @@ def primary(cloud: Cloud) -> Host:
 
 @pytest.fixture(scope="session")
 def known_names(cloud: Cloud) -> Iterator[None]:
-    """URLs hold names such as `controller`; here they mean the inventory's hosts if DNS is silent."""
+    """In URLs, names such as `controller` mean the inventory's hosts where DNS is silent."""
     addresses: dict[str, str] = {}
     for name, host in cloud.state.inventory.hosts.items():
         settings: HostSettings | None = cloud.site.host(name)

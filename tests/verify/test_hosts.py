@@ -118,5 +118,7 @@ def test_no_unit_is_restarted_over_and_over(
     time.sleep(max(0.0, WATCH_SECONDS - (time.monotonic() - STARTED)))
     now = count_restarts(cloud, nova_host.name)
     before = restarts[nova_host.name]
-    grown = {unit: f"{before.get(unit, 0)} -> {n}" for unit, n in now.items() if n > before.get(unit, 0)}
+    grown = {
+        unit: f"{before.get(unit, 0)} -> {n}" for unit, n in now.items() if n > before.get(unit, 0)
+    }
     assert not grown, f"{nova_host.name}: systemd keeps restarting {grown}; see journalctl -u UNIT"

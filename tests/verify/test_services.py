@@ -57,9 +57,7 @@ def test_nova_novncproxy_speaks_websocket_and_refuses_a_wrong_token(
     assert greeting.status.startswith("HTTP/1.1 "), f"nova-novncproxy said {greeting.status!r}"
 
 
-def test_the_api_answers_from_here_over_its_public_endpoint(
-    admin: Connection, site: Site
-) -> None:
+def test_the_api_answers_from_here_over_its_public_endpoint(admin: Connection, site: Site) -> None:
     assert list(admin.compute.services()), f"{site.settings.endpoints.public} lists no service"
 
 
@@ -99,5 +97,7 @@ def test_every_inventory_has_cpus_memory_and_disk(
 def test_the_upgrade_check_finds_no_failure(primary: Host) -> None:
     result = primary.run("runuser -u nova -- nova-status upgrade check 2>/dev/null")
     # 0 is success, 1 a warning, 2 a failure, 255 a crash (nova/cmd/status.py).
-    assert result.rc in (0, 1), f"nova-status upgrade check ended with {result.rc}:\n{result.stdout}"
+    assert result.rc in (0, 1), (
+        f"nova-status upgrade check ended with {result.rc}:\n{result.stdout}"
+    )
     assert "Failure" not in result.stdout, result.stdout
