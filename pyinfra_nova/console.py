@@ -1,10 +1,11 @@
-"""The first words of a noVNC console: a WebSocket, and the guest's VNC server behind it."""
+"""The first words of a noVNC console: a WebSocket through the proxy, then the VNC server."""
 
 from __future__ import annotations
 
 import base64
 import os
 import socket
+import ssl
 from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import parse_qs, urlsplit
@@ -34,7 +35,8 @@ def greet(console_url: str) -> Greeting:
         OSError: nobody listens at the URL, or the connection broke.
     """
     parts = urlsplit(console_url)
-    host, port = parts.hostname or "", parts.port or 80
+    secure = parts.scheme == "https"
+    host, port = parts.hostname or "", parts.port or (443 if secure else 80)
     request = (
         f"GET {websocket_path(console_url)} HTTP/1.1\r\n"
         f"Host: {host}:{port}\r\n"
@@ -47,8 +49,13 @@ def greet(console_url: str) -> Greeting:
     )
     # Resolved here because gevent's create_connection, which pyinfra puts in the place of the
     # standard one, does not ask socket.getaddrinfo, where a caller may know more names than DNS.
-    address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
-    with socket.create_connection((str(address[0]), port), timeout=TIMEOUT) as stream:
+    address = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
+    with socket.create_connection((address, port), timeout=TIMEOUT) as plain:
+        stream = (
+            ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+            if secure
+            else plain
+        )
         stream.sendall(request.encode())
         reader = stream.makefile("rb")
         status = reader.readline().decode(errors="replace").strip()

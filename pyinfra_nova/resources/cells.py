@@ -20,7 +20,7 @@ def nova_manage(*arguments: str) -> StringCommand:
     return StringCommand("runuser -u nova -- nova-manage", *quoted)
 
 
-def refuse_doubles(state: State) -> None:
+def refuse_doubles(name: str, state: State) -> None:
     """A cell that nobody declared is for a person to remove; nothing here deletes a mapping.
 
     Raises:
@@ -34,7 +34,7 @@ def refuse_doubles(state: State) -> None:
         seen.add(cell["name"])
     if repairs:
         raise OperationError(
-            f"{host.name}: the cell mappings hold more than cell0 and cell1. See "
+            f"{name}: the cell mappings hold more than cell0 and cell1. See "
             "`nova-manage cell_v2 list_cells`, then remove those that hold no instances: "
             + "; ".join(repairs)
         )
@@ -70,7 +70,7 @@ def _update(uuid: str, cell: Cell) -> Step:
     return Step(f"point {cell.name} at the database and broker of nova.conf", (command,))
 
 
-def _steps(state: State, databases: NovaDatabases) -> Iterator[Step]:
+def steps(state: State, databases: NovaDatabases) -> Iterator[Step]:
     """What is to be done, in Nova's own order: the API schema, cell0, cell1, the cells' schemas."""
     schemas = state.get("schemas", {})
     if schemas.get("api") != "current":
@@ -98,5 +98,5 @@ def converged(databases: NovaDatabases) -> Commands:
         OperationError: there are further cells; the text holds the exact repair.
     """
     state = ask(host, NovaState, databases.as_request())
-    refuse_doubles(state)
-    yield from taken(list(_steps(state, databases)))
+    refuse_doubles(host.name, state)
+    yield from taken(list(steps(state, databases)))

@@ -8,8 +8,9 @@ unescaped; here only the hash of a password is ever written into a statement.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import SecretStr
 from pyinfra import host
@@ -61,34 +62,37 @@ def _grant_name(name: str) -> str:
     return _name(name.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%"))
 
 
+def statements(state: Mapping[str, Any], users: Sequence[DatabaseUser]) -> list[tuple[str, str]]:
+    """What is to be done, in words, and the SQL that does it, for what a server lacks."""
+    found = [
+        (f"create database {name}", f"CREATE DATABASE {_name(name)} CHARACTER SET utf8mb3;")
+        for name in state["missing_databases"]
+    ]
+    by_name = {user.name: user for user in users}
+    for lack in state["users"]:
+        user = by_name[lack["name"]]
+        account, identified = _account(user.name), f"IDENTIFIED BY PASSWORD '{user.password_hash}'"
+        if lack["missing"]:
+            found.append(
+                (f"create database user {user.name}", f"CREATE USER {account} {identified};")
+            )
+        elif lack["password_differs"]:
+            text = f"change the password of database user {user.name}"
+            found.append((text, f"ALTER USER {account} {identified};"))
+        for name in lack["missing_grants"]:
+            grant = f"GRANT ALL PRIVILEGES ON {_grant_name(name)}.* TO {account};"
+            found.append((f"grant database {name} to {user.name}", grant))
+    return found
+
+
 @operation()
 def present(users: Sequence[DatabaseUser]) -> Commands:
     """Have every database of USERS, the users, their passwords and their grants."""
     databases = sorted({name for user in users for name in user.databases})
-    state = ask(
-        host,
-        DatabaseDifferences,
-        {"databases": databases, "users": [user.as_request() for user in users]},
-    )
-    statements = [
-        f"CREATE DATABASE IF NOT EXISTS {_name(name)} CHARACTER SET utf8mb3;"
-        for name in state.get("missing_databases", databases)
-    ]
-    by_name = {user.name: user for user in users}
-    said = [f"create database {name}" for name in state.get("missing_databases", [])]
-    for found in state.get("users", []):
-        user = by_name[found["name"]]
-        account, identified = _account(user.name), f"IDENTIFIED BY PASSWORD '{user.password_hash}'"
-        if found["missing"]:
-            statements.append(f"CREATE USER {account} {identified};")
-            said.append(f"create user {user.name}")
-        elif found["password_differs"]:
-            statements.append(f"ALTER USER {account} {identified};")
-            said.append(f"change the password of user {user.name}")
-        for name in found["missing_grants"]:
-            statements.append(f"GRANT ALL PRIVILEGES ON {_grant_name(name)}.* TO {account};")
-            said.append(f"grant {name} to {user.name}")
-    for line in said:
-        say(line)
-    if statements:
-        yield StringCommand("mysql", _stdin=SecretInput("\n".join(statements) + "\n"))
+    request = {"databases": databases, "users": [user.as_request() for user in users]}
+    found = statements(ask(host, DatabaseDifferences, request), users)
+    for text, _ in found:
+        say(text)
+    if found:
+        sql = "\n".join(statement for _, statement in found)
+        yield StringCommand("mysql", _stdin=SecretInput(sql))

@@ -30,7 +30,7 @@ class BrokerLogin(ScriptFact):
     script = "messaging"
 
 
-def _set_user(user: BrokerUser) -> StringCommand:
+def set_user(user: BrokerUser) -> StringCommand:
     name = QuoteString(user.name)
     return StringCommand(
         "if rabbitmqctl -q list_users --no-table-headers </dev/null | cut -f 1 | grep -Fxq",
@@ -74,7 +74,7 @@ def present(user: BrokerUser, address: str) -> Commands:
     login = ask(host, BrokerLogin, request)
     steps = []
     if not login.get("authenticated"):
-        steps.append(Step(f"set broker user {user.name} and its password", (_set_user(user),)))
+        steps.append(Step(f"set broker user {user.name} and its password", (set_user(user),)))
     if not login.get("opened"):
         text = f"let broker user {user.name} use virtual host {user.virtual_host}"
         steps.append(Step(text, _permit(user)))

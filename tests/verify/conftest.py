@@ -7,70 +7,31 @@ are those of the deploy, over pyinfra's own connections, one for each host.
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import openstack
 import pytest
+from keystoneauth1.exceptions import ClientException, Unauthorized
 from openstack.connection import Connection
+from openstack.exceptions import SDKException
 from pyinfra.api.exceptions import PyinfraError
-from pyinfra.api.state import State
+from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
-from pyinfra_nova.connection import connected, load
-from pyinfra_nova.inventory import site_of
-from pyinfra_nova.platforms import platform_for
-from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
-from pyinfra_nova.resources.host_script import Answer, ScriptFact, ask
-from pyinfra_nova.resources.preflight import HostReport, Report
 from pyinfra_nova.secrets import secrets_file
-from pyinfra_nova.settings import HostSettings, Role, Site
-from pyinfra_nova.target import Target
-from pyinfra_nova.testinfra_backend import testinfra_host
+from pyinfra_nova.settings import Role, Site
+from pyinfra_nova.verification import Cloud, NoAnswerError
+
+from .questions import Counts, restarts
 
 INVENTORY = os.environ.get("PYINFRA_NOVA_INVENTORY", "inventory.py")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    # The SDK warns of its own next major version, which the lock file keeps away.
-    for name in ("RemovedInSDK50Warning", "RemovedInSDK60Warning"):
-        config.addinivalue_line("filterwarnings", f"ignore::openstack.warnings.{name}")
-
-
-class Cloud:
-    """The deployed site: its settings, and its hosts as they are."""
-
-    def __init__(self) -> None:
-        self.state: State = load(INVENTORY)
-        self.site: Site = site_of(self.state.inventory, secrets_file(), INVENTORY)
-        self._targets: dict[str, Target] = {}
-
-    def shell(self, name: str) -> Host:
-        """Testinfra's host."""
-        return testinfra_host(self.state, name)
-
-    def ask(self, name: str, fact: type[ScriptFact], request: dict[str, Any]) -> Answer:
-        """What a script of files/ answers on a host."""
-        with connected(self.state, name) as host:
-            return ask(host, fact, request)
-
-    def target(self, name: str) -> Target:
-        """The host as the deploy sees it; asked once."""
-        if name not in self._targets:
-            report = Report.of(self.ask(name, HostReport, {"checks": []}))
-            assert report is not None, f"{name} gave no report; is python3 installed there?"
-            platform = platform_for(report.os.id, report.os.version, self.site.settings.release)
-            usable = report.kvm.flag and report.kvm.usable
-            host = self.site.hosts[name]
-            self._targets[name] = Target(host, self.site, platform, "kvm" if usable else "qemu")
-        return self._targets[name]
-
-    def api_state(self) -> ComputeApiState:
-        """Services, hypervisors and inventories, as the APIs list them."""
-        with connected(self.state, self.site.primary_controller.name) as host:
-            return ComputeApiState.of(host, ComputeApi.of(self.site))
-
+ORDER = ("test_hosts", "test_services", "test_guests", "test_restarts")
+"""What is quick, and explains what fails later, comes first."""
+EARLY = ("restarts_at_first", "upgrade_check")
+"""Fixtures that are begun before the first test: time has to pass until they are looked at."""
+ABOUT_THE_CLOUD = (pytest.fail.Exception, NoAnswerError, SDKException, ClientException)
 
 _CLOUDS: list[Cloud] = []
 
@@ -79,10 +40,19 @@ def the_cloud() -> Cloud:
     """Loaded once, when tests are collected; a fault in the settings ends the run with its text."""
     if not _CLOUDS:
         try:
-            _CLOUDS.append(Cloud())
+            _CLOUDS.append(Cloud(INVENTORY, secrets_file()))
         except PyinfraError as error:
             pytest.exit(f"{INVENTORY}: {error}", returncode=1)
     return _CLOUDS[0]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The SDK warns of its own next major version, which the lock file keeps away.
+    for name in ("RemovedInSDK50Warning", "RemovedInSDK60Warning"):
+        config.addinivalue_line("filterwarnings", f"ignore::openstack.warnings.{name}")
+    # The long style shows every function's arguments, passwords on their way included.
+    if config.option.tbstyle in ("auto", "long"):
+        config.option.tbstyle = "short"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -94,17 +64,77 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     }
     for argument, wanted in roles.items():
         if argument in metafunc.fixturenames:
-            hosts = [h for h in the_cloud().site.hosts.values() if h.roles & set(wanted)]
-            metafunc.parametrize(argument, hosts, ids=[h.name for h in hosts], scope="session")
+            hosts = [h for h in the_cloud().hosts if h.roles & set(wanted)]
+            metafunc.parametrize(argument, hosts, ids=[h.name for h in hosts])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        module = item.path.stem
+        return ORDER.index(module) if module in ORDER else 0
+
+    items.sort(key=place)
+
+
+class MaskedText(str):
+    """What a failed test shows, without secrets; `reprcrash` is pytest's one line of it."""
+
+    reprcrash: Any = None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    mask = the_cloud().mask
+    if report.failed:
+        # What they say is about the cloud; where in this code they were raised is not.
+        error = call.excinfo.value if call.excinfo else None
+        shown = error if isinstance(error, ABOUT_THE_CLOUD) else report.longrepr
+        text = MaskedText(mask(str(shown)))
+        text.reprcrash = getattr(report.longrepr, "reprcrash", None)
+        if text.reprcrash:
+            text.reprcrash.message = mask(text.reprcrash.message)
+        report.longrepr = text
+    report.sections = [(title, mask(content)) for title, content in report.sections]
+    return report
+
+
+def require(faults: list[str], remedy: str) -> None:
+    """Fail with every one of FAULTS, and what to do about them, if there are any."""
+    if faults:
+        pytest.fail("\n".join([*faults, f"-> {remedy}"]), pytrace=False)
 
 
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[Cloud]:
-    cloud = the_cloud()
-    yield cloud
-    for host in cloud.state.inventory.hosts.values():
-        if host.connected:
-            host.disconnect()
+    with the_cloud().opened() as cloud, cloud.names_known():
+        yield cloud
+
+
+@pytest.fixture(scope="session", autouse=True)
+def begun(request: pytest.FixtureRequest) -> None:
+    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    for name in EARLY:
+        if name in wanted:
+            request.getfixturevalue(name)
+
+
+@pytest.fixture(scope="session")
+def restarts_at_first(cloud: Cloud) -> tuple[float, Counts]:
+    """When the verification began, and how often units had been restarted by then."""
+    return time.monotonic(), cloud.everywhere(restarts)
+
+
+@pytest.fixture(scope="session")
+def upgrade_check(cloud: Cloud, primary: Host) -> Callable[[], CommandResult]:
+    """``nova-status upgrade check``, which takes seconds, beside the other checks."""
+    # As root it would make files of root's in Nova's folders. With a database that does not answer
+    # it would try for minutes.
+    command = "timeout 60 runuser -u nova -- nova-status upgrade check 2>/dev/null"
+    return cloud.begin(lambda: primary.run(command))
 
 
 @pytest.fixture(scope="session")
@@ -119,42 +149,31 @@ def primary(cloud: Cloud) -> Host:
 
 
 @pytest.fixture(scope="session")
-def known_names(cloud: Cloud) -> Iterator[None]:
-    """In URLs, names such as `controller` mean the inventory's hosts where DNS is silent."""
-    addresses: dict[str, str] = {}
-    for name, host in cloud.state.inventory.hosts.items():
-        settings: HostSettings | None = cloud.site.host(name)
-        own = settings.my_ip if settings else None
-        addresses[name] = str(host.data.get("ssh_hostname") or own or name)
-    controller = addresses[cloud.site.primary_controller.name]
-    addresses.setdefault(cloud.site.settings.controller_host, controller)
-    resolve = socket.getaddrinfo
-
-    def with_inventory(host: Any, *arguments: Any, **options: Any) -> Any:
-        try:
-            return resolve(host, *arguments, **options)
-        except socket.gaierror:
-            if host not in addresses:
-                raise
-            return resolve(addresses[host], *arguments, **options)
-
-    socket.getaddrinfo = with_inventory
-    yield
-    socket.getaddrinfo = resolve
-
-
-@pytest.fixture(scope="session")
-def admin(cloud: Cloud, known_names: None) -> Connection:
+def admin(cloud: Cloud) -> Iterator[Connection]:
     """The cloud as its administrator sees it, from this machine, over the public endpoints."""
-    keystone = cloud.site.settings.keystone
-    return openstack.connect(
+    settings = cloud.site.settings
+    keystone = settings.keystone
+    connection = openstack.connect(
         auth_url=keystone.auth_url,
         username=keystone.admin.username,
         password=cloud.site.secrets.admin_password.get_secret_value(),
         project_name=keystone.admin.project_name,
         user_domain_name=keystone.admin.user_domain_name,
         project_domain_name=keystone.admin.project_domain_name,
-        region_name=cloud.site.settings.region,
+        region_name=settings.region,
         interface="public",
-        compute_default_microversion="2.79",
+        # 2.74 lets an administrator name the host of a guest.
+        compute_default_microversion="2.74",
     )
+    refused = ""
+    try:
+        connection.session.get_token()
+    except Unauthorized:
+        refused = f"{keystone.auth_url} refuses user {keystone.admin.username}"
+    except ClientException as error:
+        pytest.fail(f"{keystone.auth_url} does not answer here: {error}", pytrace=False)
+    if refused and not settings.manage_identity:
+        pytest.skip(f"{refused}: set admin_password in {secrets_file()} to have guests checked")
+    require([refused] if refused else [], f"see admin_password in {secrets_file()}")
+    yield connection
+    connection.close()

@@ -1,189 +1,254 @@
 """The proof that counts: a guest on every compute, with network, name and console; twice.
 
 The second round is there because what a deleted guest leaves behind may keep the next one from
-starting.
+starting. One verification at a time: each begins by removing what an interrupted one left.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import secrets
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from openstack.connection import Connection
-from openstack.exceptions import SDKException
+from openstack.exceptions import NotFoundException, SDKException
 
 from pyinfra_nova.console import greet
 from pyinfra_nova.settings import HostSettings, Site
 
-PREFIX = "pyinfra-nova-verify"
+from .conftest import require
+
+PREFIX = "pyinfra-nova-verify-"
 IMAGE = os.environ.get("PYINFRA_NOVA_IMAGE", "tiny")
 CIDR = "10.99.0.0/24"
-DEADLINE = 240
-"""Seconds until every guest has said that it is ready; software emulation takes its time."""
+READY_SECONDS = 180
+"""Until every guest has said that it is ready; software emulation takes its time."""
+GONE_SECONDS = 60
 READY = re.compile(r"guest ready: name=(\S+) address=(\S+)")
 HOW_TO_GET_AN_IMAGE = (
-    f"Glance has no image {IMAGE!r}, which says `guest ready: name=... address=...` when it is up; "
+    f"Glance has no image {IMAGE!r} that says `guest ready: name=... address=...` on its console; "
     "build it with lab/guest/build_image.py, or name one in PYINFRA_NOVA_IMAGE"
 )
 
 
 @dataclass
 class Guest:
-    """A booted guest: its name and host, what Neutron gave it, and where its console is."""
+    """A guest, and what became of it.
+
+    Attributes:
+        name: its own, unique.
+        compute: where it was sent.
+        server: as the API last described it; None if it could not even be asked for.
+        problem: why it did not become ACTIVE.
+        console: its console log.
+        left: what was still there after it was deleted.
+    """
 
     name: str
     compute: HostSettings
-    server: Any
-    port: Any
+    server: Any = None
+    problem: str = ""
+    console: str = ""
+    left: list[str] = field(default_factory=list)
+
+    @property
+    def said(self) -> tuple[str, str] | None:
+        """The name and the address that the guest itself has named."""
+        match = READY.search(self.console)
+        return (match[1], match[2]) if match else None
+
+    @property
+    def where(self) -> str:
+        return f"{self.compute.name}: guest {self.name}"
+
+    def watch(self, admin: Connection) -> bool:
+        """Look at it once; true when there is nothing left to wait for."""
+        if self.problem or self.said:
+            return True
+        self.server = admin.compute.get_server(self.server.id)
+        if self.server.status == "ERROR":
+            self.problem = (self.server.fault or {}).get("message") or "no reason given"
+        elif self.server.status == "ACTIVE":
+            self.console = console_log(admin, self.server)
+        return False
 
 
-def remove_everything(admin: Connection) -> None:
-    """Guests, ports, network and flavor of this or an earlier, interrupted run."""
-    servers = [s for s in admin.compute.servers(all_projects=True) if s.name.startswith(PREFIX)]
+def console_log(admin: Connection, server: Any) -> str:
+    try:
+        return str(admin.compute.get_server_console_output(server)["output"])
+    except SDKException:
+        return ""  # there is none in the first moment
+
+
+def is_gone(admin: Connection, server: Any) -> bool:
+    try:
+        admin.compute.get_server(server.id)
+    except NotFoundException:
+        return True
+    return False
+
+
+def delete(admin: Connection, servers: list[Any]) -> None:
+    """Delete those of SERVERS that exist, and wait for it, but no longer than GONE_SECONDS."""
     for server in servers:
-        admin.compute.delete_server(server, force=True)
-    wait(lambda: all(admin.compute.find_server(s.id) is None for s in servers), 60, "deletion")
-    for network in admin.network.networks(name=PREFIX):
-        for port in admin.network.ports(network_id=network.id, device_owner=""):
-            admin.network.delete_port(port)
-        for port in admin.network.ports(network_id=network.id):
-            if port.name.startswith(PREFIX):
-                admin.network.delete_port(port)
-        admin.network.delete_network(network)
-    for flavor in admin.compute.flavors(is_public=None):
-        if flavor.name == PREFIX:
-            admin.compute.delete_flavor(flavor)
-
-
-def wait(done: Callable[[], bool], seconds: float, what: str) -> None:
-    """Until DONE says so; after SECONDS the test fails and says what it waited for."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        with suppress(NotFoundException):
+            admin.compute.delete_server(server, force=True)
+    deadline = time.monotonic() + GONE_SECONDS
+    while not all(is_gone(admin, server) for server in servers) and time.monotonic() < deadline:
         time.sleep(1)
 
 
+def remove_everything(admin: Connection) -> None:
+    """Guests, network and flavor of this or an earlier, interrupted run."""
+    servers = admin.compute.servers(all_projects=True, name=f"^{PREFIX}")
+    delete(admin, [server for server in servers if server.name.startswith(PREFIX)])
+    for network in admin.network.networks():
+        if network.name.startswith(PREFIX):
+            admin.network.delete_network(network)
+    for flavor in admin.compute.flavors(is_public=None):
+        if flavor.name.startswith(PREFIX):
+            admin.compute.delete_flavor(flavor)
+
+
 @pytest.fixture(scope="module")
-def image(admin: Connection) -> Any:
-    found = admin.image.find_image(IMAGE)
-    if found is None:
+def resources(request: pytest.FixtureRequest, admin: Connection) -> Iterator[dict[str, Any]]:
+    """What the guests are made of, for as long as they are needed."""
+    if request.session.testsfailed:
+        pytest.skip("see first to what failed above; to try all the same: pytest " + __file__)
+    image = admin.image.find_image(IMAGE)
+    if image is None:
         pytest.skip(HOW_TO_GET_AN_IMAGE)
-    return found
-
-
-@pytest.fixture(scope="module")
-def network(admin: Connection, image: Any) -> Iterator[Any]:
     remove_everything(admin)
-    network = admin.network.create_network(name=PREFIX)
+    name = PREFIX + secrets.token_hex(2)
     try:
+        network = admin.network.create_network(name=name)
         admin.network.create_subnet(
-            network_id=network.id, name=PREFIX, ip_version=4, cidr=CIDR, gateway_ip=None
+            network_id=network.id, name=name, ip_version=4, cidr=CIDR, gateway_ip=None
         )
-        yield network
+        flavor = admin.compute.create_flavor(name=name, ram=192, vcpus=1, disk=1)
+        yield {
+            "image_id": image.id,
+            "flavor_id": flavor.id,
+            "networks": [{"uuid": network.id}],
+            "name": name,
+        }
     finally:
         remove_everything(admin)
 
 
-@pytest.fixture(scope="module")
-def flavor(admin: Connection, network: Any) -> Any:
-    return admin.compute.create_flavor(name=PREFIX, ram=192, vcpus=1, disk=1)
+def boot(admin: Connection, compute: HostSettings, resources: dict[str, Any], name: str) -> Guest:
+    guest = Guest(name, compute)
+    wanted = {**resources, "name": name, "host": compute.nova_host, "config_drive": True}
+    try:
+        guest.server = admin.compute.create_server(**wanted)
+    except SDKException as error:
+        guest.problem = str(error)
+    return guest
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["first-round", "second-round"])
 def guests(
-    request: pytest.FixtureRequest,
-    admin: Connection,
-    site: Site,
-    image: Any,
-    network: Any,
-    flavor: Any,
-) -> Iterator[list[Guest]]:
-    """One guest on each compute, all booted side by side."""
-    made = []
+    request: pytest.FixtureRequest, admin: Connection, site: Site, resources: dict[str, Any]
+) -> Iterator[dict[str, Guest]]:
+    """One guest on each compute, by the host's name in the inventory; all booted side by side."""
+    if request.session.testsfailed:
+        pytest.skip("the first round failed")
+    made = {}
     for compute in site.computes:
-        name = f"{PREFIX}-{request.param}-{compute.nova_host}".replace(".", "-").lower()
-        port = admin.network.create_port(network_id=network.id, name=name)
-        server = admin.compute.create_server(
-            name=name,
-            image_id=image.id,
-            flavor_id=flavor.id,
-            networks=[{"port": port.id}],
-            config_drive=True,
-            host=compute.nova_host,
-        )
-        made.append(Guest(name, compute, server, port))
+        label = re.sub(r"[^a-z0-9]+", "-", compute.nova_host.lower())
+        name = f"{resources['name']}-{request.param}-{label}"[:63].rstrip("-")
+        made[compute.name] = boot(admin, compute, resources, name)
+    deadline = time.monotonic() + READY_SECONDS
+    while [g for g in made.values() if not g.watch(admin)] and time.monotonic() < deadline:
+        time.sleep(1)
     yield made
-    for guest in made:
-        admin.compute.delete_server(guest.server, force=True)
-    wait(
-        lambda: all(admin.compute.find_server(guest.server.id) is None for guest in made),
-        90,
-        "the guests to be deleted",
+    delete(admin, [guest.server for guest in made.values() if guest.server])
+
+
+@pytest.fixture
+def guest(guests: dict[str, Guest], compute: HostSettings) -> Guest:
+    return guests[compute.name]
+
+
+@pytest.fixture
+def running(guest: Guest) -> Guest:
+    if guest.problem or guest.server.status != "ACTIVE":
+        pytest.skip("the guest does not run")
+    return guest
+
+
+@pytest.fixture(scope="module")
+def after_deletion(admin: Connection, guests: dict[str, Guest]) -> dict[str, Guest]:
+    """The guests, deleted, with what each of them has left behind."""
+    asked_for = [guest for guest in guests.values() if guest.server]
+    delete(admin, [guest.server for guest in asked_for])
+    for guest in asked_for:
+        number = guest.server.id
+        if not is_gone(admin, guest.server):
+            guest.left.append(f"itself, {GONE_SECONDS} s later")
+        guest.left += [f"port {port.id}" for port in admin.network.ports(device_id=number)]
+        allocations = admin.placement.get(f"/allocations/{number}").json()["allocations"]
+        guest.left += [f"an allocation of provider {provider}" for provider in allocations]
+    return guests
+
+
+def test_a_guest_becomes_active_where_it_was_sent(guest: Guest) -> None:
+    remedy = (
+        f"see nova-compute.log on {guest.compute.name}, and Neutron's agent there if it is about a "
+        "port: openstack network agent list"
     )
-    for guest in made:
-        admin.network.delete_port(guest.port, ignore_missing=True)
+    if guest.problem:
+        require([f"{guest.where}: {guest.problem}"], remedy)
+    status, host = guest.server.status, guest.server.compute_host
+    if status != "ACTIVE":
+        require([f"{guest.where}: still {status} after {READY_SECONDS} s"], remedy)
+    if host != guest.compute.nova_host:
+        require([f"{guest.where}: runs on {host}"], remedy)
 
 
-def console_log(admin: Connection, guest: Guest) -> str:
-    try:
-        return str(admin.compute.get_server_console_output(guest.server)["output"])
-    except SDKException:
-        return ""  # there is none before the guest runs
+def test_a_guest_knows_its_name_and_got_its_address(admin: Connection, running: Guest) -> None:
+    if running.said is None:
+        tail = running.console[-1500:] or "(nothing)"
+        fault = f"{running.where}: not ready after {READY_SECONDS} s; its console log ends:\n{tail}"
+        require([fault], "the name is on its config drive, the address comes from Neutron's DHCP")
+    ports = list(admin.network.ports(device_id=running.server.id))
+    addresses = [ip["ip_address"] for port in ports for ip in port.fixed_ips]
+    fault = f"{running.where}: Neutron gave it {addresses}, it says {running.said}"
+    good = len(addresses) == 1 and running.said == (running.name, addresses[0])
+    require([] if good else [fault], "see the config drive, and Neutron's DHCP agent")
 
 
-def wait_until_active(admin: Connection, guest: Guest) -> None:
-    def active() -> bool:
-        guest.server = admin.compute.get_server(guest.server.id)
-        fault = guest.server.fault or {}
-        assert guest.server.status != "ERROR", (
-            f"{guest.name} on {guest.compute.name}: {fault.get('message')}; "
-            f"look at /var/log/nova/nova-compute.log there"
-        )
-        return bool(guest.server.status == "ACTIVE")
-
-    wait(active, DEADLINE, f"{guest.name} to become ACTIVE on {guest.compute.name}")
-
-
-def test_every_guest_gets_its_name_and_its_address(admin: Connection, guests: list[Guest]) -> None:
-    for guest in guests:
-        wait_until_active(admin, guest)
-    deadline = time.monotonic() + DEADLINE
-    for guest in guests:
-        while not (said := READY.search(console_log(admin, guest))):
-            tail = console_log(admin, guest)[-800:]
-            assert time.monotonic() < deadline, (
-                f"{guest.name} on {guest.compute.name} did not say `guest ready` in {DEADLINE} s; "
-                f"its console ends with:\n{tail}"
-            )
-            time.sleep(1)
-        address = (guest.server.addresses or {})[PREFIX][0]["addr"]
-        assert said.groups() == (guest.name, address), guest.compute.name
-
-
-def test_every_guest_runs_where_it_was_sent(admin: Connection, guests: list[Guest]) -> None:
-    for guest in guests:
-        found = admin.compute.get_server(guest.server.id)
-        assert found.compute_host == guest.compute.nova_host
-
-
-def test_every_console_greets_through_the_proxy(
-    admin: Connection, site: Site, guests: list[Guest]
-) -> None:
-    if not site.settings.vnc.enabled:
+def test_a_guest_greets_on_its_novnc_console(admin: Connection, site: Site, running: Guest) -> None:
+    vnc = site.settings.vnc
+    if not vnc.enabled:
         pytest.skip("vnc.enabled is False")
-    for guest in guests:
-        console = admin.compute.create_console(guest.server, console_type="novnc")
-        url = str(dict(console or {})["url"])
-        assert url.startswith(site.settings.vnc.novncproxy_base_url), (
-            f"{guest.compute.name}: console URL {url.split('?')[0]}; see [vnc] novncproxy_base_url"
-        )
+    console = admin.compute.create_console(running.server, console_type="novnc") or {}
+    url = str(console.get("url"))
+    shown = url.partition("?")[0]
+    if not url.startswith(vnc.novncproxy_base_url):
+        fault = f"{running.where}: its console is at {shown}"
+        require([fault], f"see [vnc] novncproxy_base_url in nova.conf on {running.compute.name}")
+    page = admin.session.get(url, authenticated=False, raise_exc=False)
+    if page.status_code != 200 or "noVNC" not in page.text:
+        require([f"{shown}: answers {page.status_code} without noVNC"], "see nova-novncproxy.log")
+    try:
         greeting = greet(url)
-        assert greeting.first_words.startswith("RFB 003."), (
-            f"{guest.name} on {guest.compute.name}: the proxy said {greeting.status!r} and "
-            f"{greeting.first_words!r}; see /var/log/nova/nova-novncproxy.log"
-        )
+    except OSError as error:
+        pytest.fail(f"{running.where}: {shown}: {error}", pytrace=False)
+    fault = f"{running.where}: {shown} says {greeting.status!r}, then {greeting.first_words!r}"
+    remedy = f"see nova-novncproxy.log; it needs to reach the VNC ports of {running.compute.name}"
+    require([] if greeting.first_words.startswith("RFB 003.") else [fault], remedy)
+
+
+def test_nothing_is_left_of_a_deleted_guest(
+    after_deletion: dict[str, Guest], compute: HostSettings
+) -> None:
+    guest = after_deletion[compute.name]
+    faults = [f"{guest.where} is deleted, but has left {thing}" for thing in guest.left]
+    require(faults, f"see nova-compute.log on {compute.name}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from openstack.connection import Connection
-from testinfra.host import Host
+from testinfra.backend.base import CommandResult
 
 from pyinfra_nova.console import greet
 from pyinfra_nova.resources.compute_api import ComputeApiState
@@ -12,92 +14,128 @@ from pyinfra_nova.resources.http_answers import SilentUrls
 from pyinfra_nova.resources.hypervisors import faults
 from pyinfra_nova.resources.nova_state import NovaState
 from pyinfra_nova.settings import HostSettings, Site
+from pyinfra_nova.target import Target
+from pyinfra_nova.verification import Cloud
 
-from .conftest import Cloud
+from .conftest import require
+
+API, METADATA, NOVNC = "the compute API", "the metadata API", "noVNC"
+
+
+def silent_urls(cloud: Cloud, target: Target) -> dict[str, str]:
+    """What a controller's ports do not answer as they should: by name, URL and answer."""
+    if not target.host.is_controller:
+        return {}
+    address, vnc = target.host.my_ip, cloud.site.settings.vnc
+    page = vnc.novncproxy_base_url.rpartition("/")[2]
+    urls = [
+        {"name": API, "url": f"http://{address}:8774/", "holds": '"versions"'},
+        {"name": METADATA, "url": f"http://{address}:8775/", "holds": "latest"},
+    ]
+    if vnc.enabled:
+        url = f"http://{address}:{vnc.novncproxy_port}/{page}"
+        urls.append({"name": NOVNC, "url": url, "holds": "noVNC"})
+    failing = cloud.ask(target.host.name, SilentUrls, {"urls": urls})["failing"]
+    return {url["name"]: f"{url['url']} {url['detail']}" for url in failing}
+
+
+def require_answer(cloud: Cloud, controller: HostSettings, name: str, unit: str) -> None:
+    silent = cloud.answer(silent_urls, controller)
+    found = [f"{controller.name}: {name}: {silent[name]}"] if name in silent else []
+    log = f"{cloud.target(controller).platform.paths.log}/{unit}.log"
+    require(found, f"see {log} and `systemctl status {unit}` on {controller.name}")
+
+
+def test_the_compute_api_answers_with_its_versions(cloud: Cloud, controller: HostSettings) -> None:
+    require_answer(cloud, controller, API, "nova-api")
+
+
+def test_the_metadata_api_answers(cloud: Cloud, controller: HostSettings) -> None:
+    require_answer(cloud, controller, METADATA, "nova-api-metadata")
+
+
+def test_nova_novncproxy_serves_its_page(cloud: Cloud, controller: HostSettings) -> None:
+    if not cloud.site.settings.vnc.enabled:
+        pytest.skip("vnc.enabled is False")
+    require_answer(cloud, controller, NOVNC, "nova-novncproxy")
+
+
+def test_nova_novncproxy_speaks_websocket_and_keeps_a_wrong_token_out(
+    site: Site,
+) -> None:
+    if not site.settings.vnc.enabled:
+        pytest.skip("vnc.enabled is False")
+    url = site.settings.vnc.novncproxy_base_url
+    try:
+        greeting = greet(f"{url}?path=%3Ftoken%3Dwrong")
+    except OSError as error:
+        pytest.fail(f"{url} does not answer from here: {error}", pytrace=False)
+    found = []
+    if " 101 " not in f"{greeting.status} ":
+        found.append(f"{url}: no WebSocket, but {greeting.status!r}")
+    if greeting.first_words:
+        found.append(f"{url}: a wrong token is let in")
+    require(found, "see nova-novncproxy.log on the controllers, and what stands before them")
+
+
+def test_the_public_endpoint_answers_from_here(admin: Connection, site: Site) -> None:
+    listed = list(admin.compute.services())
+    require([] if listed else [f"{site.settings.endpoints.public} lists no service"], "see the log")
+
+
+def test_cells_are_exactly_cell0_and_cell1_with_the_right_targets(cloud: Cloud) -> None:
+    target = cloud.target(cloud.site.primary_controller)
+    state = cloud.ask(target.host.name, NovaState, target.databases.as_request())
+    if state["error"]:
+        pytest.fail(f"{target.host.name}: the database: {state['error']}", pytrace=False)
+    names = sorted(cell["name"] or cell["uuid"] for cell in state["cells"])
+    found = [f"{cell['name']} points elsewhere" for cell in state["cells"] if not cell["right"]]
+    found += [f"schema of {n} is {state['schemas'][n]}" for n in state["schemas"]
+              if state["schemas"][n] != "current"]  # fmt: skip
+    if names != ["cell0", "cell1"]:
+        found.append(f"there are the cells {names} instead of cell0 and cell1")
+    require(found, f"see `nova-manage cell_v2 list_cells` on {target.host.name}, or deploy again")
 
 
 @pytest.fixture(scope="module")
 def api_state(cloud: Cloud) -> ComputeApiState:
-    return cloud.api_state()
+    state = cloud.api_state()
+    if state.error:
+        pytest.fail(state.error, pytrace=False)
+    return state
 
 
-def silent(cloud: Cloud, controller: HostSettings, url: str, holds: str) -> list[dict[str, str]]:
-    request = {"urls": [{"name": url, "url": url, "holds": holds}]}
-    found: list[dict[str, str]] = cloud.ask(controller.name, SilentUrls, request)["failing"]
-    return found
-
-
-def test_the_compute_api_answers_with_its_versions(cloud: Cloud, controller: HostSettings) -> None:
-    url = f"http://{controller.my_ip}:8774/"
-    assert silent(cloud, controller, url, '"versions"') == [], "look at /var/log/nova/nova-api.log"
-
-
-def test_the_metadata_api_answers(cloud: Cloud, controller: HostSettings) -> None:
-    url = f"http://{controller.my_ip}:8775/"
-    assert silent(cloud, controller, url, "latest") == [], "look at nova-api-metadata's log"
-
-
-def test_nova_novncproxy_serves_its_page(cloud: Cloud, controller: HostSettings) -> None:
-    vnc = cloud.site.settings.vnc
-    if not vnc.enabled:
-        pytest.skip("vnc.enabled is False")
-    page = vnc.novncproxy_base_url.rsplit("/", 1)[1]
-    url = f"http://{controller.my_ip}:{vnc.novncproxy_port}/{page}"
-    assert silent(cloud, controller, url, "noVNC") == [], "nova-novncproxy does not serve noVNC"
-
-
-def test_nova_novncproxy_speaks_websocket_and_refuses_a_wrong_token(
-    cloud: Cloud, known_names: None
-) -> None:
-    vnc = cloud.site.settings.vnc
-    if not vnc.enabled:
-        pytest.skip("vnc.enabled is False")
-    greeting = greet(f"{vnc.novncproxy_base_url}?path=%3Ftoken%3Dwrong")
-    assert greeting.first_words == "", "nova-novncproxy let a wrong token in"
-    assert greeting.status.startswith("HTTP/1.1 "), f"nova-novncproxy said {greeting.status!r}"
-
-
-def test_the_api_answers_from_here_over_its_public_endpoint(admin: Connection, site: Site) -> None:
-    assert list(admin.compute.services()), f"{site.settings.endpoints.public} lists no service"
-
-
-def test_cells_are_exactly_cell0_and_cell1_with_the_right_targets(cloud: Cloud) -> None:
-    target = cloud.target(cloud.site.primary_controller.name)
-    state = cloud.ask(target.host.name, NovaState, target.databases.as_request())
-    assert state["error"] is None, state["error"]
-    assert sorted(cell["name"] for cell in state["cells"]) == ["cell0", "cell1"]
-    wrong = [cell["name"] for cell in state["cells"] if not cell["right"]]
-    assert not wrong, f"{wrong} point elsewhere; see `nova-manage cell_v2 list_cells`"
-    assert state["schemas"] == {"api": "current", "cell0": "current", "cell1": "current"}
-
-
-def test_every_service_is_up_and_every_hypervisor_listed_with_its_inventory(
+def test_every_service_is_up_and_every_hypervisor_listed_with_its_address(
     api_state: ComputeApiState, site: Site
 ) -> None:
     controllers = [host.nova_host for host in site.controllers]
     computes = {host.nova_host: str(host.my_ip) for host in site.computes}
-    assert faults(api_state, controllers, computes) == []
+    remedy = "see the log of the unit on that host; my_ip is set in the inventory"
+    require(faults(api_state, controllers, computes), remedy)
 
 
-def test_no_unexpected_service_is_down(api_state: ComputeApiState) -> None:
-    down = [f"{s.binary} on {s.host}" for s in api_state.services if s.state != "up"]
-    assert not down, f"{down}; if a host is gone for good: openstack compute service delete"
+def test_no_other_service_is_down(api_state: ComputeApiState) -> None:
+    down = [f"{s.binary} on {s.host} is {s.state}" for s in api_state.services if s.state != "up"]
+    require(down, "if that host is gone for good: openstack compute service delete ID")
 
 
-def test_every_inventory_has_cpus_memory_and_disk(
+def test_every_compute_offers_cpus_memory_and_disk(
     api_state: ComputeApiState, compute: HostSettings
 ) -> None:
-    assert api_state.error is None, api_state.error
     names = [h.name for h in api_state.hypervisors if h.host == compute.nova_host]
-    assert names, f"{compute.name} is in no hypervisor list"
-    classes = set(api_state.inventories.get(names[0], []))
-    assert {"VCPU", "MEMORY_MB", "DISK_GB"} <= classes, f"{compute.name} offers only {classes}"
+    offered = set(api_state.inventories.get(names[0], [])) if names else set()
+    missing = sorted({"VCPU", "MEMORY_MB", "DISK_GB"} - offered)
+    fault = f"{compute.name}: Placement has no inventory of {', '.join(missing)}"
+    require([fault] if missing else [], f"see nova-compute.log on {compute.name}")
 
 
-def test_the_upgrade_check_finds_no_failure(primary: Host) -> None:
-    result = primary.run("runuser -u nova -- nova-status upgrade check 2>/dev/null")
+def test_the_upgrade_check_finds_no_failure(
+    upgrade_check: Callable[[], CommandResult],
+) -> None:
+    result = upgrade_check()
+    if result.rc == 124:
+        pytest.fail("nova-status upgrade check did not end within a minute", pytrace=False)
     # 0 is success, 1 a warning, 2 a failure, 255 a crash (nova/cmd/status.py).
-    assert result.rc in (0, 1), (
-        f"nova-status upgrade check ended with {result.rc}:\n{result.stdout}"
-    )
-    assert "Failure" not in result.stdout, result.stdout
+    good = result.rc in (0, 1) and "Failure" not in result.stdout
+    fault = f"nova-status upgrade check ended with {result.rc}\n{result.stdout}"
+    require([] if good else [fault], "its text names the options")

@@ -1,0 +1,34 @@
+"""What more than one module asks the hosts."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from pyinfra_nova.platforms import NovaRole
+from pyinfra_nova.resources.host_script import ScriptFact
+from pyinfra_nova.resources.units import Unit
+from pyinfra_nova.target import Target
+from pyinfra_nova.verification import Cloud, Outcomes
+
+Counts = Outcomes[dict[str, int]]
+"""How often each unit of each host was restarted, or why the host does not say."""
+
+
+class UnitStates(ScriptFact):
+    """The state of units, how often systemd restarted each, and what their logs say."""
+
+    script = "unit_states"
+    uses = ("units",)
+
+
+def units_of(target: Target) -> list[Unit]:
+    """The units of all the host's roles."""
+    roles: tuple[NovaRole, ...] = get_args(NovaRole)
+    return [unit for role in roles if role in target.host.roles for unit in target.units(role)]
+
+
+def restarts(cloud: Cloud, target: Target) -> dict[str, int]:
+    """How often systemd has restarted each unit since it was last started by hand."""
+    request = {"units": [unit.name for unit in units_of(target)], "causes": False}
+    states = cloud.ask(target.host.name, UnitStates, request)
+    return {name: state["restarts"] for name, state in states.items()}
