@@ -68,6 +68,25 @@ def prepare(inventory: str) -> None:
         lab(inventory, *words)
 
 
+def wait_until_ready(inventory: str, deadline: float = 180.0) -> None:
+    """Until the preflight holds: freshly booted hosts are still starting their services."""
+    until = time.monotonic() + deadline
+    while True:
+        process = subprocess.run(
+            [str(PYINFRA), inventory, "deploy.py", "--dry", "-y"],
+            env=clean_environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if process.returncode == 0:
+            return
+        if time.monotonic() > until:
+            raise SystemExit(f"bench: the lab does not get ready:\n{process.stderr}")
+        time.sleep(2)
+
+
 def write_files(site: Site, folder: Path) -> None:
     """The files that the bare script copies: the same ones that the deploy writes."""
     (platform,) = platforms_of(site.settings.release)
@@ -122,9 +141,11 @@ def main(arguments: Sequence[str]) -> int:
     inventory = options.inventory
 
     prepare(inventory)
+    wait_until_ready(inventory)
     with tempfile.TemporaryDirectory() as folder:
         floor_seconds = floor(inventory, Path(folder))
     lab(inventory, "restore", SNAPSHOT)
+    wait_until_ready(inventory)
     deploy_seconds = deploy(inventory)
     converged = [deploy(inventory) for _ in range(options.runs)]
     commands = remote_commands(inventory)

@@ -61,7 +61,7 @@ SHELL
 }
 
 compute_side() {
-    on "$1" "$install nova-compute nova-compute-qemu genisoimage
+    on "$1" "$install nova-compute nova-compute-kvm genisoimage
         rm /usr/sbin/policy-rc.d
         systemctl daemon-reload
         systemctl try-reload-or-restart dbus

@@ -320,9 +320,11 @@ def bring_up(settings: LabSettings) -> bool:
     unmade = [host for host in missing if not image.is_made(host, settings)]
     if unmade:
         image.make_base(settings.release)
-        with step(f"make {', '.join(host.name for host in unmade)}"):
-            for host in unmade:
-                image.make_host(host, settings)
+        with (
+            step(f"make {', '.join(host.name for host in unmade)}"),
+            ThreadPoolExecutor() as pool,
+        ):
+            list(pool.map(lambda host: image.make_host(host, settings), unmade))
     for host in settings.hosts:
         image.refresh_host(host, settings)
     image.write_known_hosts(settings)

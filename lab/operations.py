@@ -211,12 +211,17 @@ def neutron_serves() -> Commands:
 
 
 @operation()
-def guest_image_built(request: Mapping[str, Any]) -> Commands:
-    """Have the guest image that `files/guest_image.py` builds from REQUEST."""
-    if _ask(GUEST_IMAGE, {**request, "files": {}}).get("built"):
+def guest_image(request: Mapping[str, Any], do: str) -> Commands:
+    """Have the guest image that `files/guest_image.py` builds from REQUEST.
+
+    Args:
+        do: "start" begins to build it beside what follows, "wait" waits until it is there.
+    """
+    if _ask(GUEST_IMAGE, {**request, "files": {}, "do": "ask"}).get("built"):
         return
-    say("build the guest image")
-    yield _apply(GUEST_IMAGE, request)
+    if do == "start":
+        say("build the guest image")
+    yield _apply(GUEST_IMAGE, {**request, "do": do})
 
 
 @operation()

@@ -54,6 +54,9 @@ def provider_network(cloud: Cloud, name: str) -> None:
 
 def database_and_broker(cloud: Cloud, name: str) -> None:
     """MariaDB, RabbitMQ and memcached, with what the services have in them."""
+    operations.guest_image(
+        name="Guest image is being built", request=cloud.guest_image(), do="start"
+    )
     files = [*cloud.base_files(name), *cloud.service_files(name)]
     config_files.written(name="Services' files are written", files=files)
     units.running(name="MariaDB, RabbitMQ, memcached run", units=cloud.base_units())
@@ -97,7 +100,7 @@ def network_agents(cloud: Cloud, name: str) -> None:
 
 def network_and_image(cloud: Cloud) -> None:
     """What guests need: a provider network and an image."""
-    operations.guest_image_built(name="Guest image is built", request=cloud.guest_image())
+    operations.guest_image(name="Guest image is built", request=cloud.guest_image(), do="wait")
     operations.cloud_objects(
         name="Provider network and guest image exist", request=cloud.cloud_objects()
     )

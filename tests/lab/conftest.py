@@ -7,8 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
+
+from pyinfra_nova.secrets import Secrets
 
 ROOT = Path(__file__).resolve().parents[2]
+SECRETS = ROOT / "secrets.yml"
 MINUTE = 60
 
 
@@ -41,9 +45,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def hostile_secrets() -> str:
+    """A secrets file whose passwords mean something to shells, SQL, INI files and URLs."""
+    names = Secrets.model_fields
+    return yaml.safe_dump(
+        {name: f"p@ss/{number}% :$HOME#;\"'\\`&{{}}|*? end" for number, name in enumerate(names)}
+    )
+
+
 @pytest.fixture(scope="session")
 def deployed(request: pytest.FixtureRequest) -> subprocess.CompletedProcess[str]:
     """The main job, from nothing: hosts, prerequisites, Nova, proof."""
     if not request.config.getoption("--keep-lab"):
         assert run("./run", "lab", "down").returncode == 0
+    if not SECRETS.exists():
+        SECRETS.touch(mode=0o600)
+        SECRETS.write_text(hostile_secrets())
     return run("./run", "deploy", timeout=30 * MINUTE)
