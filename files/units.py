@@ -16,6 +16,11 @@ import re
 import subprocess
 import time
 
+# oslo.log's lines; the last of a traceback has nothing after the logger's name.
+TELLING = re.compile(r"\b(ERROR|CRITICAL) \S+ .*\w")
+ROUTINE = re.compile(
+    r"^(Start|Stopp)(ed|ing)\b|Scheduled restart job|Failed with result|Consumed .* CPU time|^$"
+)
 PROPERTIES = (
     "Id",
     "Names",
@@ -100,23 +105,35 @@ def compare(unit, state, cells_time=0.0):
     return {"name": unit["name"], "actions": actions, "reason": "; ".join(reasons)}
 
 
-def cause(name):
-    """The line that most likely says why a unit does not run: of its log file or the journal."""
+def logged(name):
+    """The last error in the daemon's own log file that says something."""
     stem = name[: -len(".service")] if name.endswith(".service") else name
-    for pattern in (f"/var/log/*/{stem}.log",):
-        for path in glob.glob(pattern):
-            with open(path, encoding="utf-8", errors="replace") as stream:
-                lines = stream.read()[-20000:].splitlines()
-            telling = [line for line in lines if re.search(r"\b(ERROR|CRITICAL)\b", line)]
-            if telling:
-                return f"{path}: {telling[-1][:400]}"
-    journal = subprocess.run(
-        ["journalctl", "-q", "-n", "5", "-o", "cat", "-u", name],
+    for path in glob.glob(f"/var/log/*/{stem}.log"):
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            stream.seek(max(0, os.stat(path).st_size - 20000))
+            lines = stream.read().splitlines()
+        telling = [line for line in lines if TELLING.search(line)]
+        if telling:
+            return f"{path}: {telling[-1][:400]}"
+    return None
+
+
+def journaled(name):
+    """What the journal last says of a unit, but for systemd's own account of what it did then."""
+    result = subprocess.run(
+        ["journalctl", "-q", "-n", "20", "-o", "cat", "-u", name],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-    ).stdout.strip()
-    return "journal: " + (journal.splitlines()[-1][:400] if journal else "says nothing")
+    )
+    telling = [line for line in result.stdout.splitlines() if not ROUTINE.search(line)]
+    return f"journal: {telling[-1][:400]}" if telling else None
+
+
+def cause(name):
+    """The lines that most likely say why a unit does not run, of its log file and the journal."""
+    found = [line for line in (logged(name), journaled(name)) if line]
+    return "; ".join(found) or "neither its log file nor the journal says why"
 
 
 def wait(units, seconds):

@@ -63,7 +63,28 @@ def _usable(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def broker_usable(text: str) -> str:
+    """TEXT, a user or password of RabbitMQ.
+
+    Raises:
+        ValueError: it holds a slash. oslo.messaging reads it from ``transport_url`` and leaves it
+            unquoted in the URL that it builds for kombu, in every release up to now
+            (oslo_messaging/_drivers/impl_rabbit.py), so the services would not start.
+    """
+    if "/" in text:
+        raise ValueError(
+            "contains /, which oslo.messaging cannot use in a broker's user or password"
+        )
+    return text
+
+
+def _broker_secret(secret: SecretStr) -> SecretStr:
+    broker_usable(secret.get_secret_value())
+    return secret
+
+
 Secret = Annotated[SecretStr, AfterValidator(_usable)]
+BrokerSecret = Annotated[Secret, AfterValidator(_broker_secret)]
 
 
 class Secrets(BaseModel):
@@ -82,7 +103,7 @@ class Secrets(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
 
     database_password: Secret
-    messaging_password: Secret
+    messaging_password: BrokerSecret
     nova_password: Secret
     placement_password: Secret
     neutron_password: Secret

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from pyinfra_nova.secrets import Secrets, forbidden_character
+from pyinfra_nova.secrets import Secrets, broker_usable, forbidden_character
 
 Role = Literal["controller", "compute", "database", "messaging"]
 
@@ -107,7 +107,7 @@ class Messaging(Section):
 
     hosts: Annotated[list[HostName], Field(min_length=1)]
     port: Port = 5672
-    user: Text = "openstack"
+    user: Annotated[Text, AfterValidator(broker_usable)] = "openstack"
     virtual_host: Annotated[str, AfterValidator(_virtual_host)] = "/"
 
 

@@ -14,7 +14,7 @@ import pytest
 from pyinfra_nova.plan import PYINFRA, pending
 
 ROOT = Path(__file__).resolve().parents[2]
-PASSWORD = "s3cret/with@every:thing%$#\"' in it"
+PASSWORD = "s3cret+with@every:thing%$#\"' in it"
 KEYS = (
     *("database_password", "messaging_password", "nova_password", "placement_password"),
     *("neutron_password", "metadata_secret", "admin_password"),

@@ -61,3 +61,30 @@ def test_a_cell_mapping_changed_after_the_start_means_a_restart() -> None:
     unit = {"name": "nova-api.service"}
     assert units.compare(unit, RUNNING, STARTED - 5) is None
     assert units.compare(unit, RUNNING, STARTED + 5)["actions"] == ["restart"]
+
+
+def test_what_a_daemon_logged_last_is_its_cause_but_not_an_empty_line_of_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "nova-compute.log"
+    path.write_text(
+        "2026-11-23 01:28:16.413 4459 ERROR nova ValueError: no such port\n"
+        "2026-11-23 01:28:16.413 4459 ERROR nova \n"
+        "2026-11-23 01:28:17.002 4460 INFO nova.service [-] Starting compute node\n"
+    )
+    monkeypatch.setattr(units.glob, "glob", lambda pattern: [str(path)])
+    assert units.logged("nova-compute.service").endswith("ERROR nova ValueError: no such port")
+
+
+def test_what_systemd_does_about_a_unit_is_not_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = (
+        "nova-conductor.service: Main process exited, code=exited, status=203/EXEC\n"
+        "nova-conductor.service: Failed with result 'exit-code'.\n"
+        "nova-conductor.service: Scheduled restart job, restart counter is at 5.\n"
+        "Stopped nova-conductor.service - OpenStack Nova Conductor (nova-conductor).\n"
+        "Starting nova-conductor.service - OpenStack Nova Conductor (nova-conductor)...\n"
+    )
+    result = subprocess.CompletedProcess([], 0, stdout=said)
+    monkeypatch.setattr(units.subprocess, "run", lambda *_, **__: result)
+    assert units.journaled("nova-conductor").endswith("status=203/EXEC")
+    assert units.ROUTINE.search("Failed to locate executable /x: No such file") is None

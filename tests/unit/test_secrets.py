@@ -42,6 +42,13 @@ def test_awkward_passwords_are_read_as_written(tmp_path: Path) -> None:
     assert load_secrets(path) == secrets()
 
 
+def test_a_slash_for_the_broker_is_refused_with_the_reason(tmp_path: Path) -> None:
+    path = write(tmp_path / "secrets.yml", with_value("messaging_password", "with/a/slash"))
+    text = fault_of(path)
+    assert "messaging_password" in text and "oslo.messaging" in text
+    assert "with/a/slash" not in text
+
+
 def test_init_makes_a_private_usable_file_once(tmp_path: Path) -> None:
     path = tmp_path / "secrets.yml"
     old = os.umask(0)
