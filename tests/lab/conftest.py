@@ -56,12 +56,17 @@ def hostile_secrets() -> str:
     return yaml.safe_dump(passwords)
 
 
+def prepared_secrets() -> None:
+    """Have a secrets file; one that somebody made is left alone."""
+    if not SECRETS.exists():
+        SECRETS.touch(mode=0o600)
+        SECRETS.write_text(hostile_secrets())
+
+
 @pytest.fixture(scope="session")
 def deployed(request: pytest.FixtureRequest) -> subprocess.CompletedProcess[str]:
     """The main job, from nothing: hosts, prerequisites, Nova, proof."""
     if not request.config.getoption("--keep-lab"):
         assert run("./run", "lab", "down").returncode == 0
-    if not SECRETS.exists():
-        SECRETS.touch(mode=0o600)
-        SECRETS.write_text(hostile_secrets())
+    prepared_secrets()
     return run("./run", "deploy", timeout=30 * MINUTE)
