@@ -21,4 +21,4 @@ def test_down_leaves_no_trace(request: pytest.FixtureRequest) -> None:
     assert "pyinfra_nova" not in rules.stdout
     assert not Path("/var/lib/pyinfra-nova").exists()
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    assert "systemd-nspawn" not in processes.stdout
+    assert "/var/lib/pyinfra-nova" not in processes.stdout
