@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gevent
+from pyinfra import logger
 from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 from testinfra.host import Host
+from typing_extensions import override
 
 from pyinfra_nova import redact
 from pyinfra_nova.connection import connected, load
@@ -31,6 +34,22 @@ T = TypeVar("T")
 Question = Callable[["Cloud", Target], T]
 """Something that every host can be asked; a plain function, because answers are kept by it."""
 Outcomes = dict[str, T | Exception]
+
+
+class _Errors(logging.Handler):
+    """What pyinfra logs about a host that fails; its exception only counts the hosts left."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.ERROR)
+        self.prefix = f"[{name}]"
+        self.texts: list[str] = []
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text.startswith(self.prefix):
+            said = text.removeprefix(self.prefix).strip()
+            self.texts += [] if said.startswith("Error: could not load fact") else [said]
 
 
 class NoAnswerError(Exception):
@@ -82,13 +101,18 @@ class Cloud:
         Raises:
             NoAnswerError: it cannot be reached, or what was run there failed.
         """
+        heard = _Errors(name)
+        logger.addHandler(heard)
         try:
             with connected(self.state, name) as host:
                 yield host
         except ConnectError as error:
             raise NoAnswerError(f"{name} cannot be reached: {error}") from None
         except PyinfraError as error:
-            raise NoAnswerError(f"{name} gives no answer: {error}") from None
+            why = heard.texts[-1] if heard.texts else error
+            raise NoAnswerError(f"{name} gives no answer: {why}") from None
+        finally:
+            logger.removeHandler(heard)
 
     def ask(self, name: str, fact: type[ScriptFact], request: Mapping[str, Any]) -> Answer:
         """What a script of files/ answers on a host."""

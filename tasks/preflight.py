@@ -15,7 +15,14 @@ from pyinfra.context import ctx_host, ctx_state
 from pyinfra_nova import redact
 from pyinfra_nova.inventory import site_of
 from pyinfra_nova.platforms import platform_for
-from pyinfra_nova.preflight import PreflightError, check_rendering, checks_for, judge, table
+from pyinfra_nova.preflight import (
+    Finding,
+    PreflightError,
+    check_rendering,
+    checks_for,
+    judge,
+    table,
+)
 from pyinfra_nova.render import VirtType
 from pyinfra_nova.resources.host_script import ask
 from pyinfra_nova.resources.preflight import HostReport, Report
@@ -46,6 +53,7 @@ def _prepare(state: State) -> dict[str, Target]:
     site = site_of(state.inventory, secrets_file())
     redact.install(site.secrets)
     check_rendering(site)
+    _refuse_unreachable(state)
     hosts = {h.name: h for h in state.inventory.get_active_hosts() if h.name in site.hosts}
     reports, skews = _ask_all(state, site, hosts)
     findings = judge(site, reports, skews)
@@ -59,6 +67,14 @@ def _prepare(state: State) -> dict[str, Target]:
         for name, report in reports.items()
         if report is not None
     }
+
+
+def _refuse_unreachable(state: State) -> None:
+    """pyinfra goes on with the hosts that it reached, also where config.py allows no failure."""
+    lost = sorted(host.name for host in state.failed_hosts)
+    if lost:
+        detail = "cannot be reached; see the line of its connection above"
+        raise PreflightError([Finding(name, "connection", False, detail) for name in lost])
 
 
 def _ask_all(

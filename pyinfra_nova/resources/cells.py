@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from pyinfra import host
-from pyinfra.api import OperationError, StringCommand, operation
+from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
 from pyinfra_nova.resources.host_script import ask
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases, NovaState, State
-from pyinfra_nova.resources.steps import Commands, Step, taken
+from pyinfra_nova.resources.steps import Commands, Step, refused, taken
 
 
 def nova_manage(*arguments: str) -> StringCommand:
@@ -20,11 +20,10 @@ def nova_manage(*arguments: str) -> StringCommand:
     return StringCommand("runuser -u nova -- nova-manage", *quoted)
 
 
-def refuse_doubles(name: str, state: State) -> None:
-    """A cell that nobody declared is for a person to remove; nothing here deletes a mapping.
+def doubles(state: State) -> str | None:
+    """What to do about cells other than one cell0 and one cell1; None where there are none.
 
-    Raises:
-        OperationError: there are cells other than one cell0 and one cell1.
+    A cell that nobody declared is for a person to remove; nothing here deletes a mapping.
     """
     seen: set[str] = set()
     repairs = []
@@ -32,12 +31,12 @@ def refuse_doubles(name: str, state: State) -> None:
         if cell["name"] in seen or cell["name"] not in ("cell0", "cell1"):
             repairs.append(f"nova-manage cell_v2 delete_cell --cell_uuid {cell['uuid']}")
         seen.add(cell["name"])
-    if repairs:
-        raise OperationError(
-            f"{name}: the cell mappings hold more than cell0 and cell1. See "
-            "`nova-manage cell_v2 list_cells`, then remove those that hold no instances: "
-            + "; ".join(repairs)
-        )
+    if not repairs:
+        return None
+    return (
+        "the cell mappings hold more than cell0 and cell1. See `nova-manage cell_v2 list_cells`, "
+        "then remove those that hold no instances: " + "; ".join(repairs)
+    )
 
 
 def _found(state: State, name: str) -> dict[str, Any] | None:
@@ -93,10 +92,10 @@ def converged(databases: NovaDatabases) -> Commands:
 
     The order matters: ``db sync`` before cell0 is mapped leaves cell0 without tables and still
     exits 0.
-
-    Raises:
-        OperationError: there are further cells; the text holds the exact repair.
+    Further cells end the run, with the exact repair.
     """
     state = ask(host, NovaState, databases.as_request())
-    refuse_doubles(host.name, state)
+    if further := doubles(state):
+        yield from refused(further)
+        return
     yield from taken(list(steps(state, databases)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pyinfra import host
-from pyinfra.api import OperationError, operation
+from pyinfra.api import operation
 
 from pyinfra_nova.resources.cells import nova_manage
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
 from pyinfra_nova.resources.host_script import ask, script_command
 from pyinfra_nova.resources.nova_state import NovaDatabases, NovaState
-from pyinfra_nova.resources.steps import Commands, say
+from pyinfra_nova.resources.steps import Commands, refused, say
 
 REGISTRATION_DEADLINE = 120
 """Seconds from the start of nova-compute to its service being up with a compute node."""
@@ -84,14 +84,10 @@ def proven(api: ComputeApi, controllers: Sequence[str], computes: dict[str, str]
     """See through the APIs that every service is up and every hypervisor listed; change nothing.
 
     Nothing is asked in a plan: what is not deployed yet cannot be proven.
-
-    Raises:
-        OperationError: something is missing; every fault is named.
+    Every fault ends the run and is named.
     """
     if host.state.is_executing:
         state = ComputeApiState.of(host, api)
         wrong = faults(state, controllers, computes)
         if wrong:
-            raise OperationError("; ".join(wrong))
-    return
-    yield
+            yield from refused("; ".join(wrong))

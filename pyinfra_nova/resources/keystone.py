@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import SecretStr
 from pyinfra import host
-from pyinfra.api import OperationError, operation
+from pyinfra.api import operation
 
 from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
-from pyinfra_nova.resources.steps import Commands, say
+from pyinfra_nova.resources.steps import Commands, refused, say
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,12 @@ def present(admin: KeystoneAdmin, entries: KeystoneEntries) -> Commands:
 
     Passwords are tried, not remembered; an endpoint that moved is changed in place, a second one
     for the same interface and region is removed.
-
-    Raises:
-        OperationError: Keystone does not answer, or refuses the administrator.
+    Keystone that does not answer, or refuses the administrator, ends the run.
     """
     state = ask(host, KeystoneDifferences, _request(admin, entries, apply=False))
     if not state.get("answers") and state:
-        raise OperationError(f"{host.name}: {state['error']}")
+        yield from refused(str(state["error"]))
+        return
     for change in state.get("changes", []):
         say(change)
     if state.get("changes"):

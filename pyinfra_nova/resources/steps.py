@@ -10,7 +10,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from pyinfra import host, logger
-from pyinfra.api import StringCommand
+from pyinfra.api import OperationError, StringCommand
+from pyinfra.api.command import QuoteString
 
 Commands = Generator[StringCommand, None, None]
 """What an operation yields."""
@@ -22,6 +23,20 @@ class Step:
 
     text: str
     commands: tuple[StringCommand, ...] = ()
+
+
+def refused(text: str) -> Commands:
+    """End the run with TEXT, which names what is wrong and what to do about it.
+
+    While operations run, pyinfra shows an exception raised in one with a traceback; a command that
+    fails is shown as what it says.
+
+    Raises:
+        OperationError: in a plan, where no command runs.
+    """
+    if not host.state.is_executing:
+        raise OperationError(f"{host.name}: {text}")
+    yield StringCommand("echo", QuoteString(text), ">&2; exit 1")
 
 
 def say(text: str) -> None:

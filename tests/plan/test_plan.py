@@ -120,6 +120,19 @@ def test_no_operation_shows_its_arguments_and_no_output_a_secret(
         assert "s3cret" not in text
 
 
+def test_one_unreachable_host_keeps_all_others_from_being_touched(secrets_file: Path) -> None:
+    process = pyinfra("unreachable", secrets_file, "-y")
+    assert process.returncode == 1
+    assert "compute2: connection: cannot be reached" in process.stderr
+    assert "Starting operation" not in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_an_unproven_cloud_is_an_error_without_a_traceback(secrets_file: Path) -> None:
+    process = pyinfra("converged", secrets_file, "-y")
+    assert "Traceback" not in process.stderr
+
+
 def test_a_fault_in_the_settings_touches_no_host(secrets_file: Path) -> None:
     process = pyinfra("fresh", secrets_file, "-y", "--data", "regoin=x")
     assert process.returncode == 1
