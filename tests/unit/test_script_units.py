@@ -1,9 +1,11 @@
 """files/units.py: what a unit needs, judged from what systemd says of it."""
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import units
 
 RUNNING = {
@@ -72,7 +74,7 @@ def test_what_a_daemon_logged_last_is_its_cause_but_not_an_empty_line_of_a_trace
         "2026-11-23 01:28:16.413 4459 ERROR nova \n"
         "2026-11-23 01:28:17.002 4460 INFO nova.service [-] Starting compute node\n"
     )
-    monkeypatch.setattr(units.glob, "glob", lambda pattern: [str(path)])
+    monkeypatch.setattr(units.glob, "glob", lambda _: [str(path)])
     assert units.logged("nova-compute.service").endswith("ERROR nova ValueError: no such port")
 
 
