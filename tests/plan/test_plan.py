@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -123,9 +124,33 @@ def test_no_operation_shows_its_arguments_and_no_output_a_secret(
 def test_one_unreachable_host_keeps_all_others_from_being_touched(secrets_file: Path) -> None:
     process = pyinfra("unreachable", secrets_file, "-y")
     assert process.returncode == 1
-    assert "compute2: connection: cannot be reached" in process.stderr
+    assert re.search(r"compute2\]\s+Could not connect", process.stderr)
     assert "Starting operation" not in process.stderr
     assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--limit", "compte1"), "--limit compte1: no host matches it; did you mean 'computes'?"),
+        (("--limit", "computes", "--limit", "contrller"), "--limit contrller: no host matches"),
+        (("--exclude", "@fake/compute3"), "--exclude @fake/compute3: no host matches"),
+    ],
+)
+def test_a_limit_that_matches_no_host_ends_the_run(
+    secrets_file: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    process = pyinfra("converged", secrets_file, "-y", *arguments)
+    assert process.returncode == 1
+    assert said in process.stderr
+    assert "Connecting" not in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_a_limit_that_names_hosts_or_groups_is_followed(secrets_file: Path) -> None:
+    process = pyinfra("fresh", secrets_file, "--dry", "--json", "--limit", "@fake/compute[12]")
+    changed = {host for operation in operations(process) for host in operation["hosts_with_change"]}
+    assert changed == {"@fake/compute1", "@fake/compute2"}
 
 
 def test_an_unproven_cloud_is_an_error_without_a_traceback(secrets_file: Path) -> None:
