@@ -26,7 +26,6 @@ from pyinfra_nova.preflight import (
 from pyinfra_nova.render import VirtType
 from pyinfra_nova.resources.host_script import ask
 from pyinfra_nova.resources.preflight import HostReport, Report
-from pyinfra_nova.secrets import secrets_file
 from pyinfra_nova.settings import HostSettings, Site
 from pyinfra_nova.target import Target
 
@@ -50,7 +49,7 @@ def targets() -> dict[str, Target]:
 
 
 def _prepare(state: State) -> dict[str, Target]:
-    site = site_of(state.inventory, secrets_file())
+    site = site_of(state.inventory)
     redact.install(site.secrets)
     check_rendering(site)
     _refuse_unreachable(state)

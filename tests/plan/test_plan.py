@@ -107,8 +107,16 @@ def test_a_fresh_host_is_planned_from_packages_to_mapping(
         assert changes[names[position(names, part)]] == ["@fake/controller"]
 
 
-def test_a_converged_site_has_nothing_planned(secrets_file: Path) -> None:
-    process = pyinfra("converged", secrets_file, "--dry", "--json")
+def test_a_converged_site_has_nothing_planned(
+    secrets_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an encrypted file, to see its program run under pyinfra's greenlets."""
+    key, encrypted = tmp_path / "key", tmp_path / "secrets.yml.age"
+    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
+    command = ["age", "--encrypt", "-i", key, "-o", encrypted, secrets_file]
+    subprocess.run(command, check=True)
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(key))
+    process = pyinfra("converged", encrypted, "--dry", "--json")
     assert pending({"plan": operations(process)}) == {}
 
 

@@ -30,13 +30,13 @@ def test_a_host_a_group_and_a_wildcard_are_followed(inventory: Inventory, patter
 
 
 def test_one_wrong_name_among_right_ones_is_refused(inventory: Inventory) -> None:
-    with pytest.raises(UnmatchedPattern, match="--limit cpm1: .* did you mean 'cmp1'") as caught:
+    with pytest.raises(UnmatchedPattern, match=r"--limit cpm1: .* did you mean 'cmp1'") as caught:
         _apply_inventory_limit(inventory, ["ctl", "cpm1"])
     assert isinstance(caught.value, pyinfra.api.exceptions.PyinfraError)
 
 
 def test_a_wrong_name_to_leave_out_is_refused_with_what_there_is(inventory: Inventory) -> None:
-    with pytest.raises(UnmatchedPattern, match="--exclude db9: .* cmp1, cmp2, computes, ctl"):
+    with pytest.raises(UnmatchedPattern, match=r"--exclude db9: .* cmp1, cmp2, computes, ctl"):
         _apply_inventory_exclude(inventory, None, ["db9"])
 
 
