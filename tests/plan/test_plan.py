@@ -113,7 +113,7 @@ def test_a_converged_site_has_nothing_planned(
     """With an encrypted file, to see its program run under pyinfra's greenlets."""
     key, encrypted = tmp_path / "key", tmp_path / "secrets.yml.age"
     subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
-    command = ["age", "--encrypt", "-i", key, "-o", encrypted, secrets_file]
+    command = ["age", "--encrypt", "-i", str(key), "-o", str(encrypted), str(secrets_file)]
     subprocess.run(command, check=True)
     monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(key))
     process = pyinfra("converged", encrypted, "--dry", "--json")
