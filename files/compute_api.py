@@ -7,6 +7,7 @@ Answer:  {"error": text|null, "services": [{"binary", "host", "state", "status"}
           "inventories": {hypervisor name: [resource classes]}}
 """
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -32,7 +33,7 @@ class Api:
             text = error.read(300).decode(errors="replace")
             message = f"{self.url}{path} answers {error.code}: {text}"
             raise keystone.Refused(message) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise keystone.Refused(f"{self.url} does not answer: {error}") from error
 
 

@@ -11,36 +11,66 @@ import os
 import pwd
 import re
 
+# Also commented out: what somebody once tried may still be right.
 SECRET_KEY = re.compile(
-    r"^\s*([\w-]*(?:password|passwd|secret|token|transport_url|connection|private_key)[\w-]*"
-    r"\s*[=:]\s*)(.*)$",
+    r"^([#;\s]*[\w.-]*(?:passw|passphrase|secret|token|transport_url|connection|_key|credential)"
+    r"[\w.-]*\s*[=:]\s*)(.*)$",
     re.IGNORECASE,
 )
-URL_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*(@)")
-PLAIN = re.compile(r"^(true|false|\d+|)$", re.IGNORECASE)
+# What options such as service_token_roles_required and connection_recycle_time hold.
+PLAIN = re.compile(r"^(true|false|\d{1,6}|)$", re.IGNORECASE)
+PASSWORD_KEY = re.compile("passw|passphrase|secret|credential", re.IGNORECASE)
+# A URL whose passwords can be told from the rest with certainty: everything awkward is encoded.
+USER = r"(?:[\w.~%+-]*(?::[\w.~%+-]*)?@)?"
+URL = re.compile(r"^([\w+.-]+://)({0}[\w.:-]*(?:,{0}[\w.:-]*)*)((?:/[\w.-]*)?)$".format(USER))
+URL_PASSWORD = re.compile(r"(^|,)([\w.~%+-]*:)[\w.~%+-]*(?=@)")
+URL_LOGIN = re.compile(r"://.*@")
 MASK = "********"
 
 
-def masked(line, unchanged_lines):
-    """LINE with the secret in it hidden; one that is new is said to have changed."""
+def masked_value(key, value):
+    """VALUE of option KEY, which may hold a secret."""
+    match = URL.match(value)
+    if not match or "@" not in value:
+        return value if PLAIN.match(value) and not PASSWORD_KEY.search(key) else MASK
+    scheme, hosts, rest = match.groups()
+    return scheme + URL_PASSWORD.sub(r"\g<1>\g<2>" + MASK, hosts) + rest
+
+
+def masked_line(line, inside_secret):
+    """LINE with the secret in it hidden; INSIDE_SECRET where it goes on with a secret's value."""
+    if inside_secret and line[:1] in (" ", "\t"):
+        return line[:1] + MASK if line.strip() else line
     match = SECRET_KEY.match(line)
-    has_url = URL_PASSWORD.search(line)
-    if match and not PLAIN.match(match.group(2).strip()) and not has_url:
-        hidden = match.group(1) + MASK
-    elif has_url:
-        hidden = URL_PASSWORD.sub(r"\g<1>" + MASK + r"\g<2>", line)
-    else:
-        return line
-    return hidden if line in unchanged_lines else hidden + " (changed)"
+    if match:
+        return match.group(1) + masked_value(match.group(1), match.group(2).strip())
+    key, separator, value = line.partition("=")
+    if URL.match(value.strip()) and "@" in value:
+        return key + separator + " " + masked_value(key, value.strip())
+    return URL_LOGIN.sub("://" + MASK + "@", line)
+
+
+def masked(lines, unchanged):
+    """LINES with their secrets hidden; one that is not UNCHANGED is said to have changed."""
+    shown, inside = [], False
+    for line in lines:
+        hidden = masked_line(line, inside)
+        # oslo.config takes an indented line for the continuation of the value above it.
+        if line[:1] not in (" ", "\t"):
+            inside = bool(SECRET_KEY.match(line))
+        shown.append(hidden if hidden == line or line in unchanged else hidden + " (changed)")
+    return shown
 
 
 def diff(path, before, after):
     """A unified diff from BEFORE to AFTER that shows no secret."""
-    old, new = before.splitlines(), after.splitlines()
-    old_set, new_set = set(old), set(new)
+    # Not splitlines(): it breaks at characters that a value may hold.
+    old, new = (text.split("\n")[: None if text[-1:] != "\n" else -1] for text in (before, after))
+    if not before:
+        old = []
     lines = difflib.unified_diff(
-        [masked(line, new_set) if line in new_set else masked(line, {line}) for line in old],
-        [masked(line, old_set if before else {line}) for line in new],
+        masked(old, set(old)),
+        masked(new, set(old) if before else set(new)),
         path if before else "/dev/null",
         path,
         lineterm="",

@@ -7,20 +7,27 @@ Asked over the local socket as root, so no credentials are needed. `password_has
 mysql_native_password's: "*" and the hexadecimal SHA-1 of the SHA-1 of the password.
 """
 
+import re
 import subprocess
 
 
 def sql(statement):
     """The rows that a statement yields, each a list of columns."""
     result = subprocess.run(
-        ["mysql", "--batch", "--skip-column-names", "--raw"],
+        ["mysql", "--batch", "--skip-column-names"],
         input=statement,
         capture_output=True,
         text=True,
     )
     if result.returncode:
         raise OSError(result.stderr.strip())
-    return [line.split("\t") for line in result.stdout.splitlines()]
+    return [columns(line) for line in result.stdout.split("\n") if line]
+
+
+def columns(line):
+    """The columns of a line, in which the client writes tab, newline, NUL and \\ with a \\."""
+    plain = {"\\t": "\t", "\\n": "\n", "\\0": "\0", "\\\\": "\\"}
+    return [re.sub(r"\\[tn0\\]", lambda m: plain[m.group()], c) for c in line.split("\t")]
 
 
 def user_differences(wanted, hashes, grants):

@@ -6,6 +6,7 @@ A uwsgi unit is `active` before its application has loaded, and also when it ans
 500: only an answer with the right text in it counts.
 """
 
+import http.client
 import time
 import urllib.error
 import urllib.request
@@ -22,7 +23,7 @@ def problem(wanted):
         if error.code >= 400:
             return f"answers {error.code}"
         text = error.read(65536).decode(errors="replace")  # 300, the list of API versions
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return f"does not answer: {error}"
     return None if wanted["holds"] in text else "answers without {!r}".format(wanted["holds"])
 

@@ -9,6 +9,7 @@ Answer:  {"answers": bool, "error": text|null, "changes": [texts]}
 One login and a handful of GETs where the openstack client would cost two seconds a question.
 """
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -43,7 +44,7 @@ class Keystone:
                 return response.status, response.headers, json.loads(text) if text else {}
         except urllib.error.HTTPError as error:
             return error.code, error.headers, {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise Refused(f"{self.auth_url} does not answer: {error}") from error
 
     def login(self, username, password, domain, scope=None):
@@ -91,7 +92,10 @@ class Convergence:
         self.request = request
         self.apply = request["apply"]
         self.changes = []
-        self.domain = self.keystone.get("/domains", name=request["domain"])["domains"][0]["id"]
+        domains = self.keystone.get("/domains", name=request["domain"])["domains"]
+        if not domains:
+            raise Refused("Keystone has no domain named " + request["domain"])
+        self.domain = domains[0]["id"]
 
     def named(self, kind, **query):
         return {item["name"]: item for item in self.keystone.get("/" + kind, **query)[kind]}
@@ -140,7 +144,10 @@ class Convergence:
         return user
 
     def assignments(self, wanted, user, projects, roles):
-        project = projects.get(wanted["project"])
+        if wanted["project"] not in projects:
+            text = "Keystone has no project named {} in domain {}"
+            raise Refused(text.format(wanted["project"], self.request["domain"]))
+        project = projects[wanted["project"]]
         path = "/projects/{}/users/{}/roles".format(project, user["id"])
         held = set()
         if project and user["id"]:

@@ -83,6 +83,6 @@ def answer(request):
         address = (request["host"], request["port"])
         with socket.create_connection(address, timeout=TIMEOUT) as stream:
             converse(stream, request, found)
-    except (OSError, struct.error, IndexError) as error:
+    except (OSError, ValueError, struct.error, IndexError) as error:
         found["error"] = str(error) or type(error).__name__
     return found

@@ -7,6 +7,7 @@ Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "addr
 """
 
 import fcntl
+import http.client
 import json
 import os
 import platform
@@ -115,7 +116,7 @@ def service_problem(catalogue, service, region, interfaces):
             return None
     except urllib.error.HTTPError as error:
         return None if error.code < 500 else f"{urls[0]} answers {error.code}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return f"{urls[0]} does not answer: {error}"
 
 

@@ -29,7 +29,9 @@ class Fault:
 
     def __str__(self) -> str:
         where = f"{self.file}: {self.key}" if self.key else self.file
-        return f"{where}: {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
+        text = f"{where}: {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
+        # Keys and names are the operator's, and may hold line breaks or a terminal's commands.
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class SettingsError(PyinfraError):

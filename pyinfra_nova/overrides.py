@@ -71,11 +71,15 @@ def _option_fault(section: str, option: object, value: object, release: str) -> 
         return "is decided by the settings", remedy
     if reason := removed_option(section, option, release):
         return reason, "leave it out"
-    values = value if isinstance(value, list) else [value]
-    if not all(v is None or isinstance(v, str | bool | int | float) for v in values):
+    texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
+    if not isinstance(value, str | bool | int | float | list | None) or not all(
+        isinstance(text, str) for text in texts
+    ):
         return "is not a text, number, boolean, list of texts or None", ""
-    for text in values:
-        if isinstance(text, str) and (found := forbidden_character(text)):
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "is a number of more than 64 bits", ""
+    for text in texts:
+        if found := forbidden_character(text):
             return f"contains {found}", ""
     return "", ""
 

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pyinfra
 from pyinfra.api import output
@@ -38,16 +38,19 @@ class SecretInput:
 
 
 def _forms(secret: str) -> Iterable[str]:
-    """The ways a secret is written: bare, in a URL, in nova.conf, in JSON, in a quoted word."""
+    """The ways a text is written: bare, in a URL, in nova.conf, in JSON, in a quoted word."""
     escaped = (secret.replace("$", "\\$"), secret.replace("$", "$$"))
     return (
         secret,
         quote(secret, safe=""),
         quote(secret),
+        quote(secret, safe=" +"),  # sqlalchemy/engine/url.py
+        quote_plus(secret),
         *escaped,
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
         repr(secret)[1:-1],
+        repr('"' + secret)[2:-1],  # in a text with both kinds of quotes
         secret.replace("'", "'\"'\"'"),
     )
 
@@ -57,6 +60,8 @@ class Redactor:
 
     def __init__(self, secrets: Secrets) -> None:
         forms = {form for value in secrets.values() for form in _forms(value)}
+        # One inside another: a line of nova.conf in JSON, say, or a quoted word in a message.
+        forms |= {form for written in forms for form in _forms(written)}
         # Longest first, so that a secret inside another does not leave the rest of it.
         self._forms = sorted(forms, key=lambda form: (-len(form), form))
 

@@ -68,7 +68,7 @@ def option(value: object) -> str:
     (oslo_config/cfg.py ``_substitute``, iniparser.py ``_split_key_value``).
 
     Raises:
-        ValueError: the text does not fit on one line.
+        ValueError: the text does not fit on one line, or not into a list.
     """
     if isinstance(value, Undefined):
         return str(value)  # StrictUndefined raises
@@ -77,7 +77,11 @@ def option(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
-        return ",".join(option(item) for item in value)
+        items = [option(item) for item in value]
+        # oslo.config has no way to write these (oslo_config/types.py, List).
+        if any("," in item or item[:1] in "\"'" for item in items):
+            raise ValueError("an item of a list is empty, quoted or holds a comma")
+        return ",".join(items)
     text = str(value)
     if found := forbidden_character(text):
         raise ValueError(f"an option value contains {found}")

@@ -27,6 +27,8 @@ from pyinfra_nova.secret_files import (
 
 PLACEHOLDER = "CHANGE_ME"
 MINIMUM_LENGTH = 8
+# RabbitMQ reads a login from a first frame of 4096 bytes (AMQP 0-9-1, frame-min-size).
+MAXIMUM_LENGTH = 255
 
 # Cc: NUL, newlines and the like; Cs: lone surrogates, which no file can hold; Zl, Zp: the two
 # further characters at which str.splitlines() breaks a line.
@@ -56,23 +58,29 @@ def _usable(secret: SecretStr) -> SecretStr:
         raise ValueError(f"is still the example's {PLACEHOLDER}")
     if len(text) < MINIMUM_LENGTH:
         raise ValueError(f"is shorter than {MINIMUM_LENGTH} characters")
+    if len(text) > MAXIMUM_LENGTH:
+        raise ValueError(f"is longer than {MAXIMUM_LENGTH} characters")
     if found := forbidden_character(text):
         raise ValueError(f"contains {found}")
     return secret
 
 
 def broker_usable(text: str) -> str:
-    """TEXT, a user or password of RabbitMQ.
+    """TEXT, a password of RabbitMQ.
 
     Raises:
-        ValueError: it holds a slash. oslo.messaging reads it from ``transport_url`` and leaves it
+        ValueError: it holds a slash: oslo.messaging reads it from ``transport_url`` and leaves it
             unquoted in the URL that it builds for kombu, in every release up to now
-            (oslo_messaging/_drivers/impl_rabbit.py), so the services would not start.
+            (oslo_messaging/_drivers/impl_rabbit.py), so the services would not start. Or it is not
+            ASCII, or has white space around it: rabbitmqctl reads it in the locale of the host and
+            trims it (rabbitmq_cli, core/input.ex), so the broker would have another one.
     """
     if "/" in text:
-        raise ValueError(
-            "contains /, which oslo.messaging cannot use in a broker's user or password"
-        )
+        raise ValueError("contains /, which oslo.messaging cannot use in a broker's password")
+    if not text.isascii():
+        raise ValueError("contains a character that is not ASCII, which rabbitmqctl may misread")
+    if text != text.strip():
+        raise ValueError("begins or ends with a space, which rabbitmqctl cuts off")
     return text
 
 
@@ -81,8 +89,17 @@ def _broker_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _database_secret(secret: SecretStr) -> SecretStr:
+    # PyMySQL encodes a password as Latin-1 whatever the connection's character set is
+    # (pymysql/connections.py), a server stores the hash of its UTF-8.
+    if not secret.get_secret_value().isascii():
+        raise ValueError("contains a character that is not ASCII, which PyMySQL sends wrongly")
+    return secret
+
+
 Secret = Annotated[SecretStr, AfterValidator(_usable)]
 BrokerSecret = Annotated[Secret, AfterValidator(_broker_secret)]
+DatabaseSecret = Annotated[Secret, AfterValidator(_database_secret)]
 
 
 class Secrets(BaseModel):
@@ -100,7 +117,7 @@ class Secrets(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
 
-    database_password: Secret
+    database_password: DatabaseSecret
     messaging_password: BrokerSecret
     nova_password: Secret
     placement_password: Secret

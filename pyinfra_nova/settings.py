@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from pyinfra_nova.secrets import Secrets, broker_usable, forbidden_character
+from pyinfra_nova.secrets import Secrets, forbidden_character
 
 Role = Literal["controller", "compute", "database", "messaging"]
 
@@ -19,24 +19,60 @@ Role = Literal["controller", "compute", "database", "messaging"]
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 SQL_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 # nova's rabbit driver puts the name into kombu's URL unquoted (oslo.messaging, impl_rabbit.py).
-VIRTUAL_HOST = re.compile(r"/|[A-Za-z0-9._-]+")
+VIRTUAL_HOST = re.compile(r"/|(?!-)[A-Za-z0-9._-]{1,255}")
+# MariaDB's limit is 80; rabbitmqctl prints other characters escaped, and takes - for an option.
+LOGIN = re.compile(r"(?!-)[A-Za-z0-9._@+-]{1,80}")
+CPU_MODEL = re.compile(r"[A-Za-z0-9._+-]{1,255}")
+# RFC 3986, section 2: what a URL is made of. Brackets are there for addresses of IPv6.
+URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+# Keystone's longest names, of users and regions (keystone/identity/schema.py).
+MAXIMUM_LENGTH = 255
+
+
+def _shown(text: str) -> str:
+    """TEXT for a message: cut where it is long, hidden where it may hold a password."""
+    if re.search(":.*@", text, re.DOTALL):
+        return "the value"
+    return repr(text if len(text) <= 80 else text[:80] + "…")
 
 
 def _host_name(text: str) -> str:
     if not HOST_NAME.fullmatch(text) or len(text) > 253:
-        raise ValueError(f"{text!r} is not a host name")
+        raise ValueError(f"{_shown(text)} is not a host name")
+    return text
+
+
+def _server(text: str) -> str:
+    """HOST or HOST:PORT."""
+    host, colon, port = text.partition(":")
+    _host_name(host)
+    if colon and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
+        raise ValueError(f"{_shown(text)} is not a host name and a port")
     return text
 
 
 def _sql_name(text: str) -> str:
     if not SQL_NAME.fullmatch(text):
-        raise ValueError(f"{text!r} is not a plain SQL name (letters, digits, _)")
+        raise ValueError(f"{_shown(text)} is not a plain SQL name (letters, digits, _)")
     return text
 
 
 def _virtual_host(text: str) -> str:
     if not VIRTUAL_HOST.fullmatch(text):
-        raise ValueError(f"{text!r} is neither / nor made of letters, digits, '.', '_' and '-'")
+        made_of = "made of letters, digits, '.', '_' and '-'"
+        raise ValueError(f"{_shown(text)} is neither / nor {made_of}")
+    return text
+
+
+def _login(text: str) -> str:
+    if not LOGIN.fullmatch(text):
+        raise ValueError("is not made of at most 80 letters, digits, '.', '_', '-', '+' and '@'")
+    return text
+
+
+def _cpu_model(text: str) -> str:
+    if not CPU_MODEL.fullmatch(text):
+        raise ValueError(f"{_shown(text)} is not the name of a CPU model")
     return text
 
 
@@ -45,28 +81,41 @@ def _one_line(text: str) -> str:
         raise ValueError("is empty")
     if found := forbidden_character(text):
         raise ValueError(f"contains {found}")
+    if text != text.strip():
+        raise ValueError("begins or ends with a space")
+    if len(text) > MAXIMUM_LENGTH:
+        raise ValueError(f"is longer than {MAXIMUM_LENGTH} characters")
     return text
 
 
 def _url(text: str) -> str:
-    _one_line(text)
+    if not URL_CHARACTERS.fullmatch(text):
+        raise ValueError(f"{_shown(text)} holds a character that no URL has")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise ValueError(f"{text!r} is not a URL") from None
+        raise ValueError(f"{_shown(text)} is not a URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ValueError(f"{text!r} is not a URL like http://controller:5000/v3")
-    if " " in text:
-        raise ValueError(f"{text!r} contains a space")
+        raise ValueError(f"{_shown(text)} is not a URL like http://controller:5000/v3")
     if parts.password is not None or parts.username is not None:
         raise ValueError("holds a user name or password, which belong in secrets.yml")
     return text
 
 
+def _listed_url(text: str) -> str:
+    # oslo.config separates the items of a list by commas and has no way to escape one.
+    if "," in text:
+        raise ValueError(f"{_shown(text)} holds a comma")
+    return text
+
+
 def _listen_address(text: str) -> str:
     if text != MY_IP:
-        IPv4Address(text)
+        try:
+            IPv4Address(text)
+        except ValueError:
+            raise ValueError(f"{_shown(text)} is neither {MY_IP} nor an IPv4 address") from None
     return text
 
 
@@ -76,11 +125,15 @@ MY_IP = "$my_ip"
 HostName = Annotated[str, AfterValidator(_host_name)]
 SqlName = Annotated[str, AfterValidator(_sql_name)]
 Text = Annotated[str, AfterValidator(_one_line)]
+Login = Annotated[str, AfterValidator(_login)]
+Server = Annotated[str, AfterValidator(_server)]
+CpuModel = Annotated[str, AfterValidator(_cpu_model)]
 Url = Annotated[str, AfterValidator(_url)]
+ListedUrl = Annotated[Url, AfterValidator(_listed_url)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=1024)]
-Interface = Literal["public", "internal", "admin"]
+Interfaces = Annotated[list[Literal["public", "internal", "admin"]], Field(min_length=1)]
 OptionValue = str | bool | int | float | list[str] | None
 Overrides = dict[str, dict[str, OptionValue]]
 
@@ -96,7 +149,7 @@ class Database(Section):
 
     host: HostName
     port: Port = 3306
-    user: Text = "nova"
+    user: Login = "nova"
     nova_api: SqlName = "nova_api"
     nova: SqlName = "nova"
     nova_cell0: SqlName = "nova_cell0"
@@ -107,7 +160,7 @@ class Messaging(Section):
 
     hosts: Annotated[list[HostName], Field(min_length=1)]
     port: Port = 5672
-    user: Annotated[Text, AfterValidator(broker_usable)] = "openstack"
+    user: Login = "openstack"
     virtual_host: Annotated[str, AfterValidator(_virtual_host)] = "/"
 
 
@@ -150,7 +203,7 @@ class Placement(Account):
     username: Text = "placement"
     auth_url: Url
     region_name: Text
-    valid_interfaces: list[Interface] = ["internal", "public"]
+    valid_interfaces: Interfaces = ["internal", "public"]
 
 
 class Neutron(Account):
@@ -159,7 +212,7 @@ class Neutron(Account):
     username: Text = "neutron"
     auth_url: Url
     region_name: Text
-    valid_interfaces: list[Interface] = ["internal", "public"]
+    valid_interfaces: Interfaces = ["internal", "public"]
     service_metadata_proxy: bool = True
 
 
@@ -167,8 +220,8 @@ class Glance(Section):
     """How Nova reaches Glance: through the catalogue, or at fixed ``api_servers``."""
 
     region_name: Text
-    valid_interfaces: list[Interface] = ["internal", "public"]
-    api_servers: list[Url] = []
+    valid_interfaces: Interfaces = ["internal", "public"]
+    api_servers: list[ListedUrl] = []
 
 
 class Cinder(Section):
@@ -211,7 +264,7 @@ class Settings(Section):
     manage_identity: bool = True
     database: Database
     messaging: Messaging
-    memcached_servers: Annotated[list[Text], Field(min_length=1)]
+    memcached_servers: Annotated[list[Server], Field(min_length=1)]
     keystone: Keystone
     endpoints: Endpoints
     placement: Placement
@@ -220,7 +273,10 @@ class Settings(Section):
     cinder: Cinder
     vnc: Vnc
     workers: Workers = Workers()
-    enabled_apis: list[Literal["osapi_compute", "metadata"]] = ["osapi_compute", "metadata"]
+    enabled_apis: Annotated[list[Literal["osapi_compute", "metadata"]], Field(min_length=1)] = [
+        "osapi_compute",
+        "metadata",
+    ]
 
 
 class Libvirt(Section):
@@ -234,7 +290,7 @@ class Libvirt(Section):
 
     virt_type: Literal["auto", "kvm", "qemu"] = "auto"
     cpu_mode: Literal["host-model", "host-passthrough", "custom", "none"] | None = None
-    cpu_models: list[Text] = []
+    cpu_models: list[CpuModel] = []
 
     @model_validator(mode="after")
     def _agree(self) -> Libvirt:

@@ -37,8 +37,8 @@ def ssh_arguments(name: str, data: Mapping[str, Any], command: Sequence[str]) ->
         arguments += ["-o", f"{key}={value}"]
     become = ["sudo", "--"] if data.get("_sudo") else []
     if not command:
-        return [*arguments, "-t", address, *become, *(["-i"] if become else [])]
-    return [*arguments, address, *become, *command]
+        return [*arguments, "-t", "--", address, *become, *(["-i"] if become else [])]
+    return [*arguments, "--", address, *become, *command]
 
 
 def main(arguments: Sequence[str]) -> int:

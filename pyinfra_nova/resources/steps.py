@@ -36,7 +36,7 @@ def refused(text: str) -> Commands:
     """
     if not host.state.is_executing:
         raise OperationError(f"{host.name}: {text}")
-    yield StringCommand("echo", QuoteString(text), ">&2; exit 1")
+    yield StringCommand("printf '%s\\n'", QuoteString(text), ">&2; exit 1")
 
 
 def say(text: str) -> None:

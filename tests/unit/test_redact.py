@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import re
 import shlex
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -58,6 +59,14 @@ def test_every_way_to_write_a_secret_is_masked(secret: str, write: object) -> No
     assert MASK in masked
     assert masked.startswith("before ")
     assert masked.endswith(" after")
+
+
+@pytest.mark.parametrize("secret", AWKWARD.values())
+def test_one_way_inside_another_is_masked(secret: str) -> None:
+    for written in (json.dumps(option(secret)), repr(json.dumps(secret)), quote(option(secret))):
+        masked = Redactor(secrets()).mask(f"[{written}]")
+        quotes = r"(?:[\\'\"]|%22)*"
+        assert re.fullmatch(rf"\[{quotes}{re.escape(MASK)}{quotes}\]", masked)
 
 
 def test_a_secret_inside_another_leaves_no_rest() -> None:
