@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import operation
+from pyinfra.api.host import Host
 
 from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
 from pyinfra_nova.resources.steps import Commands, refused, say
@@ -80,6 +81,12 @@ def _request(admin: KeystoneAdmin, entries: KeystoneEntries, *, apply: bool) -> 
         holder["password"] = holder["password"].get_secret_value()
     request["apply"] = apply
     return request
+
+
+def lets_in(host: Host, admin: KeystoneAdmin) -> bool:
+    """Whether Keystone answers and accepts the administrator."""
+    request = _request(admin, KeystoneEntries(), apply=False)
+    return bool(ask(host, KeystoneDifferences, request).get("answers"))
 
 
 @operation()

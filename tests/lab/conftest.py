@@ -14,6 +14,15 @@ from pyinfra_nova.secrets import Secrets
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ROOT / "secrets.yml"
 MINUTE = 60
+ORDER = (
+    "test_all_in_one",
+    "test_main_job",
+    "test_sites_differ",
+    "test_verify_finds_faults",
+    "test_lab_recovers",
+    "test_down",
+)
+"""Each module begins from nothing or from what the one before it has left, and says which."""
 
 
 def run(*command: str, timeout: int = 15 * MINUTE) -> subprocess.CompletedProcess[str]:
@@ -43,6 +52,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--keep-lab", action="store_true", help="use the lab that is there, and leave it"
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return ORDER.index(item.path.stem) if item.path.stem in ORDER else -1
+
+    items.sort(key=place)
 
 
 def hostile_secrets() -> str:
