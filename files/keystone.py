@@ -5,7 +5,8 @@ Request: {"auth_url", "admin": {"username", "password", "project", "user_domain"
           "users": [{"name", "password", "project", "roles"}],
           "services": [{"type", "name", "description"}],
           "endpoints": [{"type", "interface", "url", "region"}], "apply": bool}
-Answer:  {"answers": bool, "error": text|null, "changes": [texts]}
+Answer:  {"answers": bool, "error": text|null, "changes": [texts],
+          "new_passwords": [users that exist with another one]}
 One login and a handful of GETs where the openstack client would cost two seconds a question.
 """
 
@@ -91,7 +92,11 @@ class Convergence:
         self.request = request
         self.apply = request["apply"]
         self.changes = []
-        self.domain = self.keystone.get("/domains", name=request["domain"])["domains"][0]["id"]
+        self.new_passwords = []
+        domains = self.keystone.get("/domains", name=request["domain"])["domains"]
+        if not domains:
+            raise Refused("{} has no domain {}".format(keystone.auth_url, request["domain"]))
+        self.domain = domains[0]["id"]
 
     def named(self, kind, **query):
         return {item["name"]: item for item in self.keystone.get("/" + kind, **query)[kind]}
@@ -136,6 +141,7 @@ class Convergence:
         can_tell = user.get("enabled", True) or self.apply
         if can_tell and not self.keystone.accepts(name, password, self.request["domain"]):
             body = {"user": {"password": password}}
+            self.new_passwords.append(name)
             self.do("change the password of user " + name, "PATCH", "/users/" + user["id"], body)
         return user
 
@@ -164,6 +170,10 @@ class Convergence:
                 text = "create service {name} ({type})".format(**wanted)
                 made = self.do(text, "POST", "/services", {"service": wanted})
                 services[wanted["type"]] = made.get("service", {"id": None})
+            elif not services[wanted["type"]]["enabled"]:
+                path = "/services/" + services[wanted["type"]]["id"]
+                text = "enable service {name} ({type})".format(**wanted)
+                self.do(text, "PATCH", path, {"service": {"enabled": True}})
         for wanted in self.request["endpoints"]:
             self.endpoint(wanted, services.get(wanted["type"], {"id": None}), endpoints)
 
@@ -225,4 +235,9 @@ def answer(request):
         if request["apply"]:
             raise SystemExit(str(error)) from error
         return {"answers": False, "error": str(error), "changes": []}
-    return {"answers": True, "error": None, "changes": convergence.changes}
+    return {
+        "answers": True,
+        "error": None,
+        "changes": convergence.changes,
+        "new_passwords": convergence.new_passwords,
+    }

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import gevent
 from pyinfra.api import Config, State
 from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
@@ -45,6 +46,27 @@ def load_inventory(inventory_file: str) -> Inventory:
     inventory = load(inventory_file).inventory
     assert isinstance(inventory, Inventory)
     return inventory
+
+
+def join(state: State, name: str) -> Host:
+    """Bring a host that ``--limit`` leaves out into a run, connected where that succeeds."""
+    host = state.inventory.get_host(name)
+    host.connect()
+    if host.connected:
+        state.activate_host(host)
+        state.limit_hosts.append(host)
+    return host
+
+
+def load_deploy(state: State, host: Host) -> None:
+    """Run the deploy file for a host that has joined late, as pyinfra did for the others."""
+
+    def load_file() -> None:
+        with ctx_config.use(state.config.copy()), ctx_host.use(host):
+            exec_file(state.current_deploy_filename)
+
+    # A greenlet of its own: operations are ordered by where in the stack they are called.
+    gevent.spawn(load_file).get()
 
 
 @contextmanager

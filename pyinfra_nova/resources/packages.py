@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from pyinfra_nova.redact import SecretInput
 from pyinfra_nova.resources.host_script import SCRIPTS
-from pyinfra_nova.resources.steps import Commands, say
+from pyinfra_nova.resources.steps import Commands, changing, say
 
 LEFT_GUARD = "guard left by an interrupted installation"
 
@@ -60,6 +60,5 @@ def installed(packages: Sequence[str]) -> Commands:
         return
     say(f"install: {', '.join(missing) or 'lift the guard'}")
     script = (SCRIPTS / "install_packages.sh").read_text(encoding="utf-8")
-    yield StringCommand(
-        "sh -s --", *(QuoteString(package) for package in missing), _stdin=SecretInput(script)
-    )
+    words = (QuoteString(package) for package in missing)
+    yield changing(StringCommand("sh -s --", *words, _stdin=SecretInput(script)))

@@ -15,9 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ROOT / "secrets.yml"
 MINUTE = 60
 ORDER = (
-    "test_all_in_one",
+    "test_interrupted",
     "test_main_job",
     "test_sites_differ",
+    "test_drift",
+    "test_limit",
+    "test_rotation",
     "test_verify_finds_faults",
     "test_lab_recovers",
     "test_down",
@@ -52,14 +55,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--keep-lab", action="store_true", help="use the lab that is there, and leave it"
     )
+    parser.addoption("--all", action="store_true", help="what takes too long for every change")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: run with --all only")
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
         return ORDER.index(item.path.stem) if item.path.stem in ORDER else -1
 
     items.sort(key=place)
+    if not config.getoption("--all"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes long: ./run test --all"))
 
 
 def hostile_secrets() -> str:
