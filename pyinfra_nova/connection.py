@@ -7,6 +7,7 @@ holds what it needs of it.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,31 @@ def load_inventory(inventory_file: str) -> Inventory:
     inventory = load(inventory_file).inventory
     assert isinstance(inventory, Inventory)
     return inventory
+
+
+LOSS = 45
+"""Seconds of silence after which a host counts as lost."""
+
+
+def notice_loss(host: Host) -> None:
+    """Have the connection of HOST end when the host is gone: nothing else would end the waiting.
+
+    Neither pyinfra nor paramiko gives up on a peer that went without a word.
+    """
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client else None
+    connection = getattr(transport, "sock", None)
+    if connection is None or not hasattr(connection, "setsockopt"):  # not SSH, or by way of a host
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", LOSS // 3),
+        ("TCP_KEEPINTVL", LOSS // 9),
+        ("TCP_KEEPCNT", 6),
+        ("TCP_USER_TIMEOUT", LOSS * 1000),
+    ):
+        if hasattr(socket, option):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def join(state: State, name: str) -> Host:

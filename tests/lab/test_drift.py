@@ -158,6 +158,7 @@ def pending() -> tuple[dict[str, list[str]], str]:
     return json.loads(result.stdout)["pending"], result.stderr
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("what", DRIFTS)
 def test_drift_is_planned_and_repaired(deployed: Deployed, what: str) -> None:
     drift = DRIFTS[what]

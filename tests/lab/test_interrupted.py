@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 
 import pytest
 
-from .conftest import ROOT, on, prepared_secrets, run
+from .conftest import ROOT, SEED, on, prepared_secrets, run
 from .test_main_job import PYINFRA
 
-SEED = int(os.environ.get("PYINFRA_NOVA_SEED", "7"))
 ENOUGH = 60
 """More operations than a deploy has."""
 HOSTS = ("controller", "compute1", "compute2")
@@ -79,6 +78,28 @@ def killed_when(count: int, delay: float, *command: str) -> bool:
     return False
 
 
+def deploy_while(line: str, act: Callable[[], object]) -> subprocess.CompletedProcess[str]:
+    """A deploy in which something happens as soon as LINE is printed."""
+    process = subprocess.Popen(
+        (PYINFRA, "inventory.py", "deploy.py", "-y"),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = ""
+    for text in process.stdout:
+        said += text
+        if line in text:
+            act()
+            break
+    said += process.stdout.read()
+    print(said)
+    return subprocess.CompletedProcess(process.args, process.wait(), said)
+
+
 def kill_at_every_operation(inventory: str) -> int:
     """A deploy that is killed after its first operation, begun again, killed after its second …"""
     delays = random.Random(SEED)
@@ -124,25 +145,11 @@ def test_a_host_rebooted_in_the_middle(request: pytest.FixtureRequest) -> None:
     if request.config.getoption("--keep-lab"):
         pytest.skip("--keep-lab was given, and this needs a lab of its own")
     assert run("./run", "lab", "restore", "prepared").returncode == 0
-    undisturbed = run(PYINFRA, "inventory.py", "deploy.py", "--dry").stdout
-    assert "Bring schemas and cells in line" in undisturbed
-    deploy = subprocess.Popen(
-        (PYINFRA, "inventory.py", "deploy.py", "-y"),
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert deploy.stdout is not None
-    for line in deploy.stdout:
-        if "Starting operation: Cells" in line:
-            time.sleep(random.Random(SEED).uniform(1, 6))
-            on("controller", "systemctl --force --force reboot")
-            break
-    said = deploy.stdout.read()
-    assert deploy.wait() == 1
-    assert "controller" in said and "Traceback" not in said
+    delay = random.Random(SEED).uniform(1, 6)
+    reboot = f"sleep {delay}; systemctl --force --force reboot"
+    result = deploy_while("Starting operation: Cells", lambda: on("controller", reboot))
+    assert result.returncode == 1
+    assert "controller" in result.stdout and "Traceback" not in result.stdout
     assert run("./run", "lab", "up").returncode == 0
     assert run(PYINFRA, "inventory.py", "deploy.py", "-y").returncode == 0
     assert run("./run", "plan").returncode == 0
