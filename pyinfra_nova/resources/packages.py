@@ -96,7 +96,8 @@ def installed(packages: Sequence[str]) -> Commands:
     if not missing and LEFT_GUARD not in status:
         return
     if missing:
-        say(description(missing, host.get_fact(SimulatedInstall, packages=missing)))
+        brought: dict[str, str | None] = host.get_fact(SimulatedInstall, packages=missing)
+        say(description(missing, brought))
     else:
         say("lift the guard against starting daemons, which an interrupted installation has left")
     script = (SCRIPTS / "install_packages.sh").read_text(encoding="utf-8")
