@@ -26,7 +26,7 @@ from pyinfra_nova.inventory import site_of
 from pyinfra_nova.plan import PYINFRA, clean_environment
 from pyinfra_nova.platforms import platforms_of
 from pyinfra_nova.render import files_for
-from pyinfra_nova.secrets import secrets_file
+from pyinfra_nova.secret_files import secrets_file
 from pyinfra_nova.settings import Site
 from pyinfra_nova.ssh import ssh_options
 

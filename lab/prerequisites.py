@@ -12,8 +12,12 @@ from lab import state
 from lab.settings import LabSettings
 from lab.shell import LabError, run, step
 
-# As `pyinfra_nova.secrets` has it, whose import would cost more than all else here.
-SECRETS = Path(os.environ.get("PYINFRA_NOVA_SECRETS") or "secrets.yml")
+# As `pyinfra_nova.secret_files` has them, whose import would cost more than all else here.
+SECRETS = (
+    [Path(named)]
+    if (named := os.environ.get("PYINFRA_NOVA_SECRETS"))
+    else [Path(name) for name in ("secrets.yml", "secrets.sops.yml", "secrets.yml.age")]
+)
 CHECKOUT = Path(__file__).resolve().parents[1]
 READ = ("lab/*.py", "lab/files/*", "lab/templates/*", "lab/guest/*", "group_data/*.py",
         "pyinfra_nova/*.py", "pyinfra_nova/resources/*.py", "files/*")  # fmt: skip
@@ -26,8 +30,8 @@ def is_recorded() -> bool:
 
 def prepare(inventory: Path, settings: LabSettings, *, again: bool) -> None:
     """Run the lab's deploy, unless the hosts still run as that very deploy left them."""
-    if not SECRETS.exists():
-        run(sys.executable, "-m", "pyinfra_nova.secrets", "init", str(SECRETS))
+    if not any(path.exists() for path in SECRETS):
+        run(sys.executable, "-m", "pyinfra_nova.secrets", "init")
     if not again and state.read_json(state.PREPARED) == _wanted(inventory, settings):
         return
     state.PREPARED.unlink(missing_ok=True)
@@ -60,7 +64,7 @@ def _wanted(inventory: Path, settings: LabSettings) -> dict[str, object]:
 
 def _digest(inventory: Path) -> str:
     """What the prerequisites depend on, secrets included, as one number."""
-    paths = [inventory, SECRETS, state.LAB / "secrets.yml"]
+    paths = [inventory, *SECRETS, state.LAB / "secrets.yml"]
     paths += [path for pattern in READ for path in sorted(CHECKOUT.glob(pattern))]
     total = hashlib.sha256()
     for path in paths:

@@ -19,7 +19,7 @@ from pyinfra_nova.errors import Fault, SecretsError, SettingsError
 from pyinfra_nova.layers import Data, Layers
 from pyinfra_nova.overrides import merged_overrides, override_faults
 from pyinfra_nova.platforms import known_releases, removed_option
-from pyinfra_nova.secrets import DEFAULT_FILE, Secrets, load_secrets
+from pyinfra_nova.secrets import Secrets, load_secrets
 from pyinfra_nova.settings import HostSettings, Role, Settings, Site
 
 INVENTORY_FILE = "inventory.py"
@@ -387,10 +387,12 @@ def build_site(
 
 def site_of(
     inventory: Inventory,
-    secrets_file: Path = DEFAULT_FILE,
+    secrets_file: Path | None = None,
     inventory_file: str = INVENTORY_FILE,
 ) -> Site:
     """The site that a loaded pyinfra inventory and SECRETS_FILE describe.
+
+    Without SECRETS_FILE it is the one that ``secret_files.secrets_file`` finds.
 
     Raises:
         SettingsError: with every fault of inventory, group data and secrets.

@@ -1,72 +1,46 @@
-"""A run that names some of the hosts (``--limit``): what its part is, and what it leaves out."""
+"""``--limit`` and ``--exclude``: a name that stands for no host is an error."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+import difflib
+import logging
 
-from pyinfra_nova.settings import HostSettings, Site
+import pyinfra
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.context import ctx_inventory
+from typing_extensions import override
+
+# pyinfra_cli/cli.py `_get_inventory_pattern_matches`
+WARNING = "No host matches found for "
 
 
-@dataclass(frozen=True)
-class Part:
-    """The part of a site that one run deploys.
+class UnmatchedPattern(PyinfraError):  # noqa: N818 - named for what was on the command line
+    """A pattern of ``--limit`` or ``--exclude`` that matches no host of the inventory."""
 
-    Attributes:
-        site: the site as this run sees it: what hosts that are left out would make, such as
-            databases or the broker's user, is made elsewhere and only checked.
-        hosts: the hosts of Nova in the run.
-        left_out: the other hosts of Nova.
+    def __init__(self, warning: str) -> None:
+        option, _, pattern = warning[len(WARNING) :].partition(" pattern: ")
+        inventory = ctx_inventory.get()
+        known = sorted({*inventory.hosts, *inventory.groups})
+        close = difflib.get_close_matches(pattern, known, n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+        super().__init__(f"{option} {pattern}: no host matches it; {remedy}")
+
+
+class _Refusal(logging.Filter):
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno == logging.WARNING and (text := record.getMessage()).startswith(WARNING):
+            raise UnmatchedPattern(text)
+        return True
+
+
+def refuse_unmatched_patterns() -> None:
+    """Make an error of what pyinfra only warns of; calling it again changes nothing.
+
+    With a misspelt name pyinfra goes on with the hosts that other names match, or with none at all,
+    and exits with 0; a misspelt ``--exclude`` touches the host that was to be left alone. It offers
+    no hook between reading the inventory and that, but what a filter of its logger raises ends the
+    run like any other of its errors.
     """
-
-    site: Site
-    hosts: tuple[HostSettings, ...]
-    left_out: tuple[HostSettings, ...]
-
-    @property
-    def computes(self) -> tuple[HostSettings, ...]:
-        return tuple(host for host in self.hosts if host.is_compute)
-
-    @property
-    def controllers_left_out(self) -> tuple[HostSettings, ...]:
-        return tuple(host for host in self.left_out if host.is_controller)
-
-    @property
-    def delegate(self) -> HostSettings | None:
-        """The primary controller, when it is left out but has computes to discover."""
-        primary = self.site.primary_controller
-        return primary if primary in self.left_out and self.computes else None
-
-
-def part_of(site: Site, active: Collection[str]) -> Part:
-    """The part of SITE that a run on the hosts ACTIVE deploys."""
-    primary, database, messaging = (
-        site.primary_controller,
-        site.database_host,
-        site.messaging_host,
-    )
-    settings = site.settings
-    managed = {
-        "manage_identity": settings.manage_identity and primary.name in active,
-        "manage_database": settings.manage_database
-        and database is not None
-        and database.name in active,
-        "manage_messaging": settings.manage_messaging
-        and messaging is not None
-        and messaging.name in active,
-    }
-    nova = [host for host in site.hosts.values() if host.is_controller or host.is_compute]
-    return Part(
-        replace(site, settings=settings.model_copy(update=managed)),
-        tuple(host for host in nova if host.name in active),
-        tuple(host for host in nova if host.name not in active),
-    )
-
-
-def cut_off(what: str, left_out: Collection[HostSettings]) -> str:
-    """Why WHAT is not changed in a run that leaves hosts out."""
-    names = ", ".join(host.name for host in left_out)
-    return (
-        f"{what} differs from what is in use, and a run that leaves out {names} would cut those "
-        "hosts off; run without --limit"
-    )
+    if not any(isinstance(known, _Refusal) for known in pyinfra.logger.filters):
+        pyinfra.logger.addFilter(_Refusal())

@@ -10,7 +10,7 @@ from jinja2 import TemplateError
 from pyinfra.api.exceptions import DeployError
 
 from pyinfra_nova.errors import UnsupportedPlatform
-from pyinfra_nova.limit import Part
+from pyinfra_nova.part import Part
 from pyinfra_nova.platforms import platform_for, platforms_of
 from pyinfra_nova.render import files_for
 from pyinfra_nova.resources.preflight import Report

@@ -1,6 +1,6 @@
-"""The passwords of a site: one private YAML file, read once, never shown.
+"""The passwords of a site: one YAML file, private or encrypted, read once, never shown.
 
-``python -m pyinfra_nova.secrets init [FILE]`` makes that file with generated passwords.
+``python -m pyinfra_nova.secrets init [FILE]`` makes a private one with generated passwords.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import secrets as random_source
-import stat
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +18,15 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
 
 from pyinfra_nova.errors import Fault, SecretsError
+from pyinfra_nova.secret_files import (
+    HOW_TO_ENCRYPT,
+    named_encryption,
+    read_secrets_file,
+    secrets_file,
+)
 
-DEFAULT_FILE = Path("secrets.yml")
 PLACEHOLDER = "CHANGE_ME"
 MINIMUM_LENGTH = 8
-HOW_TO_MAKE = "make it with `python -m pyinfra_nova.secrets init {path}`"
 
 # Cc: NUL, newlines and the like; Cs: lone surrogates, which no file can hold; Zl, Zp: the two
 # further characters at which str.splitlines() breaks a line.
@@ -34,11 +37,6 @@ FORBIDDEN_CATEGORIES = {
     "Zp": "a paragraph separator",
 }
 FORBIDDEN_NAMES = {"\n": "a newline", "\r": "a carriage return", "\t": "a tab", "\0": "a NUL byte"}
-
-
-def secrets_file() -> Path:
-    """The file to read: the one that PYINFRA_NOVA_SECRETS names, else secrets.yml here."""
-    return Path(os.environ.get("PYINFRA_NOVA_SECRETS") or DEFAULT_FILE)
 
 
 def forbidden_character(text: str) -> str | None:
@@ -118,58 +116,17 @@ class Secrets(BaseModel):
         raise TypeError("secrets are not pickled")
 
 
-def read_private_file(path: Path) -> str:
-    """The text of PATH, which has to be a file that nobody but its owner can read.
-
-    Raises:
-        SecretsError: it is missing, or others may read it, or it is someone else's.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        how = HOW_TO_MAKE.format(path=path)
-        raise SecretsError([Fault(str(path), "", "is missing", how)]) from None
-    except OSError as error:
-        raise SecretsError([Fault(str(path), "", f"cannot be read: {error.strerror}")]) from None
-    if fault := _privacy_fault(str(path), os.fstat(descriptor)):
-        os.close(descriptor)
-        raise SecretsError([fault])
-    with os.fdopen(descriptor, "rb") as stream:
-        content = stream.read()
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        raise SecretsError([Fault(str(path), "", "is not UTF-8 text")]) from None
-
-
-def _privacy_fault(path: str, status: os.stat_result) -> Fault | None:
-    if not stat.S_ISREG(status.st_mode):
-        return Fault(path, "", "is not a regular file")
-    if status.st_uid not in _own_uids():
-        return Fault(path, "", f"belongs to uid {status.st_uid}", f"run `chown $(id -u) {path}`")
-    mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o077:
-        return Fault(path, "", f"mode {mode:04o} lets others read it", f"run `chmod 600 {path}`")
-    return None
-
-
-def _own_uids() -> set[int]:
-    """This user, and under sudo also the user who called it: that is whose checkout it is."""
-    caller = os.environ.get("SUDO_UID", "")
-    sudo = {int(caller)} if os.geteuid() == 0 and caller.isdecimal() else set()
-    return {os.geteuid()} | sudo
-
-
 def load_secrets(
-    path: Path = DEFAULT_FILE, read: Callable[[Path], str] = read_private_file
+    path: Path | None = None, read: Callable[[Path], str] = read_secrets_file
 ) -> Secrets:
-    """The secrets in PATH.
+    """The secrets in PATH, or in the file that ``secrets_file`` finds.
 
-    READ turns the path into YAML text, so that an encrypted file needs only another reader.
+    READ turns the path into YAML text.
 
     Raises:
         SecretsError: with every fault of the file; no fault shows a value.
     """
+    path = path or secrets_file()
     data = _parse(path, read(path))
     try:
         return Secrets.model_validate(data)
@@ -220,8 +177,12 @@ def create(path: Path) -> None:
     """Write PATH with generated passwords, private from its first moment.
 
     Raises:
-        SecretsError: there is something at PATH already, or it cannot be written.
+        SecretsError: there is something at PATH already, it cannot be written, or its name says
+            that it is encrypted, which this file is not.
     """
+    if not os.path.lexists(path) and (encryption := named_encryption(path)):
+        problem = f"is missing, and a file encrypted with {encryption} is not made here"
+        raise SecretsError([Fault(str(path), "", problem, HOW_TO_ENCRYPT)])
     text = "# Made by `python -m pyinfra_nova.secrets init`. Keep it private and out of git.\n"
     text += "".join(f"{name}: '{value}'\n" for name, value in generated().items())
     try:
@@ -240,9 +201,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pyinfra_nova.secrets")
     commands = parser.add_subparsers(dest="command", required=True)
     init = commands.add_parser("init", help="make a secrets file with generated passwords")
-    init.add_argument("file", nargs="?", type=Path, default=DEFAULT_FILE)
-    path: Path = parser.parse_args(arguments).file
+    init.add_argument("file", nargs="?", type=Path, help="default: the one that a deploy reads")
+    init.add_argument("--if-missing", action="store_true", help="leave one that is there alone")
+    options = parser.parse_args(arguments)
     try:
+        path: Path = options.file or secrets_file()
+        if options.if_missing and os.path.lexists(path):
+            return 0
         create(path)
     except SecretsError as error:
         print("\n".join(str(fault) for fault in error.faults), file=sys.stderr)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pyinfra_nova.connection import connected, load
 from pyinfra_nova.inventory import LAB_GROUP, site_of
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
-from pyinfra_nova.secrets import secrets_file
+from pyinfra_nova.secret_files import secrets_file
 from pyinfra_nova.settings import Site
 
 Row = tuple[str, ...]

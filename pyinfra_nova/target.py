@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from pyinfra_nova.limit import Part
+from pyinfra_nova.part import Part
 from pyinfra_nova.platforms import NovaRole, Platform
 from pyinfra_nova.render import ConfigFile, VirtType, cell_urls, files_for
 from pyinfra_nova.resources.compute_api import ComputeApi

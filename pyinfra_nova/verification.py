@@ -22,7 +22,7 @@ from typing_extensions import override
 from pyinfra_nova import redact
 from pyinfra_nova.connection import connected, load
 from pyinfra_nova.inventory import site_of
-from pyinfra_nova.limit import part_of
+from pyinfra_nova.part import part_of
 from pyinfra_nova.platforms import platform_for
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
 from pyinfra_nova.resources.host_script import Answer, ScriptFact, ask

@@ -15,7 +15,7 @@ from pyinfra.context import ctx_host, ctx_state
 from pyinfra_nova import redact
 from pyinfra_nova.connection import join, load_deploy, notice_loss
 from pyinfra_nova.inventory import site_of
-from pyinfra_nova.limit import Part, part_of
+from pyinfra_nova.part import Part, part_of
 from pyinfra_nova.platforms import platform_for
 from pyinfra_nova.preflight import (
     Finding,
@@ -29,7 +29,6 @@ from pyinfra_nova.render import VirtType
 from pyinfra_nova.resources.host_script import ask
 from pyinfra_nova.resources.preflight import HostReport, Report, questions
 from pyinfra_nova.resources.steps import say
-from pyinfra_nova.secrets import secrets_file
 from pyinfra_nova.settings import HostSettings
 from pyinfra_nova.target import Target
 
@@ -60,7 +59,7 @@ def targets() -> dict[str, Target]:
 
 
 def _prepare(state: State) -> dict[str, Target]:
-    site = site_of(state.inventory, secrets_file())
+    site = site_of(state.inventory)
     redact.install(site.secrets)
     check_rendering(site)
     _refuse_unreachable(state)

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
-from pyinfra_nova.limit import cut_off
+from pyinfra_nova.part import cut_off
 from pyinfra_nova.redact import SecretInput
 from pyinfra_nova.resources.host_script import ScriptFact, ask
 from pyinfra_nova.resources.steps import Commands, changing, refused, say

@@ -11,7 +11,7 @@ from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.host import Host
 
-from pyinfra_nova.limit import cut_off
+from pyinfra_nova.part import cut_off
 from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
 from pyinfra_nova.resources.steps import Commands, changing, refused, say
 from pyinfra_nova.settings import HostSettings

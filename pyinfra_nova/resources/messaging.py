@@ -11,7 +11,7 @@ from pyinfra.api import FactBase, StringCommand, operation
 from pyinfra.api.command import QuoteString
 from typing_extensions import override
 
-from pyinfra_nova.limit import cut_off
+from pyinfra_nova.part import cut_off
 from pyinfra_nova.redact import SecretInput
 from pyinfra_nova.resources.host_script import ScriptFact, ask
 from pyinfra_nova.resources.steps import Commands, Step, refused, taken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -106,8 +107,16 @@ def test_a_fresh_host_is_planned_from_packages_to_mapping(
         assert changes[names[position(names, part)]] == ["@fake/controller"]
 
 
-def test_a_converged_site_has_nothing_planned(secrets_file: Path) -> None:
-    process = pyinfra("converged", secrets_file, "--dry", "--json")
+def test_a_converged_site_has_nothing_planned(
+    secrets_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an encrypted file, to see its program run under pyinfra's greenlets."""
+    key, encrypted = tmp_path / "key", tmp_path / "secrets.yml.age"
+    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
+    command = ["age", "--encrypt", "-i", str(key), "-o", str(encrypted), str(secrets_file)]
+    subprocess.run(command, check=True)
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(key))
+    process = pyinfra("converged", encrypted, "--dry", "--json")
     assert pending({"plan": operations(process)}) == {}
 
 
@@ -123,8 +132,25 @@ def test_no_operation_shows_its_arguments_and_no_output_a_secret(
 def test_one_unreachable_host_keeps_all_others_from_being_touched(secrets_file: Path) -> None:
     process = pyinfra("unreachable", secrets_file, "-y")
     assert process.returncode == 1
-    assert "compute2: connection: cannot be reached" in process.stderr
+    assert re.search(r"compute2\]\s+Could not connect", process.stderr)
     assert "Starting operation" not in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--limit", "compte1"), "--limit compte1: no host matches it; did you mean 'computes'?"),
+        (("--limit", "computes", "--limit", "contrller"), "--limit contrller: no host matches"),
+    ],
+)
+def test_a_limit_that_matches_no_host_ends_the_run(
+    secrets_file: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    process = pyinfra("converged", secrets_file, "-y", *arguments)
+    assert process.returncode == 1
+    assert said in process.stderr
+    assert "Connecting" not in process.stderr
     assert "Traceback" not in process.stderr
 
 

@@ -1,40 +1,44 @@
-"""Runs that name some hosts: what is theirs, what is only checked, who discovers."""
+"""A pattern that matches no host ends a run where pyinfra itself only warns."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pyinfra
 import pytest
+from pyinfra.api import Inventory
+from pyinfra.context import ctx_inventory
+from pyinfra_cli.cli import _apply_inventory_exclude, _apply_inventory_limit
 
-from pyinfra_nova.limit import cut_off, part_of
-from tests.unit.site_data import site
-
-
-def names(hosts: object) -> list[str]:
-    return [host.name for host in hosts]  # type: ignore[attr-defined]
+from pyinfra_nova.limit import UnmatchedPattern, refuse_unmatched_patterns
 
 
-def test_a_run_on_all_hosts_leaves_nothing_out_and_changes_no_setting() -> None:
-    part = part_of(site(), site().hosts)
-    assert part.left_out == () and part.delegate is None
-    assert part.site.settings == site().settings
+@pytest.fixture
+def inventory() -> Iterator[Inventory]:
+    """An inventory as pyinfra's command has it when it reads the patterns."""
+    before = list(pyinfra.logger.filters)
+    refuse_unmatched_patterns()
+    hosts = Inventory((["ctl", "cmp1", "cmp2"], {}), computes=(["cmp1", "cmp2"], {}))
+    with ctx_inventory.use(hosts):
+        yield hosts
+    pyinfra.logger.filters[:] = before
 
 
-def test_computes_alone_are_discovered_by_the_primary_controller() -> None:
-    part = part_of(site(), {"compute1"})
-    assert names(part.hosts) == ["compute1"] == names(part.computes)
-    assert part.delegate is not None and part.delegate.name == "controller"
+@pytest.mark.parametrize("pattern", ["computes", "cmp1", "cmp*", "*"])
+def test_a_host_a_group_and_a_wildcard_are_followed(inventory: Inventory, pattern: str) -> None:
+    assert _apply_inventory_limit(inventory, [pattern])
 
 
-@pytest.mark.parametrize("what", ["manage_database", "manage_messaging", "manage_identity"])
-def test_what_a_left_out_host_makes_is_made_elsewhere_for_this_run(what: str) -> None:
-    assert getattr(part_of(site(), {"compute1"}).site.settings, what) is False
-    assert getattr(part_of(site(), {"controller"}).site.settings, what) is True
+def test_one_wrong_name_among_right_ones_is_refused(inventory: Inventory) -> None:
+    with pytest.raises(UnmatchedPattern, match=r"--limit cpm1: .* did you mean 'cmp1'") as caught:
+        _apply_inventory_limit(inventory, ["ctl", "cpm1"])
+    assert isinstance(caught.value, pyinfra.api.exceptions.PyinfraError)
 
 
-def test_a_controller_alone_needs_no_delegate() -> None:
-    part = part_of(site(), {"controller"})
-    assert part.delegate is None and part.computes == ()
+def test_a_wrong_name_to_leave_out_is_refused_with_what_there_is(inventory: Inventory) -> None:
+    with pytest.raises(UnmatchedPattern, match=r"--exclude db9: .* cmp1, cmp2, computes, ctl"):
+        _apply_inventory_exclude(inventory, None, ["db9"])
 
 
-def test_who_would_be_cut_off_is_named() -> None:
-    part = part_of(site(), {"controller"})
-    assert "compute1" in cut_off("the password of broker user openstack", part.left_out)
+def test_other_warnings_stay_warnings(inventory: Inventory) -> None:
+    pyinfra.logger.warning("No host matches the weather")

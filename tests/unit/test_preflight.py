@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pyinfra_nova.inventory import build_site
-from pyinfra_nova.limit import Part, part_of
+from pyinfra_nova.part import Part, part_of
 from pyinfra_nova.preflight import PreflightError, checks_for, judge, table
 from pyinfra_nova.resources.preflight import Report
 from pyinfra_nova.secrets import Secrets

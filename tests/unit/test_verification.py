@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import text_search
 
-from pyinfra_nova.limit import part_of
+from pyinfra_nova.part import part_of
 from pyinfra_nova.resources.preflight import HostReport, questions
 from pyinfra_nova.settings import HostSettings
 from pyinfra_nova.target import Target

@@ -20,7 +20,7 @@ from pyinfra.api.exceptions import PyinfraError
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
-from pyinfra_nova.secrets import secrets_file
+from pyinfra_nova.secret_files import secrets_file
 from pyinfra_nova.settings import Role, Site
 from pyinfra_nova.verification import Cloud, NoAnswerError
 

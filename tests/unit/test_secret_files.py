@@ -1,0 +1,301 @@
+"""Encrypted secrets files: opened with the right key, and one clear fault with any other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pyinfra_nova.errors import SecretsError
+from pyinfra_nova.secret_files import age_identity, secrets_file
+from pyinfra_nova.secrets import load_secrets, main
+from tests.unit.site_data import AWKWARD, secrets
+
+STAND_IN = Path(__file__).with_name("sops_stand_in.py")
+FORMS = ["age", "age, armored", "SOPS"]
+Encrypt = Callable[..., Path]
+
+
+def fault_of(path: Path) -> str:
+    with pytest.raises(SecretsError) as caught:
+        load_secrets(path)
+    (fault,) = caught.value.faults
+    text = str(fault)
+    assert text.startswith(f"{path}: ")
+    for value in AWKWARD.values():
+        assert value not in text
+    return text
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two identities, ``mine`` and ``other``, of age, which these tests need as it is."""
+    if not shutil.which("age-keygen"):
+        pytest.fail("the program `age` is not here: apt-get install age", pytrace=False)
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("mine", "other"):
+        run("age-keygen", "--output", str(folder / name))
+    return folder
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory that comes first in PATH; it has a stand-in for sops where there is no sops."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    if not shutil.which("sops"):
+        program(folder / "sops", f'exec "{sys.executable}" "{STAND_IN}" "$@"')
+    return folder
+
+
+def program(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def encrypt(tmp_path: Path, keys: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> Encrypt:
+    """Writes an encrypted file that anybody may read; the key that opens it is at hand."""
+    monkeypatch.setenv("PYINFRA_NOVA_AGE_IDENTITY", str(keys / "mine"))
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(keys / "mine"))
+    recipient = run("age-keygen", "-y", str(keys / "mine")).strip()
+    commands = {
+        "age": ("age", "--recipient", recipient),
+        "age, armored": ("age", "--armor", "--recipient", recipient),
+        "SOPS": ("sops", "--encrypt", "--age", recipient),
+    }
+
+    def write(form: str, name: str = "secrets.yml") -> Path:
+        plain, path = tmp_path / "plain.yml", tmp_path / name
+        plain.write_text(yaml.safe_dump(AWKWARD, allow_unicode=True), encoding="utf-8")
+        with path.open("wb") as stream:
+            subprocess.run([*commands[form], str(plain)], stdout=stream, check=True)
+        plain.unlink()
+        path.chmod(0o644)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_password_comes_out_as_it_went_in(encrypt: Encrypt, form: str) -> None:
+    path = encrypt(form)
+    assert AWKWARD["nova_password"].encode() not in path.read_bytes()
+    assert load_secrets(path) == secrets()
+
+
+@pytest.mark.parametrize(("form", "program_name"), [("age", "age"), ("SOPS", "sops")])
+def test_a_missing_program_is_named(
+    encrypt: Encrypt, monkeypatch: pytest.MonkeyPatch, form: str, program_name: str
+) -> None:
+    path = encrypt(form)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert f"the program `{program_name}` that opens it does not run here" in fault_of(path)
+
+
+def test_the_wrong_age_identity_is_named(
+    encrypt: Encrypt, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYINFRA_NOVA_AGE_IDENTITY", str(keys / "other"))
+    text = fault_of(encrypt("age"))
+    assert f"is not encrypted for the identity in {keys}/other" in text
+    assert "PYINFRA_NOVA_AGE_IDENTITY" in text
+
+
+def test_a_missing_age_identity_is_named(
+    encrypt: Encrypt, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYINFRA_NOVA_AGE_IDENTITY", str(keys / "gone"))
+    assert f"the identity {keys}/gone is not at hand; name yours in" in fault_of(encrypt("age"))
+
+
+def test_an_identity_that_others_may_read_is_refused(
+    encrypt: Encrypt, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = tmp_path / "shown"
+    shutil.copy(keys / "mine", shown)
+    shown.chmod(0o644)
+    monkeypatch.setenv("PYINFRA_NOVA_AGE_IDENTITY", str(shown))
+    path = encrypt("age")
+    with pytest.raises(SecretsError, match=f"{shown}: mode 0644 lets others read it"):
+        load_secrets(path)
+
+
+def test_without_a_variable_the_identity_is_where_sops_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PYINFRA_NOVA_AGE_IDENTITY", "SOPS_AGE_KEY_FILE", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/home/operator")
+    assert str(age_identity()) == "/home/operator/.config/sops/age/keys.txt"
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/config")
+    assert str(age_identity()) == "/config/sops/age/keys.txt"
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", "~/keys")
+    assert str(age_identity()) == "/home/operator/keys"
+
+
+@pytest.mark.parametrize("name", ["other", "gone"])
+def test_sops_without_the_key_says_which_variable_names_one(
+    encrypt: Encrypt, keys: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = encrypt("SOPS")
+    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(keys / name))
+    text = fault_of(path)
+    assert "none of the keys here opens it" in text
+    assert "SOPS_AGE_KEY_FILE" in text
+
+
+@pytest.mark.parametrize("form", ["age", "age, armored"])
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_a_damaged_age_file_gives_no_half_answer(encrypt: Encrypt, form: str, damage: str) -> None:
+    path = encrypt(form)
+    content = path.read_bytes()
+    half = content[: len(content) - 60]
+    path.write_bytes(half if damage == "cut" else half + bytes(reversed(content[-60:])))
+    assert "one of the two is damaged" in fault_of(path)
+
+
+def test_a_value_swapped_in_a_sops_file_is_noticed(encrypt: Encrypt) -> None:
+    path = encrypt("SOPS")
+    data = yaml.safe_load(path.read_text())
+    data["nova_password"], data["admin_password"] = data["admin_password"], data["nova_password"]
+    path.write_text(yaml.safe_dump(data))
+    assert "is damaged or was changed without SOPS" in fault_of(path)
+
+
+def test_a_value_that_sops_left_alone_is_refused_by_name(encrypt: Encrypt) -> None:
+    path = encrypt("SOPS")
+    data = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**data, "nova_password": AWKWARD["nova_password"]}))
+    assert "nova_password: stands unencrypted in the file" in fault_of(path)
+
+
+@pytest.mark.parametrize("content", ["sops: {}\n", "sops: {age: []}\na: 'ENC[x]'\n"])
+def test_what_only_looks_like_sops_is_a_fault(
+    encrypt: Encrypt, tmp_path: Path, content: str
+) -> None:
+    path = tmp_path / "secrets.yml"
+    path.write_text(content)
+    assert "sops" in fault_of(path)
+
+
+@pytest.mark.parametrize("name", ["secrets.sops.yml", "secrets.yml.age"])
+def test_a_plain_file_under_an_encrypted_ones_name_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text(yaml.safe_dump(AWKWARD))
+    path.chmod(0o600)
+    assert "is not encrypted with" in fault_of(path)
+    path.unlink()
+    assert "is missing; make it as docs/secrets.md shows" in fault_of(path)
+
+
+def test_what_the_program_says_is_not_passed_on(encrypt: Encrypt, programs: Path) -> None:
+    path = encrypt("age")
+    value = AWKWARD["nova_password"]
+    program(programs / "age", f"cat <<'X'\n{value}\nX\ncat >&2 <<'X'\n{value}\nX\nexit 1")
+    assert value not in fault_of(path)
+
+
+@pytest.mark.parametrize(("form", "program_name"), [("age", "age"), ("SOPS", "sops")])
+def test_nothing_decrypted_is_in_a_command_line_or_a_file(
+    encrypt: Encrypt,
+    programs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    program_name: str,
+) -> None:
+    path = encrypt(form)
+    real = shutil.which(program_name)
+    recorder = tmp_path / "recorder"
+    recorder.mkdir()
+    program(recorder / program_name, f'echo "$@" >>"{tmp_path}/arguments"\nexec "{real}" "$@"')
+    monkeypatch.setenv("PATH", f"{recorder}:{os.environ['PATH']}")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "work"))
+    held = load_secrets(path)
+    arguments = (tmp_path / "arguments").read_text()
+    assert str(path) in arguments
+    for value in held.values():
+        assert value not in arguments
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+# --- which file -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYINFRA_NOVA_SECRETS", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["secrets.yml", "secrets.sops.yml", "secrets.yml.age"])
+def test_the_one_that_is_there_is_taken(here: Path, name: str) -> None:
+    assert secrets_file() == Path("secrets.yml")
+    (here / name).touch()
+    assert secrets_file() == Path(name)
+
+
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [("secrets.sops.yml", "secrets.yml.age"), ("secrets.yml", "secrets.sops.yml")],
+)
+def test_of_two_none_is_taken_and_both_are_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, one: str, another: str
+) -> None:
+    for name in (one, another):
+        (here / name).touch()
+    with pytest.raises(SecretsError, match=f"{one}: is not the only .* there is {another} too"):
+        load_secrets()
+    assert main(["init", "--if-missing"]) == 1
+    monkeypatch.setenv("PYINFRA_NOVA_SECRETS", another)
+    assert secrets_file() == Path(another)
+
+
+# --- init -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["secrets.yml", "secrets.sops.yml", "secrets.yml.age"])
+def test_init_leaves_any_secrets_file_alone(
+    here: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (here / name).write_text("as it is")
+    assert main(["init", "--if-missing"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["init"]) == 1
+    assert f"{name}: exists and is left as it is" in capsys.readouterr().err
+    assert [path.name for path in here.iterdir()] == [name]
+    assert (here / name).read_text() == "as it is"
+
+
+def test_init_makes_the_file_that_a_deploy_reads(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["init", "--if-missing"]) == 0
+    assert load_secrets() == load_secrets(here / "secrets.yml")
+    monkeypatch.setenv("PYINFRA_NOVA_SECRETS", "of-another-site.yml")
+    assert main(["init", "--if-missing"]) == 0
+    assert load_secrets() == load_secrets(here / "of-another-site.yml")
+
+
+def test_init_makes_no_plain_file_under_an_encrypted_ones_name(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYINFRA_NOVA_SECRETS", "secrets.yml.age")
+    assert main(["init", "--if-missing"]) == 1
+    assert "docs/secrets.md" in capsys.readouterr().err
+    assert list(here.iterdir()) == []
