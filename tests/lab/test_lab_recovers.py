@@ -68,7 +68,7 @@ def test_another_clone_finds_the_lab_as_it_is(deployed: Deployed, tmp_path: Path
 
 
 def test_a_range_in_use_elsewhere_on_this_machine_is_refused() -> None:
-    ip("link", "add", "elsewhere", "type", "dummy")
+    ip("link", "add", "elsewhere", "type", "bridge")
     try:
         ip("address", "add", "10.0.2.77/28", "dev", "elsewhere")
         refused = run("./run", "lab", "up")
