@@ -25,21 +25,24 @@ from tasks import (
 # Settings, then preflight: every fault is named before the first change on any host.
 target = preflight.targets().get(host.name)
 
-if target:
-    packages.install(target=target)
-    configuration.write(target=target)
-    database.prepare(target=target)
-    messaging.prepare(target=target)
-    identity.prepare(target=target)
+# A controller that --limit leaves out has no part but the last.
+deployed = target if target and target.is_deployed else None
+
+if deployed:
+    packages.install(target=deployed)
+    configuration.write(target=deployed)
+    database.prepare(target=deployed)
+    messaging.prepare(target=deployed)
+    identity.prepare(target=deployed)
 barrier(name="Packages, configuration and accounts are there")
 
-if target:
-    cells.converge(target=target)
-    services.start_controller(target=target)
+if deployed:
+    cells.converge(target=deployed)
+    services.start_controller(target=deployed)
 barrier(name="The controllers answer")
 
-if target:
-    services.start_compute(target=target)
+if deployed:
+    services.start_compute(target=deployed)
 barrier(name="The computes are started")
 
 if target:

@@ -30,6 +30,15 @@ def columns(line):
     return [re.sub(r"\\[tn0\\]", lambda m: plain[m.group()], c) for c in line.split("\t")]
 
 
+def every_privilege():
+    """The condition that a row of mysql.db holds what GRANT ALL gives: all columns but one."""
+    columns = sql(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = 'mysql'"
+        " AND table_name = 'db' AND column_name LIKE '%_priv' AND column_name <> 'Grant_priv'"
+    )
+    return " AND ".join(f"`{name}` = 'Y'" for (name,) in columns)
+
+
 def user_differences(wanted, hashes, grants):
     found = hashes.get(wanted["name"])
     granted = {schema.replace("\\_", "_") for schema in grants.get(wanted["name"], ())}
@@ -45,12 +54,7 @@ def answer(request):
     try:
         schemas = {row[0] for row in sql("SHOW DATABASES")}
         hashes = dict(sql("SELECT user, authentication_string FROM mysql.user WHERE host = '%'"))
-        # mysql.db has one column a privilege; a user who may both create and reference tables
-        # was granted ALL.
-        rows = sql(
-            "SELECT user, db FROM mysql.db WHERE host = '%' AND Select_priv = 'Y'"
-            " AND Create_priv = 'Y' AND References_priv = 'Y' AND Trigger_priv = 'Y'"
-        )
+        rows = sql(f"SELECT user, db FROM mysql.db WHERE host = '%' AND {every_privilege()}")
     except (OSError, ValueError) as error:
         return {
             "server": None,

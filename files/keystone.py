@@ -5,7 +5,8 @@ Request: {"auth_url", "admin": {"username", "password", "project", "user_domain"
           "users": [{"name", "password", "project", "roles"}],
           "services": [{"type", "name", "description"}],
           "endpoints": [{"type", "interface", "url", "region"}], "apply": bool}
-Answer:  {"answers": bool, "error": text|null, "changes": [texts]}
+Answer:  {"answers": bool, "error": text|null, "changes": [texts],
+          "new_passwords": [users that exist with another one]}
 One login and a handful of GETs where the openstack client would cost two seconds a question.
 """
 
@@ -92,9 +93,10 @@ class Convergence:
         self.request = request
         self.apply = request["apply"]
         self.changes = []
+        self.new_passwords = []
         domains = self.keystone.get("/domains", name=request["domain"])["domains"]
         if not domains:
-            raise Refused("Keystone has no domain named " + request["domain"])
+            raise Refused("{} has no domain {}".format(keystone.auth_url, request["domain"]))
         self.domain = domains[0]["id"]
 
     def named(self, kind, **query):
@@ -140,13 +142,14 @@ class Convergence:
         can_tell = user.get("enabled", True) or self.apply
         if can_tell and not self.keystone.accepts(name, password, self.request["domain"]):
             body = {"user": {"password": password}}
+            self.new_passwords.append(name)
             self.do("change the password of user " + name, "PATCH", "/users/" + user["id"], body)
         return user
 
     def assignments(self, wanted, user, projects, roles):
         if wanted["project"] not in projects:
-            text = "Keystone has no project named {} in domain {}"
-            raise Refused(text.format(wanted["project"], self.request["domain"]))
+            names = (self.keystone.auth_url, wanted["project"], self.request["domain"])
+            raise Refused("{} has no project {} in domain {}".format(*names))
         project = projects[wanted["project"]]
         path = "/projects/{}/users/{}/roles".format(project, user["id"])
         held = set()
@@ -171,6 +174,10 @@ class Convergence:
                 text = "create service {name} ({type})".format(**wanted)
                 made = self.do(text, "POST", "/services", {"service": wanted})
                 services[wanted["type"]] = made.get("service", {"id": None})
+            elif not services[wanted["type"]]["enabled"]:
+                path = "/services/" + services[wanted["type"]]["id"]
+                text = "enable service {name} ({type})".format(**wanted)
+                self.do(text, "PATCH", path, {"service": {"enabled": True}})
         for wanted in self.request["endpoints"]:
             self.endpoint(wanted, services.get(wanted["type"], {"id": None}), endpoints)
 
@@ -232,4 +239,9 @@ def answer(request):
         if request["apply"]:
             raise SystemExit(str(error)) from error
         return {"answers": False, "error": str(error), "changes": []}
-    return {"answers": True, "error": None, "changes": convergence.changes}
+    return {
+        "answers": True,
+        "error": None,
+        "changes": convergence.changes,
+        "new_passwords": convergence.new_passwords,
+    }

@@ -1,7 +1,8 @@
-"""Ask a RabbitMQ broker whether it lets a user in: the opening of AMQP 0-9-1, no more.
+"""Ask a RabbitMQ broker what it lets a user do: a few words of AMQP 0-9-1, without a trace there.
 
 Request: {"host", "port", "user", "password", "virtual_host"}
-Answer:  {"listens": bool, "authenticated": bool, "opened": bool, "error": text|null}
+Answer:  {"listens": bool, "authenticated": bool, "opened": bool, "denied": [permissions],
+          "error": text|null}
 One `rabbitmqctl` starts an Erlang machine for a second or two; this costs milliseconds and tries
 what the services will do.
 """
@@ -21,10 +22,14 @@ def long(data):
     return struct.pack(">I", len(data)) + data
 
 
-def send(stream, method_class, method, arguments):
-    """One method frame on channel 0."""
+def frame(kind, channel, payload):
+    return struct.pack(">BHI", kind, channel, len(payload)) + payload + b"\xce"
+
+
+def send(stream, method_class, method, arguments, channel=0):
+    """One method frame."""
     payload = struct.pack(">HH", method_class, method) + arguments
-    stream.sendall(struct.pack(">BHI", 1, 0, len(payload)) + payload + b"\xce")
+    stream.sendall(frame(1, channel, payload))
 
 
 def exactly(stream, size):
@@ -53,6 +58,45 @@ def reason(arguments):
     return "%d %s" % (code, arguments[3 : 3 + arguments[2]].decode(errors="replace"))
 
 
+NOTHING = "pyinfra-nova-asks"
+"""Neither a queue nor a routing key of anybody."""
+
+
+def configure(stream, channel):
+    """Declare a standard exchange as it is, which changes nothing."""
+    durable = b"\x02"
+    arguments = struct.pack(">H", 0) + short("amq.direct") + short("direct") + durable + long(b"")
+    send(stream, 40, 10, arguments, channel)
+
+
+def write(stream, channel):
+    """Publish to a routing key that nobody is bound to, then ask for any answer at all."""
+    arguments = struct.pack(">H", 0) + short("amq.direct") + short(NOTHING) + b"\0"
+    send(stream, 60, 40, arguments, channel)
+    stream.sendall(frame(2, channel, struct.pack(">HHQH", 60, 0, 0, 0)))
+    send(stream, 60, 10, struct.pack(">IHB", 0, 0, 0), channel)
+
+
+def read(stream, channel):
+    """Get from a queue that is not there: not found for who may read, refused for others."""
+    send(stream, 60, 70, struct.pack(">H", 0) + short(NOTHING) + b"\0", channel)
+
+
+ACCESS_REFUSED = 403
+
+
+def is_denied(stream, attempt, channel):
+    """Whether the broker refuses an attempt, made on a channel of its own."""
+    send(stream, 20, 10, short(""), channel)
+    receive(stream)
+    attempt(stream, channel)
+    method_class, method, arguments = receive(stream)
+    if (method_class, method) != (20, 40):
+        return False
+    send(stream, 20, 41, b"", channel)
+    return struct.unpack(">H", arguments[:2]) == (ACCESS_REFUSED,)
+
+
 def converse(stream, request, found):
     stream.sendall(b"AMQP\x00\x00\x09\x01")
     method = receive(stream)[:2]
@@ -74,11 +118,13 @@ def converse(stream, request, found):
     if (method_class, method) != (10, 41):
         raise ConnectionError(reason(arguments))
     found["opened"] = True
+    attempts = enumerate((configure, write, read), start=1)
+    found["denied"] = [a.__name__ for channel, a in attempts if is_denied(stream, a, channel)]
     send(stream, 10, 50, struct.pack(">H", 200) + short("") + struct.pack(">HH", 0, 0))
 
 
 def answer(request):
-    found = {"listens": False, "authenticated": False, "opened": False, "error": None}
+    found = {"listens": False, "authenticated": False, "opened": False, "denied": [], "error": None}
     try:
         address = (request["host"], request["port"])
         with socket.create_connection(address, timeout=TIMEOUT) as stream:

@@ -1,13 +1,16 @@
-"""Read Nova's own state from its databases, or wait until computes have registered.
+"""Read Nova's own state from its databases, wait for computes, or clear half-made schemas.
 
 Request: {"database": {"host", "port", "user", "password"}, "names": {"api", "cell0", "cell1"},
           "migrations": {"api": folder, "main": folder},
           "cells": {"cell0": {"transport_url", "database_connection"}, "cell1": {...}},
-          "computes": [hosts], "wait": seconds|absent}
-Answer:  {"schemas": {"api"|"cell0"|"cell1": "current"|"old"|"missing"},
+          "computes": [hosts], "wait": seconds|absent, "clear": [databases]|absent}
+Answer:  {"schemas": {"api"|"cell0"|"cell1": "current"|"old"|"empty"|"stuck"|"missing"},
           "cells": [{"name", "uuid", "right"}], "cells_changed": epoch|null,
-          "computes": {host: {"up", "node", "mapped", "address"}}, "error": text|null}
+          "computes": {host: {"up", "node", "mapped", "flagged", "address"}}, "error": text|null}
+`mapped` is a compute with a row in host_mappings; `flagged` one whose node claims to have it.
 nova-manage takes seconds to start; a query takes milliseconds.
+A schema is `empty` when it is not current and has tables without a single row: a first migration
+that was cut off, for MariaDB does not roll tables back. `stuck`: the same, but with rows in them.
 """
 
 import datetime
@@ -17,6 +20,9 @@ import time
 
 CELL0 = "00000000-0000-0000-0000-000000000000"
 SERVICE_DOWN_TIME = 60
+SOCKET = "/run/mysqld/mysqld.sock"
+DENIED = (1044, 1045, 1142)
+"""The server's words for: not this user, not this database, not this table."""
 REVISION = re.compile(r"^(revision|down_revision)\s*(?::[^=]+)?=\s*['\"]?([\w]+)", re.MULTILINE)
 
 
@@ -39,15 +45,46 @@ def rows(connection, statement):
         with connection.cursor(pymysql.cursors.DictCursor) as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())
-    except pymysql.Error:
+    except pymysql.Error as error:
+        if is_denied(error):
+            raise
         return []
+
+
+def tables(connection, name):
+    """The tables of a database, but for Alembic's own."""
+    found = rows(connection, f"SHOW TABLES FROM `{name}`")
+    return sorted({table for row in found for table in row.values()} - {"alembic_version"})
+
+
+def has_rows(connection, name):
+    return any(
+        rows(connection, f"SELECT 1 FROM `{name}`.`{table}` LIMIT 1")
+        for table in tables(connection, name)
+    )
 
 
 def schema(connection, name, wanted):
     found = rows(connection, f"SELECT version_num FROM `{name}`.alembic_version")
-    if not found:
+    if found and found[0]["version_num"] == wanted:
+        return "current"
+    there = tables(connection, name)
+    if not there:
         return "missing"
-    return "current" if found[0]["version_num"] == wanted else "old"
+    if not has_rows(connection, name):
+        return "empty"
+    # Without a version, but under the control of what came before Alembic, nova-manage knows on.
+    return "old" if found or "migrate_version" in there else "stuck"
+
+
+def clear(connection, name):
+    """Drop the tables of a database in which not one has a row."""
+    if has_rows(connection, name):
+        raise SystemExit(f"{name} holds rows now; nothing was dropped")
+    rows(connection, "SET FOREIGN_KEY_CHECKS = 0")
+    for table in (*tables(connection, name), "alembic_version"):
+        rows(connection, f"DROP TABLE IF EXISTS `{name}`.`{table}`")
+    rows(connection, "SET FOREIGN_KEY_CHECKS = 1")
 
 
 def epoch(moment):
@@ -89,24 +126,31 @@ def computes(connection, request):
         found[service["host"]] = {
             "up": age < SERVICE_DOWN_TIME and not service["forced_down"],
             "node": node is not None,
-            "mapped": node is not None and bool(node["mapped"]) and service["host"] in mapped,
+            "mapped": node is not None and service["host"] in mapped,
+            "flagged": node is not None and bool(node["mapped"]),
             "address": node["host_ip"] if node else None,
         }
     return found
 
 
-def connect(request):
+def logins(request):
+    """As Nova's user; then, where that is refused, as root over the socket of a local server.
+
+    An account that has drifted says nothing about the schemas, and is put right before them.
+    """
+    server = request["database"]
+    yield {key: server[key] for key in ("host", "port", "user", "password")}
+    yield {"unix_socket": SOCKET, "user": "root"}
+
+
+def connect(login):
     import pymysql
 
-    database = request["database"]
-    return pymysql.connect(
-        host=database["host"],
-        port=database["port"],
-        user=database["user"],
-        password=database["password"],
-        connect_timeout=10,
-        autocommit=True,
-    )
+    return pymysql.connect(connect_timeout=10, autocommit=True, **login)
+
+
+def is_denied(error):
+    return bool(error.args) and error.args[0] in DENIED
 
 
 def nothing(request, error):
@@ -164,14 +208,32 @@ def wait(connection, request):
         time.sleep(0.5)
 
 
+def act(connection, request):
+    if "wait" in request:
+        return wait(connection, request)
+    for name in request.get("clear", ()):
+        clear(connection, name)
+    return read(connection, request)
+
+
 def answer(request):
-    try:
-        connection = connect(request)
-    except Exception as error:  # pymysql may not be installed yet: nothing of Nova is here
-        if "wait" in request:
-            raise SystemExit(f"the database does not answer: {error}") from error
-        return nothing(request, error)
-    try:
-        return wait(connection, request) if "wait" in request else read(connection, request)
-    finally:
-        connection.close()
+    problem = None
+    for login in logins(request):
+        try:
+            connection = connect(login)
+        except Exception as error:  # pymysql may not be installed yet: nothing of Nova is here
+            problem = problem or error
+            if is_denied(error):
+                continue
+            break
+        try:
+            return act(connection, request)
+        except Exception as error:
+            if not is_denied(error):
+                raise
+            problem = problem or error
+        finally:
+            connection.close()
+    if "wait" in request or "clear" in request:
+        raise SystemExit(f"the database does not answer: {problem}")
+    return nothing(request, problem)

@@ -1,8 +1,9 @@
 """Read what has to hold before anything is changed, and try what the services will use.
 
-Request: {"checks": [{"name", "kind", ...}]}; kinds are the functions of KINDS.
+Request: {"checks": [{"name", "kind", ...}], "lock": path, "patience": seconds}; kinds are the
+functions of KINDS. Somebody who holds the lock still changes this host: it is waited for.
 Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "address"}], "time",
-          "kvm": {"flag", "usable"}, "root", "systemd",
+          "kvm": {"flag", "usable"}, "root", "systemd", "busy",
           "checks": [{"name", "ok", "detail"}]}
 """
 
@@ -67,6 +68,26 @@ def kvm():
         os.close(device)
 
 
+def is_busy(lock, patience):
+    """Whether the lock is held, still so after PATIENCE seconds."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    deadline = time.monotonic() + patience
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return False
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    return True
+                time.sleep(0.5)
+    finally:
+        os.close(descriptor)
+
+
 def check_mysql(check):
     found = mysql_login.answer(check)
     return found["greets"] and not found["error"], found["error"] or "answers"
@@ -76,6 +97,8 @@ def check_amqp(check):
     found = messaging.answer(check)
     if not check["login"]:
         return found["listens"], "answers" if found["listens"] else found["error"]
+    if found["denied"]:
+        return False, "does not let {} {}".format(check["user"], ", ".join(found["denied"]))
     return found["opened"], found["error"] or "lets {} in".format(check["user"])
 
 
@@ -139,11 +162,13 @@ def tried(check):
 
 
 def answer(request):
+    busy = is_busy(request["lock"], request["patience"])
     return {
         "time": time.time(),
         "os": os_release(),
         "hostname": platform.node(),
         "root": os.geteuid() == 0,
+        "busy": busy,
         "systemd": os.path.isdir("/run/systemd/system"),
         "addresses": addresses(),
         "kvm": kvm(),

@@ -31,6 +31,7 @@ PROPERTIES = (
     "UnitFileState",
     "NeedDaemonReload",
     "NRestarts",
+    "Job",
     "MainPID",
     "ExecMainStartTimestamp",
     "StateChangeTimestamp",
@@ -136,15 +137,24 @@ def cause(name):
     return "; ".join(found) or "neither its log file nor the journal says why"
 
 
+def is_settled(state):
+    """Whether a unit runs and no job waits to start it again: one queued may not have begun."""
+    return state.get("ActiveState") == "active" and state.get("Job", "0") == "0"
+
+
+def is_given_up(state):
+    return state.get("ActiveState") == "failed" and state.get("Job", "0") == "0"
+
+
 def wait(units, seconds):
-    """Wait until all UNITS are active; what is not by then, with the cause."""
+    """Wait until all UNITS are settled; what is not by then, with the cause."""
     names = [unit["name"] for unit in units]
     deadline = time.monotonic() + seconds
     while True:
         states = show(names)
-        pending = [n for n in names if states.get(n, {}).get("ActiveState") != "active"]
+        pending = [n for n in names if not is_settled(states.get(n, {}))]
         over = time.monotonic() > deadline
-        hopeless = [n for n in pending if states.get(n, {}).get("ActiveState") == "failed"]
+        hopeless = [n for n in pending if is_given_up(states.get(n, {}))]
         if not pending or over or hopeless:
             break
         time.sleep(0.2)

@@ -27,7 +27,7 @@ def up(inventory: Path, *, hosts_only: bool) -> int:
             prerequisites.prepare(inventory, settings, again=started)
         if started:
             for host in settings.hosts:
-                image.collect_packages(image.root_of(host.name))
+                image.collect_packages(image.layer_of(host.name))
     say("the lab is up: " + ", ".join(_named(settings)))
     return 0
 
@@ -43,7 +43,7 @@ def down(*, purge: bool) -> int:
         with step("stop " + (", ".join(names) or "nothing: no host is there")):
             machines.stop(names, clean=False)
         for name in names:
-            image.collect_packages(image.root_of(name))
+            image.collect_packages(image.layer_of(name))
         network.tear_down()
         machines.forget_cgroups()
         with step(f"remove {state.LAB}"):

@@ -18,6 +18,7 @@ from lab.passwords import LabSecrets
 from lab.settings import LabHost, LabSettings
 from pyinfra_nova.render import ConfigFile, environment
 from pyinfra_nova.resources.databases import DatabaseUser
+from pyinfra_nova.resources.http_answers import Answering
 from pyinfra_nova.resources.keystone import (
     KeystoneAdmin,
     KeystoneEndpoint,
@@ -226,6 +227,46 @@ class Cloud:
             settings.admin.project_domain_name,
         )
 
+    def answers(self, *types: str) -> list[Answering]:
+        """The URLs of services by their type: each answers with a document of its versions."""
+        return [
+            Answering(type_, f"http://{self.controller}:{PORTS[type_]}/", '"version')
+            for type_ in types
+        ]
+
+    def bootstrap_command(self) -> list[str]:
+        """What makes the administrator, or sets the password that OS_BOOTSTRAP_PASSWORD holds."""
+        admin = self.keystone_admin()
+        words = ["keystone-manage", "bootstrap", "--bootstrap-username", admin.username]
+        words += ["--bootstrap-project-name", admin.project]
+        words += ["--bootstrap-region-id", self.site.settings.region]
+        for interface in ("admin", "internal", "public"):
+            words += [f"--bootstrap-{interface}-url", admin.auth_url]
+        return words
+
+    def schemas(self) -> list[dict[str, object]]:
+        """The services that `files/schemas.py` takes."""
+        keys = ["--keystone-user", "keystone", "--keystone-group", "keystone"]
+        password = self.site.secrets.admin_password.get_secret_value()
+        neutron = ["neutron-db-manage", "--config-file=/etc/neutron/neutron.conf"]
+        neutron += ["--config-file=/etc/neutron/plugins/ml2/ml2_conf.ini", "upgrade", "head"]
+        return [
+            {
+                "name": "keystone",
+                "package": "keystone",
+                "commands": [
+                    ["keystone-manage", "db_sync"],
+                    ["keystone-manage", "fernet_setup", *keys],
+                    ["keystone-manage", "credential_setup", *keys],
+                    self.bootstrap_command(),
+                ],
+                "environment": {"OS_BOOTSTRAP_PASSWORD": password},
+            },
+            _schema("glance", "glance-common", ["glance-manage", "db_sync"]),
+            _schema("placement", "placement-common", ["placement-manage", "db", "sync"]),
+            _schema("neutron", "neutron-common", neutron),
+        ]
+
     def keystone_entries(self) -> KeystoneEntries:
         """Everything but Nova's own: that is what the deployment under test makes."""
         secrets = self.site.secrets
@@ -299,18 +340,14 @@ class Cloud:
             Unit("memcached.service", ("/etc/memcached.conf",)),
         ]
 
-    def keystone_units(self) -> list[Unit]:
-        return [
-            Unit(
-                "keystone.service",
-                ("/etc/keystone/keystone.conf", "/etc/keystone/keystone-uwsgi.ini"),
-            )
-        ]
-
     def service_units(self) -> list[Unit]:
         neutron = "/etc/neutron/neutron.conf"
         ml2 = "/etc/neutron/plugins/ml2/ml2_conf.ini"
         return [
+            Unit(
+                "keystone.service",
+                ("/etc/keystone/keystone.conf", "/etc/keystone/keystone-uwsgi.ini"),
+            ),
             Unit("glance-api.service", ("/etc/glance/glance-api.conf",)),
             Unit(
                 "placement-api.service",
@@ -355,6 +392,10 @@ def _digest(sources: Mapping[str, bytes]) -> str:
     for name, data in sources.items():
         total.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
     return total.hexdigest()[:12]
+
+
+def _schema(name: str, package: str, command: list[str]) -> dict[str, object]:
+    return {"name": name, "package": package, "commands": [command], "environment": {}}
 
 
 def _quoted(password: SecretStr) -> str:

@@ -25,7 +25,6 @@ tasks.install_packages(cloud, name)
 tasks.provider_network(cloud, name)
 if cloud.is_controller(name):
     tasks.database_and_broker(cloud, name)
-    tasks.identity(cloud)
     tasks.services(cloud)
 barrier(name="Neutron's server is there")
 tasks.network_agents(cloud, name)

@@ -1,4 +1,8 @@
-"""The base file system all hosts start from, and a host's own copy of it."""
+"""The base file system that all hosts share, and what each host has of its own.
+
+A host is an overlay mount: the base below, never written, and the host's own layer above it. A host
+is then made in no time, and little has to be written and removed for it.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +53,12 @@ HOST_FILES = {
     "etc/ssh/sshd_config.d/lab.conf": (
         "PermitRootLogin prohibit-password\nPasswordAuthentication no\n"
         "UseDNS no\nMaxStartups 100\nMaxSessions 100\nPrintMotd no\n"
+    ),
+    # Open vSwitch's userspace datapath sets a flag of a guest's interface by writing all of them as
+    # it last knew them; where libvirt has turned the interface on meanwhile, that turns it off.
+    "etc/systemd/network/tap.network": (
+        "[Match]\nName=tap*\n[Link]\nActivationPolicy=always-up\n"
+        "[Network]\nLinkLocalAddressing=no\nIPv6AcceptRA=no\nConfigureWithoutCarrier=yes\n"
     ),
     "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nStorage=persistent\nSystemMaxUse=200M\n",
 }
@@ -155,34 +165,58 @@ def resolv_conf() -> str:
     return text
 
 
-def make_base(release: str) -> None:
-    """Have the base file system of RELEASE, complete and not too old."""
-    marker = state.BASE.with_suffix(".json")
+def make_base(release: str) -> str:
+    """The name of a base of RELEASE that is complete and not too old; made if there is none."""
     wanted = {
         "release": release,
         "packages": list(BASE_PACKAGES),
         "sources": sources(release),
         "files": HOST_FILES,
     }
-    known = state.read_json(marker)
-    made = float(known.pop("made", 0))
-    if known == wanted and time.time() - made < BASE_AGE and state.BASE.is_dir():
-        return
-    marker.unlink(missing_ok=True)
-    remove_tree(state.BASE)
+    for marker in sorted(state.BASES.glob("*.json")):
+        known = state.read_json(marker)
+        made = float(known.pop("made", 0))
+        if known == wanted and time.time() - made < BASE_AGE and is_base(marker.stem):
+            return marker.stem
+    _remove_unused_bases()
+    name = f"{release}-{int(time.time())}"
     with step(f"make the base: Debian {release}"):
-        _mmdebstrap(release)
-        _finish_base()
-    state.write_json(marker, {**wanted, "made": time.time()})
+        _mmdebstrap(release, state.BASES / name)
+        _finish_base(state.BASES / name)
+    state.write_json(_base_marker(name), {**wanted, "made": time.time()})
+    return name
 
 
-def _mmdebstrap(release: str) -> None:
+def _base_marker(name: str) -> Path:
+    return state.BASES / f"{name}.json"
+
+
+def is_base(name: str) -> bool:
+    """Whether there is a complete base of this name."""
+    return bool(name) and (state.BASES / name).is_dir() and _base_marker(name).is_file()
+
+
+def _remove_unused_bases() -> None:
+    """Remove half-made bases and those that neither a host nor a snapshot stands on."""
+    markers = [*state.HOSTS.glob("*.json"), *state.SNAPSHOTS.glob("*/*.json")]
+    used = {state.read_json(marker).get("base") for marker in markers}
+    for path in state.BASES.iterdir():
+        if path.is_dir() and not (path.name in used and is_base(path.name)):
+            _base_marker(path.name).unlink(missing_ok=True)
+            remove_tree(path)
+
+
+def _mmdebstrap(release: str, base: Path) -> None:
     archives = state.ARCHIVES
     apt_conf = state.LAB / "apt.conf"
     state.write(apt_conf, apt_settings() + HOST_FILES["etc/apt/apt.conf.d/50lab"])
     source_list = state.LAB / "sources.list"
     state.write(source_list, sources(release))
     run(
+        # All of it ends with this program: the next one must not find it still writing.
+        *("setpriv", "--pdeathsig", "KILL"),
+        *("unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"),
+        *("env", f"TMPDIR={state.BASES}"),
         "mmdebstrap",
         "--quiet",
         "--mode=root",
@@ -199,27 +233,27 @@ def _mmdebstrap(release: str) -> None:
         f"--customize-hook={_CATCH_UP}",
         f"--include={','.join(BASE_PACKAGES)}",
         release,
-        str(state.BASE),
+        str(base),
         str(source_list),
         timeout=1200,
     )
-    collect_packages(state.BASE)
+    collect_packages(base)
 
 
-def _finish_base() -> None:
+def _finish_base(base: Path) -> None:
     for name, content in HOST_FILES.items():
-        state.write(state.BASE / name, content)
-    state.write(state.BASE / "etc/apt/apt.conf.d/40machine", apt_settings())
-    run("systemctl", f"--root={state.BASE}", "--quiet", "mask", *UNITS_OFF)
-    run("systemctl", f"--root={state.BASE}", "--quiet", "enable", "systemd-networkd", "ssh")
+        state.write(base / name, content)
+    state.write(base / "etc/apt/apt.conf.d/40machine", apt_settings())
+    run("systemctl", f"--root={base}", "--quiet", "mask", *UNITS_OFF)
+    run("systemctl", f"--root={base}", "--quiet", "enable", "systemd-networkd", "ssh")
     # root's user manager need not start and stop with every SSH connection.
-    state.write(state.BASE / "var/lib/systemd/linger/root", "")
+    state.write(base / "var/lib/systemd/linger/root", "")
     for pattern in (
         "etc/ssh/ssh_host_*",
         "var/cache/apt/archives/*.deb",
         "var/lib/dbus/machine-id",
     ):
-        for path in state.BASE.glob(pattern):
+        for path in base.glob(pattern):
             path.unlink()
 
 
@@ -235,41 +269,57 @@ def host_marker(host: LabHost, settings: LabSettings) -> dict[str, object]:
     }
 
 
-def root_of(name: str) -> Path:
-    return state.HOSTS / name
-
-
 def marker_of(name: str) -> Path:
     return state.HOSTS / f"{name}.json"
 
 
+def layer_of(name: str) -> Path:
+    """The host's own layer: all that differs from the base."""
+    return state.HOSTS / name / "upper"
+
+
+def root_of(name: str) -> Path:
+    """Where the host's file system is mounted, in a mount namespace of the host's own."""
+    return state.HOSTS / name / "root"
+
+
+def overlay_options(name: str) -> str:
+    """The options of mount(8) that put the host's layer over its base."""
+    base = state.BASES / str(state.read_json(marker_of(name)).get("base"))
+    work = state.HOSTS / name / "work"
+    return f"lowerdir={base},upperdir={layer_of(name)},workdir={work}"
+
+
 def is_made(host: LabHost, settings: LabSettings) -> bool:
     """Whether the host is there, whole, and made for these addresses."""
-    return state.read_json(marker_of(host.name)) == host_marker(host, settings) and (
-        root_of(host.name).is_dir()
-    )
+    known = state.read_json(marker_of(host.name))
+    base = str(known.pop("base", ""))
+    whole = is_base(base) and layer_of(host.name).is_dir()
+    return whole and known == host_marker(host, settings)
 
 
-def make_host(host: LabHost, settings: LabSettings) -> None:
-    """A fresh host: a copy of the base with a name, keys and addresses of its own."""
-    root = root_of(host.name)
+def make_host(host: LabHost, settings: LabSettings, base: str) -> None:
+    """A fresh host on BASE with a name, keys and addresses of its own."""
     marker_of(host.name).unlink(missing_ok=True)
-    remove_tree(root)
-    run("cp", "-a", "--reflink=auto", str(state.BASE), str(root))
-    state.write(root / "etc/hostname", host.name + "\n")
-    state.write(root / "etc/machine-id", uuid.uuid4().hex + "\n", 0o444)
-    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host.name,
-        "-f", str(root / "etc/ssh/ssh_host_ed25519_key"))  # fmt: skip
-    ssh = root / "root/.ssh"
-    ssh.mkdir(mode=0o700, exist_ok=True)
+    remove_tree(state.HOSTS / host.name)
+    layer = layer_of(host.name)
+    for folder in (layer, root_of(host.name), state.HOSTS / host.name / "work"):
+        folder.mkdir(parents=True)
+    state.write(layer / "etc/hostname", host.name + "\n")
+    state.write(layer / "etc/machine-id", uuid.uuid4().hex + "\n", 0o444)
+    key = layer / "etc/ssh/ssh_host_ed25519_key"
+    key.parent.mkdir()
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host.name, "-f", str(key))
+    ssh = layer / "root/.ssh"
+    ssh.parent.mkdir(mode=0o700)
+    ssh.mkdir(mode=0o700)
     state.write(ssh / "authorized_keys", state.KEY.with_suffix(".pub").read_text(), 0o600)
     for network in settings.networks:
-        state.write(
-            root / f"etc/systemd/network/{network.nic}.network", _unit(host, network.nic, settings)
-        )
-    refresh_host(host, settings)
-    offer_packages(root)
-    state.write_json(marker_of(host.name), dict(host_marker(host, settings)))
+        path = layer / f"etc/systemd/network/{network.nic}.network"
+        state.write(path, _unit(host, network.nic, settings))
+    refresh_host(layer, settings)
+    offer_packages(layer)
+    state.write_json(marker_of(host.name), {**host_marker(host, settings), "base": base})
 
 
 def _unit(host: LabHost, nic: str, settings: LabSettings) -> str:
@@ -288,9 +338,8 @@ def _unit(host: LabHost, nic: str, settings: LabSettings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def refresh_host(host: LabHost, settings: LabSettings) -> None:
+def refresh_host(root: Path, settings: LabSettings) -> None:
     """What may change while a host lives: the other hosts' names, the name servers."""
-    root = root_of(host.name)
     for name, content in (("hosts", settings.hosts_file()), ("resolv.conf", resolv_conf())):
         state.write(root / "etc" / name, content)
 
@@ -347,7 +396,7 @@ def write_known_hosts(settings: LabSettings) -> None:
     """The hosts' own public keys, read from their disks: nothing is trusted on first sight."""
     lines = []
     for host in settings.hosts:
-        public = (root_of(host.name) / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
+        public = (layer_of(host.name) / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
         address = settings.management.address(host.offset)
         lines.append(f"{address},{host.name} {public[0]} {public[1]}\n")
     state.write(state.KNOWN_HOSTS, "".join(lines), 0o600)

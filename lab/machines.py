@@ -21,6 +21,8 @@ from lab.shell import LabError, run, say, step, warn
 
 UNIFIED = Path("/sys/fs/cgroup")
 GROUP = "pyinfra-nova-lab"
+START = Path(__file__).resolve().parent / "start_host.sh"
+START_DEADLINE = 20
 BOOT_DEADLINE = 90
 STOP_DEADLINE = 45
 POWEROFF = signal.SIGRTMIN + 4  # systemd(1): poweroff.target
@@ -137,53 +139,49 @@ def _have_tun() -> None:
 
 
 def start(host: LabHost, settings: LabSettings) -> None:
-    """Start a host and put its interfaces on the bridges."""
-    veths = [(host.veth(one), one.bridge) for one in settings.networks]
-    for veth, _ in veths:
+    """Start a host; it puts its interfaces on the bridges, now and when it boots again.
+
+    Raises:
+        LabError: it did not get that far; with the end of its console.
+    """
+    veths = {host.veth(one): one.bridge for one in settings.networks}
+    for veth in veths:
         network.remove_link(veth)
     state.LOGS.mkdir(exist_ok=True)
     log = state.LOGS / f"{host.name}.console"
-    nspawn = nspawn_command(host, settings)
+    group = cgroup_of(host.name)
+    command = [
+        *("unshare", "--mount", "sh", str(START)),
+        *(image.overlay_options(host.name), str(image.root_of(host.name))),
+        *(str(group.relative_to(_cgroup2())), "v2" if _is_unified() else "v1"),
+        " ".join(f"{veth}:{bridge}" for veth, bridge in veths.items()),
+        *nspawn_command(host, settings),
+    ]
     if _as_service():
         run("systemctl", "reset-failed", _service(host.name), check=False)
         run(
-            "systemd-run", "--quiet", "--collect", f"--unit={_service(host.name)}",
-            "--description=host of the pyinfra-nova lab", "--property=Delegate=yes",
-            "--property=KillMode=mixed", "--property=TasksMax=infinity",
-            f"--property=StandardOutput=truncate:{log}", *nspawn,
-        )  # fmt: skip
-    else:
-        _start_directly(host.name, nspawn, log)
-    deadline = time.monotonic() + 15
-    for veth, bridge in veths:
-        while not Path(f"/sys/class/net/{veth}").exists():
-            if time.monotonic() > deadline:
-                raise LabError(f"{host.name} did not start; its console:\n{_tail(log)}")
-            time.sleep(0.02)
-        network.attach(veth, bridge)
-
-
-def _start_directly(name: str, nspawn: Sequence[str], log: Path) -> None:
-    """Start nspawn in a control group and mount namespace of its own.
-
-    Where /sys/fs/cgroup has the version 1 layout, libvirt in a host could not start a guest:
-    there the namespace gets the version 2 hierarchy in its place.
-    """
-    group = cgroup_of(name)
-    group.mkdir(parents=True, exist_ok=True)
-    script = 'echo $$ > "$1/cgroup.procs" || exit 1; '
-    if not _is_unified():
-        script += "mount -t cgroup2 none /sys/fs/cgroup || exit 1; "
-    script += 'shift; exec "$@"'
-    with log.open("wb") as console:
-        subprocess.Popen(
-            ["/usr/bin/unshare", "--mount", "sh", "-c", script, "sh", str(group), *nspawn],
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            start_new_session=True,
-            cwd="/",
+            *("systemd-run", "--quiet", "--collect", f"--unit={_service(host.name)}"),
+            *("--description=host of the pyinfra-nova lab", "--property=Delegate=yes"),
+            *("--property=KillMode=mixed", "--property=TasksMax=infinity"),
+            f"--property=StandardOutput=truncate:{log}",
+            *command,
         )
+    else:
+        group.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as console:
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+                cwd="/",
+            )
+    deadline = time.monotonic() + START_DEADLINE
+    while not all(network.is_attached(veth, bridge) for veth, bridge in veths.items()):
+        if time.monotonic() > deadline:
+            raise LabError(f"{host.name} did not start; its console:\n{_tail(log)}")
+        time.sleep(0.02)
 
 
 def _tail(log: Path) -> str:
@@ -237,6 +235,12 @@ def init_of(name: str) -> int | None:
     return None
 
 
+def _root_now(name: str) -> Path:
+    """A host's files: as it sees them while it runs, else its own layer."""
+    init = init_of(name)
+    return Path(f"/proc/{init}/root") if init is not None else image.layer_of(name)
+
+
 def stop(names: Iterable[str], *, clean: bool = True) -> None:
     """Stop hosts: powered off with a deadline where CLEAN, ended at once otherwise."""
     running = [name for name in names if is_running(name)]
@@ -283,19 +287,22 @@ def _clear_away(name: str) -> None:
             folder.rmdir()
         top.rmdir()
     left = Path("/run/systemd/nspawn")
-    for folder in (left / "propagate" / name, left / "unix-export" / name):
+    mine = [left / "propagate" / name, left / "unix-export" / name]
+    for folder in (*mine, left / "propagate", left / "unix-export", left / "locks", left):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-    (state.HOSTS / f".#{name}.lck").unlink(missing_ok=True)
 
 
 def healthy(host: LabHost, settings: LabSettings) -> bool:
-    """Whether a host is whole, running, on its bridges and open to us."""
+    """Whether a host is whole, running, on its bridges (put there if not) and open to us."""
     if not (image.is_made(host, settings) and is_running(host.name)):
         return False
     for one in settings.networks:
-        if not Path(f"/sys/class/net/{one.bridge}/brif/{host.veth(one)}").exists():
+        veth = host.veth(one)
+        if not Path(f"/sys/class/net/{veth}").exists():
             return False
+        if not network.is_attached(veth, one.bridge):
+            network.attach(veth, one.bridge)
     return answers(settings.management.address(host.offset))
 
 
@@ -314,19 +321,19 @@ def bring_up(settings: LabSettings) -> bool:
     missing = [host for host, ok in zip(settings.hosts, fine, strict=True) if not ok]
     if not missing:
         for host in settings.hosts:
-            image.refresh_host(host, settings)
+            image.refresh_host(_root_now(host.name), settings)
         return False
     stop([host.name for host in missing if is_running(host.name)])
     unmade = [host for host in missing if not image.is_made(host, settings)]
     if unmade:
-        image.make_base(settings.release)
+        base = image.make_base(settings.release)
         with (
             step(f"make {', '.join(host.name for host in unmade)}"),
             ThreadPoolExecutor() as pool,
         ):
-            list(pool.map(lambda host: image.make_host(host, settings), unmade))
+            list(pool.map(lambda host: image.make_host(host, settings, base), unmade))
     for host in settings.hosts:
-        image.refresh_host(host, settings)
+        image.refresh_host(_root_now(host.name), settings)
     image.write_known_hosts(settings)
     boot(missing, settings)
     return True

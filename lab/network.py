@@ -119,7 +119,10 @@ def bring_up(settings: LabSettings) -> None:
     for network in settings.networks:
         wanted = f"{network.gateway}/{network.cidr.prefixlen}"
         if not Path(f"/sys/class/net/{network.bridge}").exists():
-            run("ip", "link", "add", network.bridge, "type", "bridge", "forward_delay", "0")
+            # Without an address of its own it takes one of its hosts', and changes it with them.
+            mac = "02:70:" + ":".join(f"{part:02x}" for part in network.gateway.packed)
+            link = ("ip", "link", "add", network.bridge, "address", mac)
+            run(*link, "type", "bridge", "forward_delay", "0")
         shown = json.loads(run("ip", "-j", "-4", "addr", "show", "dev", network.bridge).stdout)
         infos = [info for link in shown for info in link.get("addr_info", [])]
         if [f"{info['local']}/{info['prefixlen']}" for info in infos] != [wanted]:
@@ -190,6 +193,10 @@ def _unpass_foreign_filter() -> None:
 def attach(veth: str, bridge: str) -> None:
     """Put the outer end VETH of a host's interface on BRIDGE."""
     run("ip", "link", "set", veth, "master", bridge, "up")
+
+
+def is_attached(veth: str, bridge: str) -> bool:
+    return Path(f"/sys/class/net/{bridge}/brif/{veth}").exists()
 
 
 def remove_link(name: str) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,55 +12,39 @@ from pyinfra.api.command import QuoteString
 from typing_extensions import override
 
 from pyinfra_nova.redact import SecretInput
-from pyinfra_nova.resources.host_script import RUNNER, SCRIPTS
-from pyinfra_nova.resources.keystone import KeystoneAdmin, KeystoneEntries
+from pyinfra_nova.resources import keystone
+from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.resources.keystone import KeystoneAdmin
 from pyinfra_nova.resources.steps import Commands, say
 
 FILES = Path(__file__).resolve().parent / "files"
 
-Answer = dict[str, Any]
+
+class Schemas(ScriptFact):
+    """The services whose database schemas are not as their packages want them."""
+
+    script = "schemas"
+    folder = FILES
 
 
-def _command(sources: Sequence[Path]) -> StringCommand:
-    return StringCommand("python3", "-c", QuoteString(RUNNER), sources[-1].stem)
+class GuestImage(ScriptFact):
+    """Whether the guest image is built."""
+
+    script = "guest_image"
+    folder = FILES
 
 
-def _input(sources: Sequence[Path], request: Mapping[str, Any]) -> SecretInput:
-    modules = [(path.stem, path.read_text(encoding="utf-8")) for path in sources]
-    return SecretInput(json.dumps({"modules": modules, "request": request}))
+class CloudObjects(ScriptFact):
+    """What is missing of the provider network and the guest image."""
+
+    script = "cloud_objects"
+    uses = ("keystone",)
+    folder = FILES
 
 
-class ScriptAnswer(FactBase[Answer]):
-    """What a script answers; it comes in over stdin with its request."""
-
-    default = dict
-
-    @override
-    def command(self, script: str) -> StringCommand:
-        return StringCommand("python3", "-c", QuoteString(RUNNER), QuoteString(script))
-
-    @override
-    def process(self, output: Any) -> Answer:
-        answer: Answer = json.loads("\n".join(output))
-        return answer
-
-
-def _ask(sources: Sequence[Path], request: Mapping[str, Any]) -> Answer:
-    text = _input(sources, {**request, "apply": False})
-    answer: Answer = host.get_fact(ScriptAnswer, script=sources[-1].stem, _stdin=text)
-    return answer
-
-
-def _apply(sources: Sequence[Path], request: Mapping[str, Any]) -> StringCommand:
-    return StringCommand(
-        *_command(sources).bits, _stdin=_input(sources, {**request, "apply": True})
-    )
-
-
-SCHEMAS = (FILES / "schemas.py",)
-KEYSTONE = (SCRIPTS / "keystone.py",)
-GUEST_IMAGE = (FILES / "guest_image.py",)
-CLOUD_OBJECTS = (SCRIPTS / "keystone.py", FILES / "cloud_objects.py")
+def _apply(fact: type[ScriptFact], request: Mapping[str, Any]) -> StringCommand:
+    request = {**request, "apply": True}
+    return script_command(fact.script, "apply", request, fact.uses, fact.folder)
 
 
 class ProviderBridge(FactBase[bool]):
@@ -109,36 +91,24 @@ def provider_bridge(bridge: str, nic: str, address: str) -> Commands:
 def schemas(services: Sequence[Mapping[str, Any]]) -> Commands:
     """Have the services' database schemas as their packages want them."""
     request = {"services": list(services)}
-    stale = _ask(SCHEMAS, request)["stale"]
+    stale = ask(host, Schemas, {**request, "apply": False})["stale"]
     if stale:
         say(f"bring up the schemas of {', '.join(stale)}")
-        yield _apply(SCHEMAS, request)
-
-
-def _login(admin: KeystoneAdmin) -> Answer:
-    """The request that asks Keystone for nothing but to let ADMIN in."""
-    request: Answer = {**asdict(KeystoneEntries()), "admin": asdict(admin)}
-    request["auth_url"] = request["admin"].pop("auth_url")
-    request["admin"]["password"] = admin.password.get_secret_value()
-    return request
+        yield _apply(Schemas, request)
 
 
 @operation()
-def keystone_bootstrapped(admin: KeystoneAdmin, region: str, base_url: str) -> Commands:
-    """Have the administrator of Keystone, with this password."""
-    if _ask(KEYSTONE, _login(admin)).get("answers"):
+def keystone_bootstrapped(admin: KeystoneAdmin, command: Sequence[str]) -> Commands:
+    """Have the administrator of Keystone, with this password; COMMAND makes or changes it."""
+    if keystone.lets_in(host, admin):
         return
     say(f"bootstrap Keystone: user {admin.username}")
     script = (
         "IFS= read -r OS_BOOTSTRAP_PASSWORD; export OS_BOOTSTRAP_PASSWORD; "
-        'exec runuser -u keystone -- keystone-manage bootstrap "$@"'
+        'exec runuser -u keystone -- "$@"'
     )
-    words = ["--bootstrap-username", admin.username, "--bootstrap-project-name", admin.project]
-    words += ["--bootstrap-region-id", region]
-    for interface in ("admin", "internal", "public"):
-        words += [f"--bootstrap-{interface}-url", base_url]
     yield StringCommand(
-        "sh -c", QuoteString(script), "sh", *(QuoteString(word) for word in words),
+        "sh -c", QuoteString(script), "sh", *(QuoteString(word) for word in command),
         _stdin=SecretInput(admin.password.get_secret_value() + "\n"),
     )  # fmt: skip
 
@@ -217,19 +187,19 @@ def guest_image(request: Mapping[str, Any], do: str) -> Commands:
     Args:
         do: "start" begins to build it beside what follows, "wait" waits until it is there.
     """
-    if _ask(GUEST_IMAGE, {**request, "files": {}, "do": "ask"}).get("built"):
+    if ask(host, GuestImage, {**request, "files": {}, "do": "ask"}).get("built"):
         return
     if do == "start":
         say("build the guest image")
-    yield _apply(GUEST_IMAGE, {**request, "do": do})
+    yield _apply(GuestImage, {**request, "do": do})
 
 
 @operation()
 def cloud_objects(request: Mapping[str, Any]) -> Commands:
     """Have the provider network and the guest image."""
-    state = _ask(CLOUD_OBJECTS, request)
+    state = ask(host, CloudObjects, {**request, "apply": False})
     if state.get("error") is None and not state.get("changes"):
         return
     for change in state.get("changes", []):
         say(change)
-    yield _apply(CLOUD_OBJECTS, request)
+    yield _apply(CloudObjects, request)

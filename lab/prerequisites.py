@@ -32,8 +32,7 @@ def prepare(inventory: Path, settings: LabSettings, *, again: bool) -> None:
     """Run the lab's deploy, unless the hosts still run as that very deploy left them."""
     if not any(path.exists() for path in SECRETS):
         run(sys.executable, "-m", "pyinfra_nova.secrets", "init")
-    wanted = {"digest": _digest(inventory), "hosts": [host.name for host in settings.hosts]}
-    if not again and state.read_json(state.PREPARED) == wanted:
+    if not again and state.read_json(state.PREPARED) == _wanted(inventory, settings):
         return
     state.PREPARED.unlink(missing_ok=True)
     pyinfra = Path(sys.executable).with_name("pyinfra")
@@ -55,7 +54,12 @@ def prepare(inventory: Path, settings: LabSettings, *, again: bool) -> None:
         )
     if done.returncode != 0:
         raise LabError("the prerequisites were not completed; the next `up` goes on from there")
-    state.write_json(state.PREPARED, wanted)
+    # The deploy may have made the lab's secrets, which count as well.
+    state.write_json(state.PREPARED, _wanted(inventory, settings))
+
+
+def _wanted(inventory: Path, settings: LabSettings) -> dict[str, object]:
+    return {"digest": _digest(inventory), "hosts": [host.name for host in settings.hosts]}
 
 
 def _digest(inventory: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ LAB = Path("/var/lib/pyinfra-nova/lab")
 CACHE = Path("/var/cache/pyinfra-nova")
 LOCK = Path("/run/lock/pyinfra-nova-lab")
 
-BASE = LAB / "base"
+BASES = LAB / "bases"
 HOSTS = LAB / "hosts"
 SNAPSHOTS = LAB / "snapshots"
 LOGS = LAB / "logs"
@@ -51,7 +51,7 @@ def locked() -> Iterator[None]:
 
 def make_directories() -> None:
     """The lab's directories; what is in them is root's alone."""
-    for folder in (LAB, HOSTS, LOGS, SNAPSHOTS):
+    for folder in (LAB, BASES, HOSTS, LOGS, SNAPSHOTS):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
     ARCHIVES.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write(path, json.dumps(content, indent=1) + "\n", 0o600)
 
 

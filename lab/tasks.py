@@ -4,33 +4,14 @@ from __future__ import annotations
 
 from lab import operations
 from lab.cloud import AGENT_PACKAGES, CONTROLLER_PACKAGES, NEUTRON_DROP_IN, PROVIDER_BRIDGE, Cloud
-from pyinfra_nova.resources import config_files, databases, keystone, messaging, packages, units
-
-MANAGE_NEUTRON = (
-    "neutron-db-manage",
-    "--config-file=/etc/neutron/neutron.conf",
-    "--config-file=/etc/neutron/plugins/ml2/ml2_conf.ini",
-    "upgrade",
-    "head",
-)
-KEYS = ("--keystone-user", "keystone", "--keystone-group", "keystone")
-SCHEMAS = (
-    {
-        "name": "keystone",
-        "package": "keystone",
-        "commands": [
-            ["keystone-manage", "db_sync"],
-            ["keystone-manage", "fernet_setup", *KEYS],
-            ["keystone-manage", "credential_setup", *KEYS],
-        ],
-    },
-    {"name": "glance", "package": "glance-common", "commands": [["glance-manage", "db_sync"]]},
-    {
-        "name": "placement",
-        "package": "placement-common",
-        "commands": [["placement-manage", "db", "sync"]],
-    },
-    {"name": "neutron", "package": "neutron-common", "commands": [list(MANAGE_NEUTRON)]},
+from pyinfra_nova.resources import (
+    config_files,
+    databases,
+    http_answers,
+    keystone,
+    messaging,
+    packages,
+    units,
 )
 
 
@@ -61,35 +42,32 @@ def database_and_broker(cloud: Cloud, name: str) -> None:
     config_files.written(name="Services' files are written", files=files)
     units.running(name="MariaDB, RabbitMQ, memcached run", units=cloud.base_units())
     databases.present(name="Databases and users exist", users=cloud.database_users())
-    operations.schemas(name="Schemas are current", services=SCHEMAS)
+    operations.schemas(name="Schemas are current", services=cloud.schemas())
     messaging.present(
         name="Neutron's broker user exists", user=cloud.broker_user(), address=cloud.controller
     )
 
 
-def identity(cloud: Cloud) -> None:
-    """Keystone with everything in it but Nova's entries."""
-    admin = cloud.keystone_admin()
-    units.running(name="Keystone runs", units=cloud.keystone_units())
-    operations.keystone_bootstrapped(
-        name="Keystone's administrator exists",
-        admin=admin,
-        region=cloud.site.settings.region,
-        base_url=cloud.site.settings.keystone.auth_url,
-    )
-    keystone.present(
-        name="Users, services and endpoints exist", admin=admin, entries=cloud.keystone_entries()
-    )
-
-
 def services(cloud: Cloud) -> None:
-    """Glance, Placement and Neutron's server."""
+    """Keystone with everything in it but Nova's entries; Glance, Placement, Neutron's server."""
     operations.drop_in_read(
         name="Neutron's unit is read",
         unit="neutron-api.service",
         path=f"{NEUTRON_DROP_IN}/neutron-server.conf",
     )
-    units.running(name="Glance, Placement, Neutron run", units=cloud.service_units())
+    units.running(name="Keystone, Glance, Placement, Neutron run", units=cloud.service_units())
+    http_answers.answering(name="Keystone answers", urls=cloud.answers("identity"))
+    admin = cloud.keystone_admin()
+    operations.keystone_bootstrapped(
+        name="Keystone's administrator exists", admin=admin, command=cloud.bootstrap_command()
+    )
+    keystone.present(
+        name="Users, services and endpoints exist", admin=admin, entries=cloud.keystone_entries()
+    )
+    http_answers.answering(
+        name="Glance, Placement, Neutron answer",
+        urls=cloud.answers("image", "placement", "network"),
+    )
     operations.neutron_serves(name="Neutron's server takes calls")
 
 

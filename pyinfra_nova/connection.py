@@ -7,10 +7,12 @@ holds what it needs of it.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import gevent
 from pyinfra.api import Config, State
 from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
@@ -45,6 +47,52 @@ def load_inventory(inventory_file: str) -> Inventory:
     inventory = load(inventory_file).inventory
     assert isinstance(inventory, Inventory)
     return inventory
+
+
+LOSS = 45
+"""Seconds of silence after which a host counts as lost."""
+
+
+def notice_loss(host: Host) -> None:
+    """Have the connection of HOST end when the host is gone: nothing else would end the waiting.
+
+    Neither pyinfra nor paramiko gives up on a peer that went without a word.
+    """
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client else None
+    connection = getattr(transport, "sock", None)
+    if connection is None or not hasattr(connection, "setsockopt"):  # not SSH, or by way of a host
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", LOSS // 3),
+        ("TCP_KEEPINTVL", LOSS // 9),
+        ("TCP_KEEPCNT", 6),
+        ("TCP_USER_TIMEOUT", LOSS * 1000),
+    ):
+        if hasattr(socket, option):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def join(state: State, name: str) -> Host:
+    """Bring a host that ``--limit`` leaves out into a run, connected where that succeeds."""
+    host = state.inventory.get_host(name)
+    host.connect()
+    if host.connected:
+        state.activate_host(host)
+        state.limit_hosts.append(host)
+    return host
+
+
+def load_deploy(state: State, host: Host) -> None:
+    """Run the deploy file for a host that has joined late, as pyinfra did for the others."""
+
+    def load_file() -> None:
+        with ctx_config.use(state.config.copy()), ctx_host.use(host):
+            exec_file(state.current_deploy_filename)
+
+    # A greenlet of its own: operations are ordered by where in the stack they are called.
+    gevent.spawn(load_file).get()
 
 
 @contextmanager

@@ -10,9 +10,11 @@ from jinja2 import TemplateError
 from pyinfra.api.exceptions import DeployError
 
 from pyinfra_nova.errors import UnsupportedPlatform
+from pyinfra_nova.part import Part
 from pyinfra_nova.platforms import platform_for, platforms_of
 from pyinfra_nova.render import files_for
 from pyinfra_nova.resources.preflight import Report
+from pyinfra_nova.resources.steps import LOCK
 from pyinfra_nova.settings import Account, HostSettings, Site
 
 CLOCK_TOLERANCE = 10.0
@@ -69,9 +71,9 @@ def _login(site: Site, name: str, account: Account, secret: str, **more: Any) ->
     }
 
 
-def _identity_checks(site: Site, host: HostSettings) -> Iterator[Check]:
+def _identity_checks(part: Part, host: HostSettings) -> Iterator[Check]:
     """Keystone lets in every user that will be written here, and knows the other services."""
-    settings = site.settings
+    site, settings = part.site, part.site.settings
     yield _login(
         site,
         "Keystone, Placement and Glance",
@@ -89,7 +91,16 @@ def _identity_checks(site: Site, host: HostSettings) -> Iterator[Check]:
         interfaces=list(settings.neutron.valid_interfaces),
     )
     if not settings.manage_identity:
-        yield _login(site, "Keystone, as nova", settings.keystone, "nova_password")
+        # Computes alone are only of use to controllers that are there.
+        alone = not any(host.is_controller for host in part.hosts)
+        yield _login(
+            site,
+            "Keystone and Nova" if alone else "Keystone, as nova",
+            settings.keystone,
+            "nova_password",
+            services=["compute"] if alone else [],
+            interfaces=["public", "internal", "admin"],
+        )
     elif host.name == site.primary_controller.name:
         admin = settings.keystone.admin
         yield _login(site, "Keystone, as the administrator", admin, "admin_password")
@@ -136,13 +147,13 @@ def _controller_checks(site: Site) -> Iterator[Check]:
         }
 
 
-def checks_for(site: Site, host: HostSettings) -> list[Check]:
+def checks_for(part: Part, host: HostSettings) -> list[Check]:
     """The prerequisites that HOST will use, with the credentials that will be written there."""
     checks: list[Check] = []
     if host.is_controller or host.is_compute:
-        checks += [*_broker_checks(site), *_identity_checks(site, host)]
+        checks += [*_broker_checks(part.site), *_identity_checks(part, host)]
     if host.is_controller:
-        checks += _controller_checks(site)
+        checks += _controller_checks(part.site)
     return checks
 
 
@@ -157,7 +168,7 @@ def _platform_finding(site: Site, host: HostSettings, report: Report) -> Finding
 
 
 def _host_findings(
-    site: Site, host: HostSettings, report: Report, skew: float
+    part: Part, host: HostSettings, report: Report, skew: float
 ) -> Iterator[Finding]:
     def finding(what: str, ok: bool, detail: str) -> Finding:
         return Finding(host.name, what, ok, detail)
@@ -166,9 +177,12 @@ def _host_findings(
     if not (host.is_controller or host.is_compute):
         yield finding("operating system", True, system)
     else:
-        yield _platform_finding(site, host, report)
+        yield _platform_finding(part.site, host, report)
     rights = "root" if report.root else "not root; set _sudo = True in group_data/all.py"
     yield finding("rights", report.root, rights)
+    if report.busy:
+        detail = f"still changes this host; who it is: fuser --verbose {LOCK}"
+        yield finding("a command of an earlier run", False, detail)
     yield finding("systemd", report.systemd, "runs" if report.systemd else "is not PID 1")
     yield finding("clock", abs(skew) <= CLOCK_TOLERANCE, f"{skew:+.1f} s off this machine's")
     if host.my_ip is not None:
@@ -189,14 +203,14 @@ def _host_findings(
                 f"{host.nova_host!r}, so Neutron's agent would not match; set nova_host"
             )
         yield finding("host name", same, detail)
-    remedies = {check["name"]: check["remedy"] for check in checks_for(site, host)}
+    remedies = {check["name"]: check["remedy"] for check in checks_for(part, host)}
     for check in report.checks:
         detail = check.detail if check.ok else f"{check.detail}; {remedies.get(check.name, '')}"
         yield finding(check.name, check.ok, detail)
 
 
 def judge(
-    site: Site, reports: Mapping[str, Report | None], skews: Mapping[str, float]
+    part: Part, reports: Mapping[str, Report | None], skews: Mapping[str, float]
 ) -> list[Finding]:
     """Every finding of every host that was asked, in the inventory's order.
 
@@ -206,12 +220,12 @@ def judge(
     """
     findings: list[Finding] = []
     for name, report in reports.items():
-        host = site.hosts[name]
+        host = part.site.hosts[name]
         if report is None:
             detail = "gave no report; is python3 installed there?"
             findings.append(Finding(name, "preflight", False, detail))
         else:
-            findings += _host_findings(site, host, report, skews.get(name, 0.0))
+            findings += _host_findings(part, host, report, skews.get(name, 0.0))
     return findings
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from pyinfra_nova.part import Part
 from pyinfra_nova.platforms import NovaRole, Platform
 from pyinfra_nova.render import ConfigFile, VirtType, cell_urls, files_for
 from pyinfra_nova.resources.compute_api import ComputeApi
@@ -22,12 +23,19 @@ class Target:
         site: the deployment it belongs to.
         platform: the row of platforms.yaml for its operating system and the site's release.
         virt_type: what ``auto`` comes out as on this host.
+        part: what of the site this run deploys.
     """
 
     host: HostSettings
     site: Site
     platform: Platform
     virt_type: VirtType
+    part: Part
+
+    @property
+    def is_deployed(self) -> bool:
+        """False for a controller that --limit leaves out and that only discovers new computes."""
+        return self.host in self.part.hosts or not (self.host.is_controller or self.host.is_compute)
 
     @cached_property
     def files(self) -> tuple[ConfigFile, ...]:

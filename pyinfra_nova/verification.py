@@ -22,10 +22,11 @@ from typing_extensions import override
 from pyinfra_nova import redact
 from pyinfra_nova.connection import connected, load
 from pyinfra_nova.inventory import site_of
+from pyinfra_nova.part import part_of
 from pyinfra_nova.platforms import platform_for
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
 from pyinfra_nova.resources.host_script import Answer, ScriptFact, ask
-from pyinfra_nova.resources.preflight import HostReport, Report
+from pyinfra_nova.resources.preflight import HostReport, Report, questions
 from pyinfra_nova.settings import HostSettings, Site
 from pyinfra_nova.target import Target
 from pyinfra_nova.testinfra_backend import PyinfraBackend
@@ -137,12 +138,13 @@ class Cloud:
         return self._targets
 
     def _target(self, host: HostSettings) -> Target:
-        report = Report.of(self.ask(host.name, HostReport, {"checks": []}))
+        report = Report.of(self.ask(host.name, HostReport, questions()))
         if report is None:
             raise NoAnswerError(f"{host.name} gives no answer; is python3 installed there?")
         platform = platform_for(report.os.id, report.os.version, self.site.settings.release)
         usable = report.kvm.flag and report.kvm.usable
-        return Target(host, self.site, platform, "kvm" if usable else "qemu")
+        whole = part_of(self.site, self.site.hosts)
+        return Target(host, self.site, platform, "kvm" if usable else "qemu", whole)
 
     def everywhere(self, question: Question[T]) -> Outcomes[T]:
         """What every host answers now, by name; all are asked side by side."""

@@ -20,4 +20,8 @@ def prepare(target: Target) -> None:
         target.site.secrets.database_password,
         (database.nova_api, database.nova, database.nova_cell0),
     )
-    databases.present(name="Create databases, user and grants", users=[user])
+    databases.present(
+        name="Create databases, user and grants",
+        users=[user],
+        left_out=target.part.controllers_left_out,
+    )

@@ -14,7 +14,7 @@ def discover(target: Target) -> None:
     if not target.is_primary_controller:
         return
     databases = target.databases
-    computes = [host.nova_host for host in target.site.computes]
+    computes = [host.nova_host for host in target.part.computes]
     hypervisors.registered(
         name="Wait for the computes to register", databases=databases, computes=computes
     )
@@ -30,5 +30,5 @@ def prove(target: Target) -> None:
         name="Ask the APIs for every service and hypervisor",
         api=target.compute_api,
         controllers=[host.nova_host for host in target.site.controllers],
-        computes={host.nova_host: str(host.my_ip) for host in target.site.computes},
+        computes={host.nova_host: str(host.my_ip) for host in target.part.computes},
     )

@@ -20,6 +20,7 @@ def prepare(target: Target) -> None:
             name="Create user, roles, service and endpoints",
             admin=_admin(target.site),
             entries=_entries(target.site),
+            left_out=target.part.left_out,
         )
 
 

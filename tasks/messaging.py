@@ -21,4 +21,9 @@ def prepare(target: Target) -> None:
         settings.messaging.port,
     )
     address = str(target.host.my_ip or "127.0.0.1")
-    messaging.present(name="Create broker user and permissions", user=user, address=address)
+    messaging.present(
+        name="Create broker user and permissions",
+        user=user,
+        address=address,
+        left_out=target.part.left_out,
+    )

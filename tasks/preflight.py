@@ -13,7 +13,9 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_state
 
 from pyinfra_nova import redact
+from pyinfra_nova.connection import join, load_deploy, notice_loss
 from pyinfra_nova.inventory import site_of
+from pyinfra_nova.part import Part, part_of
 from pyinfra_nova.platforms import platform_for
 from pyinfra_nova.preflight import (
     Finding,
@@ -25,13 +27,16 @@ from pyinfra_nova.preflight import (
 )
 from pyinfra_nova.render import VirtType
 from pyinfra_nova.resources.host_script import ask
-from pyinfra_nova.resources.preflight import HostReport, Report
-from pyinfra_nova.settings import HostSettings, Site
+from pyinfra_nova.resources.preflight import HostReport, Report, questions
+from pyinfra_nova.resources.steps import say
+from pyinfra_nova.settings import HostSettings
 from pyinfra_nova.target import Target
 
 # pyinfra runs deploy.py once for every host; the settings and the verdict are the whole run's.
 _RUNS: WeakKeyDictionary[State, dict[str, Target]] = WeakKeyDictionary()
 _LOCK = RLock()
+PATIENCE = 300
+"""Seconds; what takes longest is the installation of packages."""
 
 
 def targets() -> dict[str, Target]:
@@ -43,9 +48,14 @@ def targets() -> dict[str, Target]:
     """
     state = ctx_state.get()
     with _LOCK:
-        if state not in _RUNS:
+        is_first = state not in _RUNS
+        if is_first:
             _RUNS[state] = _prepare(state)
-        return _RUNS[state]
+    if is_first:
+        for target in _RUNS[state].values():
+            if not target.is_deployed:
+                load_deploy(state, state.inventory.get_host(target.host.name))
+    return _RUNS[state]
 
 
 def _prepare(state: State) -> dict[str, Target]:
@@ -54,15 +64,20 @@ def _prepare(state: State) -> dict[str, Target]:
     check_rendering(site)
     _refuse_unreachable(state)
     hosts = {h.name: h for h in state.inventory.get_active_hosts() if h.name in site.hosts}
-    reports, skews = _ask_all(state, site, hosts)
-    findings = judge(site, reports, skews)
+    part = part_of(site, hosts)
+    if part.delegate:
+        hosts[part.delegate.name] = _join(state, part.delegate)
+    for host in hosts.values():
+        notice_loss(host)
+    reports, skews = _ask_all(state, part, hosts)
+    findings = judge(part, reports, skews)
     log = logger.info if all(finding.ok for finding in findings) else logger.warning
     for line in table(findings):
         log(f"    {line}")
     if not all(finding.ok for finding in findings):
         raise PreflightError(findings)
     return {
-        name: _target(site, site.hosts[name], report)
+        name: _target(part, site.hosts[name], report)
         for name, report in reports.items()
         if report is not None
     }
@@ -76,8 +91,18 @@ def _refuse_unreachable(state: State) -> None:
         raise PreflightError([Finding(name, "connection", False, detail) for name in lost])
 
 
+def _join(state: State, delegate: HostSettings) -> Host:
+    """The primary controller, left out by ``--limit``: it has to discover new computes."""
+    host = join(state, delegate.name)
+    if not host.connected:
+        detail = "cannot be reached, and has to map the computes to their cell"
+        raise PreflightError([Finding(delegate.name, "connection", False, detail)])
+    logger.info(f"    {delegate.name} is left out: nothing but discovery and proof is done there")
+    return host
+
+
 def _ask_all(
-    state: State, site: Site, hosts: dict[str, Host]
+    state: State, part: Part, hosts: dict[str, Host]
 ) -> tuple[dict[str, Report | None], dict[str, float]]:
     """Every host's report and clock skew, asked side by side."""
     skews: dict[str, float] = {}
@@ -85,8 +110,12 @@ def _ask_all(
     def report_of(host: Host) -> Report | None:
         with ctx_state.use(state), ctx_host.use(host):
             before = time.time()
-            request = {"checks": checks_for(site, site.hosts[host.name])}
-            report = Report.of(ask(host, HostReport, request))
+            checks = checks_for(part, part.site.hosts[host.name])
+            report = Report.of(ask(host, HostReport, questions(checks)))
+            if report is not None and report.busy:
+                say(f"wait up to {PATIENCE} s for a command that an earlier run has left")
+                before = time.time()
+                report = Report.of(ask(host, HostReport, questions(checks, patience=PATIENCE)))
             after = time.time()
             if report is not None:
                 # The host's clock was read somewhere in between; only what lies outside is skew.
@@ -97,7 +126,7 @@ def _ask_all(
     return {name: job.get() for name, job in jobs.items()}, skews
 
 
-def _target(site: Site, host: HostSettings, report: Report) -> Target:
+def _target(part: Part, host: HostSettings, report: Report) -> Target:
     virt_type: VirtType = "kvm" if report.kvm.flag and report.kvm.usable else "qemu"
-    platform = platform_for(report.os.id, report.os.version, site.settings.release)
-    return Target(host, site, platform, virt_type)
+    platform = platform_for(report.os.id, report.os.version, part.site.settings.release)
+    return Target(host, part.site, platform, virt_type, part)

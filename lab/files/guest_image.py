@@ -13,7 +13,7 @@ import subprocess
 import time
 
 UNIT = "pyinfra-nova-lab-guest-image.service"
-DEADLINE = 300
+DEADLINE = 900
 
 
 def systemctl(*words):

@@ -1,12 +1,14 @@
 """Compare services' database schemas with their packages, or bring them up to date.
 
-Request: {"services": [{"name", "package", "commands": [[word, ...], ...]}], "apply": bool}
+Request: {"services": [{"name", "package", "commands": [[word, ...], ...], "environment": {}}],
+          "apply": bool}
 Answer:  {"stale": [names]}
 Each service's commands run as the user of its name, the services side by side. What was done is
 noted in a database of the lab's own; a service whose schema is empty counts as stale even so.
 """
 
 import concurrent.futures
+import os
 import subprocess
 
 NOTES = "pyinfra_nova_lab"
@@ -57,6 +59,7 @@ def bring_up(service):
             stderr=subprocess.STDOUT,
             text=True,
             cwd="/",
+            env={**os.environ, **service["environment"]},
         )
         if result.returncode:
             tail = "\n".join(result.stdout.splitlines()[-8:])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
-from pyinfra_nova.resources.host_script import ask
+from pyinfra_nova.resources.host_script import ask, script_command
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases, NovaState, State
 from pyinfra_nova.resources.steps import Commands, Step, refused, taken
 
@@ -69,9 +69,34 @@ def _update(uuid: str, cell: Cell) -> Step:
     return Step(f"point {cell.name} at the database and broker of nova.conf", (command,))
 
 
+def stuck(state: State, databases: NovaDatabases) -> str | None:
+    """What to do about schemas that no migration can go on from; None where there are none."""
+    names = [
+        getattr(databases, key)
+        for key, found in state.get("schemas", {}).items()
+        if found == "stuck"
+    ]
+    if not names:
+        return None
+    return (
+        f"database {', '.join(names)} has tables with rows in them but no schema version, so a "
+        "first migration was cut off or something else lives there: restore it from a backup, or "
+        "drop its tables if nothing in them is needed"
+    )
+
+
+def _clear(schemas: Mapping[str, str], databases: NovaDatabases) -> Iterator[Step]:
+    names = [getattr(databases, key) for key, found in schemas.items() if found == "empty"]
+    if names:
+        request = {**databases.as_request(), "clear": names}
+        text = f"drop the empty tables of {', '.join(names)}: their migration was cut off"
+        yield Step(text, (script_command("nova_state", "clear", request),))
+
+
 def steps(state: State, databases: NovaDatabases) -> Iterator[Step]:
     """What is to be done, in Nova's own order: the API schema, cell0, cell1, the cells' schemas."""
     schemas = state.get("schemas", {})
+    yield from _clear(schemas, databases)
     if schemas.get("api") != "current":
         command = nova_manage("api_db", "sync")
         yield Step(f"bring the schema of {databases.api} up to date", (command,))
@@ -92,10 +117,11 @@ def converged(databases: NovaDatabases) -> Commands:
 
     The order matters: ``db sync`` before cell0 is mapped leaves cell0 without tables and still
     exits 0.
-    Further cells end the run, with the exact repair.
+    Further cells end the run, with the exact repair. A first migration that was cut off is begun
+    anew as long as nothing was stored: what MariaDB has made of it cannot be gone on from.
     """
     state = ask(host, NovaState, databases.as_request())
-    if further := doubles(state):
-        yield from refused(further)
+    if problem := doubles(state) or stuck(state, databases):
+        yield from refused(problem)
         return
     yield from taken(list(steps(state, databases)))

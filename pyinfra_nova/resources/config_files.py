@@ -10,7 +10,7 @@ from pyinfra.api import operation
 
 from pyinfra_nova.render import ConfigFile
 from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
-from pyinfra_nova.resources.steps import Commands, say
+from pyinfra_nova.resources.steps import Commands, changing, say
 
 
 class ConfigFileDifferences(ScriptFact):
@@ -55,4 +55,4 @@ def written(files: Sequence[ConfigFile]) -> Commands:
     names = {difference["path"] for difference in differing}
     if names:
         chosen = [file for file in files if file.path in names]
-        yield script_command("config_files", "write", _request(chosen, write=True))
+        yield changing(script_command("config_files", "write", _request(chosen, write=True)))

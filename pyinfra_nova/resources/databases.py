@@ -16,9 +16,11 @@ from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
+from pyinfra_nova.part import cut_off
 from pyinfra_nova.redact import SecretInput
 from pyinfra_nova.resources.host_script import ScriptFact, ask
-from pyinfra_nova.resources.steps import Commands, say
+from pyinfra_nova.resources.steps import Commands, changing, refused, say
+from pyinfra_nova.settings import HostSettings
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,21 @@ def statements(state: Mapping[str, Any], users: Sequence[DatabaseUser]) -> list[
 
 
 @operation()
-def present(users: Sequence[DatabaseUser]) -> Commands:
-    """Have every database of USERS, the users, their passwords and their grants."""
+def present(users: Sequence[DatabaseUser], left_out: Sequence[HostSettings] = ()) -> Commands:
+    """Have every database of USERS, the users, their passwords and their grants.
+
+    A password that LEFT_OUT hosts use, which this run does not reach, is not changed.
+    """
     databases = sorted({name for user in users for name in user.databases})
     request = {"databases": databases, "users": [user.as_request() for user in users]}
-    found = statements(ask(host, DatabaseDifferences, request), users)
+    state = ask(host, DatabaseDifferences, request)
+    changed = [user["name"] for user in state.get("users", []) if user["password_differs"]]
+    if left_out and changed:
+        yield from refused(cut_off(f"the password of database user {changed[0]}", left_out))
+        return
+    found = statements(state, users)
     for text, _ in found:
         say(text)
     if found:
         sql = "\n".join(statement for _, statement in found)
-        yield StringCommand("mysql", _stdin=SecretInput(sql))
+        yield changing(StringCommand("mysql", _stdin=SecretInput(sql)))

@@ -35,20 +35,28 @@ Answer = dict[str, Any]
 FactT = TypeVar("FactT", bound="ScriptFact")
 
 
-def script_input(name: str, request: Mapping[str, Any], uses: Sequence[str] = ()) -> SecretInput:
-    """The standard input that makes RUNNER run ``files/NAME.py`` with REQUEST.
+def script_input(
+    name: str, request: Mapping[str, Any], uses: Sequence[str] = (), folder: Path = SCRIPTS
+) -> SecretInput:
+    """The standard input that makes RUNNER run ``FOLDER/NAME.py`` with REQUEST.
 
-    USES names further scripts of ``files/`` that this one imports.
+    USES names scripts of ``files/`` that this one imports.
     """
-    modules = [
-        (module, (SCRIPTS / f"{module}.py").read_text(encoding="utf-8")) for module in (*uses, name)
-    ]
+    paths = [*(SCRIPTS / f"{used}.py" for used in uses), folder / f"{name}.py"]
+    modules = [(path.stem, path.read_text(encoding="utf-8")) for path in paths]
     return SecretInput(json.dumps({"modules": modules, "request": request}))
 
 
-def script_command(name: str, verb: str, request: Mapping[str, Any]) -> StringCommand:
-    """The command that runs ``files/NAME.py``; VERB is there to be read in logs and in ``ps``."""
-    return StringCommand(*_command_bits(name, verb), _stdin=script_input(name, request))
+def script_command(
+    name: str,
+    verb: str,
+    request: Mapping[str, Any],
+    uses: Sequence[str] = (),
+    folder: Path = SCRIPTS,
+) -> StringCommand:
+    """The command that runs ``FOLDER/NAME.py``; VERB is there to be read in logs and in ``ps``."""
+    stdin = script_input(name, request, uses, folder)
+    return StringCommand(*_command_bits(name, verb), _stdin=stdin)
 
 
 def _command_bits(name: str, verb: str) -> tuple[object, ...]:
@@ -56,7 +64,7 @@ def _command_bits(name: str, verb: str) -> tuple[object, ...]:
 
 
 class ScriptFact(FactBase[Answer]):
-    """What a script of ``files/`` answers about a host. Subclasses name the script and its imports.
+    """What a script answers about a host. Subclasses name it, its imports and its folder.
 
     Raises:
         FactProcessError: the answer is not a JSON object.
@@ -64,6 +72,7 @@ class ScriptFact(FactBase[Answer]):
 
     script: ClassVar[str]
     uses: ClassVar[tuple[str, ...]] = ()
+    folder: ClassVar[Path] = SCRIPTS
     default = dict
 
     @override
@@ -84,5 +93,6 @@ class ScriptFact(FactBase[Answer]):
 
 def ask(host: Host, fact: type[ScriptFact], request: Mapping[str, Any]) -> Answer:
     """What FACT's script answers to REQUEST on HOST: one remote command."""
-    answer: Answer = host.get_fact(fact, _stdin=script_input(fact.script, request, fact.uses))
+    stdin = script_input(fact.script, request, fact.uses, fact.folder)
+    answer: Answer = host.get_fact(fact, _stdin=stdin)
     return answer

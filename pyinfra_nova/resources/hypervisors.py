@@ -11,7 +11,7 @@ from pyinfra_nova.resources.cells import nova_manage
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
 from pyinfra_nova.resources.host_script import ask, script_command
 from pyinfra_nova.resources.nova_state import NovaDatabases, NovaState
-from pyinfra_nova.resources.steps import Commands, refused, say
+from pyinfra_nova.resources.steps import Commands, changing, refused, say
 
 REGISTRATION_DEADLINE = 120
 """Seconds from the start of nova-compute to its service being up with a compute node."""
@@ -40,12 +40,18 @@ def registered(
 
 @operation()
 def mapped(databases: NovaDatabases, computes: Sequence[str]) -> Commands:
-    """Map COMPUTES to their cell, with one discovery and only where one of them is not."""
+    """Map COMPUTES to their cell, with one discovery and only where one of them is not.
+
+    A discovery looks at nodes that are not flagged as mapped. One that is, but has lost its
+    mapping, is found only by its service (nova/objects/host_mapping.py).
+    """
     found = ask(host, NovaState, databases.as_request()).get("computes", {})
     unmapped = [name for name in computes if not found.get(name, {}).get("mapped")]
     if unmapped:
         say(f"map {', '.join(unmapped)} to cell1")
-        yield nova_manage("cell_v2", "discover_hosts", "--verbose")
+        lost = any(found.get(name, {}).get("flagged") for name in unmapped)
+        more = ("--by-service",) if lost else ()
+        yield changing(nova_manage("cell_v2", "discover_hosts", "--verbose", *more))
 
 
 def faults(

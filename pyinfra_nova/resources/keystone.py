@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import operation
+from pyinfra.api.host import Host
 
+from pyinfra_nova.part import cut_off
 from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
-from pyinfra_nova.resources.steps import Commands, refused, say
+from pyinfra_nova.resources.steps import Commands, changing, refused, say
+from pyinfra_nova.settings import HostSettings
 
 
 @dataclass(frozen=True)
@@ -82,19 +86,32 @@ def _request(admin: KeystoneAdmin, entries: KeystoneEntries, *, apply: bool) -> 
     return request
 
 
+def lets_in(host: Host, admin: KeystoneAdmin) -> bool:
+    """Whether Keystone answers and accepts the administrator."""
+    request = _request(admin, KeystoneEntries(), apply=False)
+    return bool(ask(host, KeystoneDifferences, request).get("answers"))
+
+
 @operation()
-def present(admin: KeystoneAdmin, entries: KeystoneEntries) -> Commands:
+def present(
+    admin: KeystoneAdmin, entries: KeystoneEntries, left_out: Sequence[HostSettings] = ()
+) -> Commands:
     """Have ENTRIES in Keystone: created where missing, brought in line where they differ.
 
     Passwords are tried, not remembered; an endpoint that moved is changed in place, a second one
     for the same interface and region is removed.
-    Keystone that does not answer, or refuses the administrator, ends the run.
+    Keystone that does not answer, or refuses the administrator, ends the run; so does a password
+    that LEFT_OUT hosts use, which this run does not reach.
     """
     state = ask(host, KeystoneDifferences, _request(admin, entries, apply=False))
     if not state.get("answers") and state:
         yield from refused(str(state["error"]))
         return
+    changed = state.get("new_passwords", [])
+    if left_out and changed:
+        yield from refused(cut_off(f"the password of Keystone user {changed[0]}", left_out))
+        return
     for change in state.get("changes", []):
         say(change)
     if state.get("changes"):
-        yield script_command("keystone", "apply", _request(admin, entries, apply=True))
+        yield changing(script_command("keystone", "apply", _request(admin, entries, apply=True)))

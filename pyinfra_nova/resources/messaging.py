@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 from pyinfra import host
-from pyinfra.api import StringCommand, operation
+from pyinfra.api import FactBase, StringCommand, operation
 from pyinfra.api.command import QuoteString
+from typing_extensions import override
 
+from pyinfra_nova.part import cut_off
 from pyinfra_nova.redact import SecretInput
 from pyinfra_nova.resources.host_script import ScriptFact, ask
-from pyinfra_nova.resources.steps import Commands, Step, taken
+from pyinfra_nova.resources.steps import Commands, Step, refused, taken
+from pyinfra_nova.settings import HostSettings
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,23 @@ class BrokerUser:
 
 
 class BrokerLogin(ScriptFact):
-    """Whether the broker on a host listens, accepts the user, and opens the virtual host."""
+    """Whether the broker on a host listens, accepts the user, and lets it do everything."""
 
     script = "messaging"
+
+
+class BrokerUsers(FactBase[list[str]]):
+    """The names of the broker's users."""
+
+    default = list
+
+    @override
+    def command(self) -> str:
+        return "rabbitmqctl -q list_users --no-table-headers </dev/null | cut -f 1"
+
+    @override
+    def process(self, output: Iterable[str]) -> list[str]:
+        return list(output)
 
 
 def set_user(user: BrokerUser) -> StringCommand:
@@ -57,11 +75,12 @@ def _permit(user: BrokerUser) -> tuple[StringCommand, ...]:
 
 
 @operation()
-def present(user: BrokerUser, address: str) -> Commands:
+def present(user: BrokerUser, address: str, left_out: Sequence[HostSettings] = ()) -> Commands:
     """Have USER on the broker of this host, with its password and full permissions.
 
     Tried first by logging in at ADDRESS; ``rabbitmqctl`` runs only when that fails. Passwords reach
-    it over stdin.
+    it over stdin. A password that LEFT_OUT hosts use, which this run does not reach, is not
+    changed.
     """
     password = user.password.get_secret_value()
     request = {
@@ -74,8 +93,11 @@ def present(user: BrokerUser, address: str) -> Commands:
     login = ask(host, BrokerLogin, request)
     steps = []
     if not login.get("authenticated"):
+        if left_out and user.name in host.get_fact(BrokerUsers):
+            yield from refused(cut_off(f"the password of broker user {user.name}", left_out))
+            return
         steps.append(Step(f"set broker user {user.name} and its password", (set_user(user),)))
-    if not login.get("opened"):
+    if not login.get("opened") or login.get("denied"):
         text = f"let broker user {user.name} use virtual host {user.virtual_host}"
         steps.append(Step(text, _permit(user)))
     yield from taken(steps)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from pyinfra_nova.resources.host_script import ScriptFact
+from pyinfra_nova.resources.steps import LOCK
 
 
 class HostReport(ScriptFact):
@@ -14,6 +16,11 @@ class HostReport(ScriptFact):
 
     script = "preflight"
     uses = ("keystone", "messaging", "mysql_login")
+
+
+def questions(checks: Sequence[Mapping[str, Any]] = (), *, patience: float = 0) -> dict[str, Any]:
+    """What HostReport takes: the checks to make, and how long to wait for an earlier run, in s."""
+    return {"checks": list(checks), "lock": LOCK, "patience": patience}
 
 
 class Address(BaseModel):
@@ -46,12 +53,18 @@ class Check(BaseModel):
 
 
 class Report(BaseModel):
-    """The answer of one host. ``time`` is its clock in seconds since 1970."""
+    """The answer of one host.
+
+    Attributes:
+        time: its clock, in seconds since 1970.
+        busy: whether a command of an earlier run still changes the host.
+    """
 
     time: float
     os: OperatingSystem
     hostname: str
     root: bool
+    busy: bool
     systemd: bool
     addresses: list[Address]
     kvm: Kvm

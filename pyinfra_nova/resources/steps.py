@@ -2,6 +2,9 @@
 
 pyinfra advances an operation to its first command only when it plans, so what is said between two
 commands would be missing from a plan.
+
+A command goes on when the run that sent it is killed, because nothing tells it. So each holds a
+lock of its host, shared; the preflight of the next run waits until nobody holds it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from pyinfra.api.command import QuoteString
 
 Commands = Generator[StringCommand, None, None]
 """What an operation yields."""
+
+
+LOCK = "/run/pyinfra-nova.lock"
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,17 @@ def say(text: str) -> None:
     logger.info(f"{host.print_prefix}{text}")
 
 
+def changing(command: StringCommand) -> StringCommand:
+    """COMMAND, held against the next run until it has ended."""
+    return StringCommand(
+        "flock --shared", LOCK, "sh -c", QuoteString(command), **command.connector_arguments
+    )
+
+
 def taken(steps: Sequence[Step]) -> Commands:
     """Say every step, then yield their commands in order."""
     for step in steps:
         say(step.text)
     for step in steps:
-        yield from step.commands
+        for command in step.commands:
+            yield changing(command)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import subprocess
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,21 @@ from pyinfra_nova.secrets import Secrets
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ROOT / "secrets.yml"
 MINUTE = 60
+SEED = int(os.environ.get("PYINFRA_NOVA_SEED") or datetime.now(tz=timezone.utc).toordinal())
+"""Another one each day: what is sampled is all seen in time."""
+ORDER = (
+    "test_interrupted",
+    "test_main_job",
+    "test_sites_differ",
+    "test_drift",
+    "test_limit",
+    "test_failure_speaks",
+    "test_rotation",
+    "test_verify_finds_faults",
+    "test_lab_recovers",
+    "test_down",
+)
+"""Each module begins from nothing or from what the one before it has left, and says which."""
 
 
 def run(*command: str, timeout: int = 15 * MINUTE) -> subprocess.CompletedProcess[str]:
@@ -43,6 +62,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--keep-lab", action="store_true", help="use the lab that is there, and leave it"
     )
+    parser.addoption("--all", action="store_true", help="what takes too long for every change")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: run with --all only")
+    config.addinivalue_line("markers", "sampled: a third of them is run, all with --all")
+
+
+def pytest_report_header() -> str:
+    return f"PYINFRA_NOVA_SEED={SEED} chooses what is sampled, and when runs are killed"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return ORDER.index(item.path.stem) if item.path.stem in ORDER else -1
+
+    items.sort(key=place)
+    if config.getoption("--all"):
+        return
+    sampled = [item for item in items if item.get_closest_marker("sampled")]
+    chosen = random.Random(SEED).sample(sampled, -(-len(sampled) // 3))
+    for item in items:
+        if item.get_closest_marker("slow") or (item in sampled and item not in chosen):
+            item.add_marker(pytest.mark.skip(reason="takes long: ./run test --all"))
 
 
 def hostile_secrets() -> str:
@@ -63,10 +107,42 @@ def prepared_secrets() -> None:
         SECRETS.write_text(hostile_secrets())
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What was planned for hosts with nothing of Nova on them.
+
+    Attributes:
+        pending: the operations that would change something, and on which hosts.
+        said: everything that was printed for people.
+        differences: the files and rows that were not the same after the plan.
+    """
+
+    pending: dict[str, list[str]]
+    said: str
+    differences: list[str]
+
+
 @pytest.fixture(scope="session")
-def deployed(request: pytest.FixtureRequest) -> subprocess.CompletedProcess[str]:
-    """The main job, from nothing: hosts, prerequisites, Nova, proof."""
-    if not request.config.getoption("--keep-lab"):
-        assert run("./run", "lab", "down").returncode == 0
+def planned(request: pytest.FixtureRequest) -> Planned | None:
+    """A plan for bare hosts; None with --keep-lab, whose hosts need not be bare."""
     prepared_secrets()
+    if request.config.getoption("--keep-lab"):
+        return None
+    from . import traces
+
+    assert run("./run", "lab", "down").returncode == 0
+    assert run("./run", "lab", "up").returncode == 0
+    before = traces.everything()
+    result = subprocess.run(
+        ["./run", "plan", "--json"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    print(result.stderr)
+    assert result.returncode == 2
+    pending = json.loads(result.stdout)["pending"]
+    return Planned(pending, result.stderr, traces.differences(before, traces.everything()))
+
+
+@pytest.fixture(scope="session")
+def deployed(planned: Planned | None) -> subprocess.CompletedProcess[str]:
+    """The main job, from nothing: hosts, prerequisites, Nova, proof."""
     return run("./run", "deploy", timeout=30 * MINUTE)

@@ -3,16 +3,66 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
-from .conftest import ROOT, SECRETS, on, run
+from .conftest import ROOT, SECRETS, Planned, on, run
 
 Deployed = subprocess.CompletedProcess[str]
 PYINFRA = str(ROOT / ".venv" / "bin" / "pyinfra")
+
+
+WAITS = {
+    "Controller services | Wait for the APIs",
+    "Hypervisors | Wait for the computes to register",
+}
+"""Planned because nothing answers yet; often there is nothing left to wait for."""
+
+
+@pytest.fixture
+def bare(planned: Planned | None) -> Planned:
+    if planned is None:
+        pytest.skip("--keep-lab was given: the hosts are not bare")
+    return planned
+
+
+def test_a_plan_for_bare_hosts_writes_nothing_anywhere(bare: Planned) -> None:
+    assert bare.differences == []
+
+
+def test_a_plan_for_bare_hosts_tells_what_will_be_there(bare: Planned) -> None:
+    for text in (
+        "install: nova-",
+        "+transport_url = ********",
+        "+connection = ********",
+        "create database nova_cell0",
+        "create database user nova",
+        "set broker user openstack and its password",
+        "create user nova",
+        "give user nova role service in project service",
+        "create the public endpoint of compute",
+        "bring the schema of nova_api up to date",
+        "map cell0",
+        "create cell1",
+        "nova-novncproxy (not installed)",
+        "nova-compute (not installed)",
+        "map compute1, compute2 to cell1",
+    ):
+        assert text in bare.said
+
+
+def test_the_deploy_changes_what_was_planned_and_nothing_else(
+    bare: Planned, deployed: Deployed
+) -> None:
+    rows = re.findall(r"^ {4}(\S.*?) {2,}\d+ +(\d+|-) +\S+ +\S+", deployed.stdout, re.MULTILINE)
+    changed = {name for name, success in rows if success != "-"} - {"Grand total"}
+    assert changed <= set(bare.pending)
+    assert set(bare.pending) - changed <= WAITS
 
 
 def test_one_command_deploys_and_proves(deployed: Deployed) -> None:

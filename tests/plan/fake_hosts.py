@@ -19,6 +19,7 @@ def preflight(name: str, address: str, checks: list[dict[str, Any]] | None = Non
         "os": {"id": "debian", "version": "12"},
         "hostname": name,
         "root": True,
+        "busy": False,
         "systemd": True,
         "addresses": [{"interface": "mgmt0", "address": address}],
         "kvm": {"flag": False, "usable": False},

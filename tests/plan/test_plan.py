@@ -154,6 +154,19 @@ def test_a_limit_that_matches_no_host_ends_the_run(
     assert "Traceback" not in process.stderr
 
 
+def test_a_limit_to_one_compute_plans_that_one_and_its_discovery(secrets_file: Path) -> None:
+    process = pyinfra("fresh", secrets_file, "--dry", "--json", "--limit", "@fake/compute1")
+    changed = {op["name"]: op["hosts_with_change"] for op in operations(process)}
+    assert changed["Packages | Install packages"] == ["@fake/compute1"]
+    assert changed["Hypervisors | Map the computes to cell1"] == ["@fake/controller"]
+    assert "@fake/controller is left out" in process.stderr
+    assert "map compute1 to cell1" in process.stderr
+    order = list(changed)
+    assert order.index("The computes are started") < order.index(
+        "Hypervisors | Wait for the computes to register"
+    )
+
+
 def test_an_unproven_cloud_is_an_error_without_a_traceback(secrets_file: Path) -> None:
     process = pyinfra("converged", secrets_file, "-y")
     assert "Traceback" not in process.stderr

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from pyinfra_nova.resources.cells import doubles, steps
+from pyinfra_nova.resources.cells import doubles, steps, stuck
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
 
 TEMPLATE = "{scheme}://{username}:{password}@{hostname}:{port}/"
@@ -66,6 +66,19 @@ def test_an_old_schema_alone_is_brought_up_to_date() -> None:
     assert texts(schemas={**CURRENT, "cell0": "old"}) == [
         "bring the schemas of nova_cell0 and nova up to date"
     ]
+
+
+def test_a_first_migration_that_was_cut_off_is_begun_anew_while_nothing_is_stored() -> None:
+    missing = dict.fromkeys(CURRENT, "missing")
+    first, second, *_ = texts(schemas={**missing, "api": "empty"}, cells=[])
+    assert "drop the empty tables of nova_api" in first
+    assert second == "bring the schema of nova_api up to date"
+
+
+def test_a_migration_cut_off_with_something_stored_is_for_a_person() -> None:
+    problem = stuck({"schemas": {**CURRENT, "cell1": "stuck"}}, DATABASES)
+    assert problem is not None and problem.startswith("database nova has tables with rows")
+    assert stuck({"schemas": CURRENT}, DATABASES) is None
 
 
 def test_no_command_holds_the_password() -> None:

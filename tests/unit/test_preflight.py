@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pyinfra_nova.inventory import build_site
+from pyinfra_nova.part import Part, part_of
 from pyinfra_nova.preflight import PreflightError, checks_for, judge, table
 from pyinfra_nova.resources.preflight import Report
 from pyinfra_nova.secrets import Secrets
@@ -32,6 +33,7 @@ def report(name: str, address: str, **changes: Any) -> Report:
             "os": {"id": "debian", "version": "12"},
             "hostname": name,
             "root": True,
+            "busy": False,
             "systemd": True,
             "addresses": [{"interface": "mgmt0", "address": address}],
             "kvm": {"flag": False, "usable": False},
@@ -41,14 +43,18 @@ def report(name: str, address: str, **changes: Any) -> Report:
     )
 
 
+def whole(wanted: Site) -> Part:
+    return part_of(wanted, wanted.hosts)
+
+
 def faults(*, skew: float = 0.0, **changes: Any) -> list[str]:
     reports = {"compute1": report("compute1", "10.0.0.31", **changes)}
-    findings = judge(site(), reports, {"compute1": skew})
+    findings = judge(whole(site()), reports, {"compute1": skew})
     return [f"{finding.what}: {finding.detail}" for finding in findings if not finding.ok]
 
 
 def kinds(wanted: Site, host: str) -> set[str]:
-    return {check["kind"] for check in checks_for(wanted, wanted.hosts[host])}
+    return {check["kind"] for check in checks_for(whole(wanted), wanted.hosts[host])}
 
 
 def test_a_compute_never_tries_the_database() -> None:
@@ -57,7 +63,7 @@ def test_a_compute_never_tries_the_database() -> None:
 
 
 def test_what_the_deploy_makes_itself_is_not_logged_into() -> None:
-    for check in checks_for(site(), site().hosts["controller"]):
+    for check in checks_for(whole(site()), site().hosts["controller"]):
         if check["kind"] == "amqp":
             assert check["login"] is False
         if check["kind"] == "mysql":
@@ -66,10 +72,18 @@ def test_what_the_deploy_makes_itself_is_not_logged_into() -> None:
 
 def test_what_the_site_makes_elsewhere_is_tried_with_its_own_credentials() -> None:
     own = site(manage_database=False, manage_messaging=False, manage_identity=False)
-    checks = checks_for(own, own.hosts["controller"])
+    checks = checks_for(whole(own), own.hosts["controller"])
     users = {(check["kind"], check.get("user") or check.get("username")) for check in checks}
     assert {("amqp", "openstack"), ("mysql", "nova"), ("keystone", "nova")} <= users
     assert ("keystone", "admin") not in users
+
+
+def test_a_run_without_the_controller_tries_what_the_controller_would_have_made() -> None:
+    alone = part_of(site(), {"compute1"})
+    checks = checks_for(alone, alone.site.hosts["compute1"])
+    assert [check["login"] for check in checks if check["kind"] == "amqp"] == [True]
+    (nova,) = [check for check in checks if check.get("username") == "nova"]
+    assert nova["services"] == ["compute"]
 
 
 def test_a_host_on_which_everything_holds_has_no_fault() -> None:
@@ -100,7 +114,7 @@ def test_a_refused_login_names_the_secret_to_look_at_and_never_its_value() -> No
 
 
 def test_a_host_without_an_answer_is_a_fault() -> None:
-    (finding,) = judge(site(), {"compute1": None}, {})
+    (finding,) = judge(whole(site()), {"compute1": None}, {})
     assert not finding.ok and "python3" in finding.detail
 
 
@@ -109,7 +123,7 @@ def test_the_error_holds_every_fault_and_says_that_nothing_was_changed() -> None
         "controller": report("controller", "10.0.0.11", root=False),
         "compute1": report("compute1", "10.0.0.31", systemd=False),
     }
-    findings = judge(site(), reports, {})
+    findings = judge(whole(site()), reports, {})
     text = str(PreflightError(findings))
     assert "nothing was changed" in text
     assert "controller: rights" in text and "compute1: systemd" in text

@@ -106,10 +106,10 @@ def asked(auth_url: str, **wanted: Any) -> dict[str, Any]:
 def test_a_domain_that_is_not_there_is_named(one_domain: str) -> None:
     answer = asked(one_domain, domain="Defualt {{ x }}")
     assert (answer["answers"], answer["changes"]) == (False, [])
-    assert answer["error"] == "Keystone has no domain named Defualt {{ x }}"
+    assert answer["error"] == f"{one_domain} has no domain Defualt {{{{ x }}}}"
 
 
 def test_a_project_that_is_not_there_is_named(one_domain: str) -> None:
     error = asked(one_domain)["error"]
-    assert error == "Keystone has no project named service in domain Default"
+    assert error == f"{one_domain} has no project service in domain Default"
     assert asked(one_domain, projects=["service"])["error"] is None

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import text_search
 
-from pyinfra_nova.resources.preflight import HostReport
+from pyinfra_nova.part import part_of
+from pyinfra_nova.resources.preflight import HostReport, questions
 from pyinfra_nova.settings import HostSettings
 from pyinfra_nova.target import Target
 from pyinfra_nova.verification import Cloud, NoAnswerError
@@ -67,8 +68,8 @@ def test_every_host_is_asked_and_one_without_an_answer_hides_no_other(
     asked = []
 
     def target(host: HostSettings) -> Target:
-        cloud.ask(host.name, HostReport, {"checks": []})
-        return Target(host, cloud.site, debian(), "qemu")
+        cloud.ask(host.name, HostReport, questions())
+        return Target(host, cloud.site, debian(), "qemu", part_of(cloud.site, cloud.site.hosts))
 
     def name(_: Cloud, target: Target) -> str:
         asked.append(target.host.name)

@@ -1,0 +1,170 @@
+"""Every kind of drift: the plan names it and nothing else, and the deploy repairs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+
+import pytest
+
+from .conftest import ROOT, on, run
+from .test_main_job import PYINFRA
+
+Deployed = subprocess.CompletedProcess[str]
+CONFIGURATION = "Configuration | Write configuration files"
+PACKAGES = "Packages | Install packages"
+DATABASES = "Databases | Create databases, user and grants"
+BROKER = "Messaging | Create broker user and permissions"
+IDENTITY = "Identity | Create user, roles, service and endpoints"
+CELLS = "Cells | Bring schemas and cells in line"
+CONTROLLER = "Controller services | Enable and start the controller's units"
+COMPUTE = "Compute services | Enable and start the compute's units"
+REGISTERED = "Hypervisors | Wait for the computes to register"
+MAPPED = "Hypervisors | Map the computes to cell1"
+NOVA_CONF = "/etc/nova/nova.conf"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How something was changed by hand, and what of it has to be seen.
+
+    Attributes:
+        host: where it is done.
+        command: what is done.
+        said: what the plan says of it.
+        pending: the operations that the plan names, all of them.
+    """
+
+    host: str
+    command: str
+    said: str
+    pending: tuple[str, ...]
+
+
+def sql(statement: str) -> str:
+    return f'mysql -e "{statement}"'
+
+
+def update_cell(name: str) -> str:
+    old = "mysql+pymysql://nova:old@elsewhere/nova"
+    return (
+        f"uuid=$(mysql -N nova_api -e \"SELECT uuid FROM cell_mappings WHERE name='{name}'\");"
+        f" nova-manage cell_v2 update_cell --cell_uuid $uuid --name {name}"
+        f" --transport-url rabbit://old:old@elsewhere/ --database_connection {old}"
+    )
+
+
+DRIFTS = {
+    "a file edited": Drift(
+        "compute1",
+        f"sed -i 's/^my_ip = .*/my_ip = 10.0.0.99/' {NOVA_CONF}",
+        "-my_ip = 10.0.0.99",
+        (CONFIGURATION,),
+    ),
+    "a file's mode": Drift("compute2", f"chmod 644 {NOVA_CONF}", "mode 0644", (CONFIGURATION,)),
+    "a file's owner": Drift(
+        "controller", f"chown nova {NOVA_CONF}", "owner nova:nova", (CONFIGURATION,)
+    ),
+    "a unit stopped": Drift(
+        "controller", "systemctl stop nova-scheduler", "inactive (dead)", (CONTROLLER,)
+    ),
+    "a unit disabled": Drift("compute1", "systemctl disable nova-compute", "disabled", (COMPUTE,)),
+    "a unit masked": Drift(
+        "controller", "systemctl mask --now nova-conductor", "masked", (CONTROLLER,)
+    ),
+    "a file newer than its process": Drift(
+        "compute2", f"touch {NOVA_CONF}", f"{NOVA_CONF} is newer than the process", (COMPUTE,)
+    ),
+    "a package removed": Drift(
+        "controller",
+        "DEBIAN_FRONTEND=noninteractive apt-get -q -y remove nova-scheduler",
+        "install: nova-scheduler",
+        (PACKAGES, CONTROLLER),
+    ),
+    "the database user's password": Drift(
+        "controller",
+        sql("ALTER USER nova@'%' IDENTIFIED BY 'another one'"),
+        "change the password of database user nova",
+        (DATABASES,),
+    ),
+    "a grant": Drift(
+        "controller",
+        sql("REVOKE INSERT ON nova\\_api.* FROM nova@'%'"),
+        "grant database nova_api to nova",
+        (DATABASES,),
+    ),
+    "the broker user's password": Drift(
+        "controller",
+        "rabbitmqctl -q change_password openstack 'another one'",
+        "set broker user openstack and its password",
+        (BROKER,),
+    ),
+    "a broker permission": Drift(
+        "controller",
+        "rabbitmqctl -q set_permissions -p / openstack '.*' '' '.*'",
+        "let broker user openstack use virtual host /",
+        (BROKER,),
+    ),
+    "the Keystone user disabled": Drift(
+        "controller", "openstack user set --disable nova", "enable user nova", (IDENTITY,)
+    ),
+    "the Keystone user's password": Drift(
+        "controller",
+        "openstack user set --password 'another one' nova",
+        "change the password of user nova",
+        (IDENTITY,),
+    ),
+    "a role": Drift(
+        "controller",
+        "openstack role remove --user nova --project service service",
+        "give user nova role service in project service",
+        (IDENTITY,),
+    ),
+    "an endpoint moved": Drift(
+        "controller",
+        "openstack endpoint set --url http://elsewhere:8774/v2.1"
+        " $(openstack endpoint list --service compute --interface public -f value -c ID)",
+        "move the public endpoint of compute",
+        (IDENTITY,),
+    ),
+    "an endpoint doubled": Drift(
+        "controller",
+        "openstack endpoint create --region RegionOne compute internal http://twice:8774/v2.1",
+        "remove the second internal endpoint of compute",
+        (IDENTITY,),
+    ),
+    "cell0 elsewhere": Drift(
+        "controller", update_cell("cell0"), "point cell0 at the database", (CELLS, CONTROLLER)
+    ),
+    "cell1 elsewhere": Drift(
+        "controller", update_cell("cell1"), "point cell1 at the database", (CELLS, CONTROLLER)
+    ),
+    "a compute without its mapping": Drift(
+        "controller",
+        sql("DELETE FROM nova_api.host_mappings WHERE host = 'compute2'"),
+        "map compute2 to cell1",
+        (MAPPED,),
+    ),
+}
+
+
+def pending() -> tuple[dict[str, list[str]], str]:
+    """What a plan would change, and everything that it says."""
+    result = subprocess.run(
+        ["./run", "plan", "--json"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    print(result.stderr, result.stdout)
+    return json.loads(result.stdout)["pending"], result.stderr
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("what", DRIFTS)
+def test_drift_is_planned_and_repaired(deployed: Deployed, what: str) -> None:
+    drift = DRIFTS[what]
+    assert on(drift.host, drift.command).returncode == 0
+    planned, said = pending()
+    assert planned == {operation: [drift.host] for operation in drift.pending}
+    assert drift.said in said
+    assert run(PYINFRA, "inventory.py", "deploy.py", "-y").returncode == 0
+    assert run("./run", "plan").returncode == 0

@@ -1,0 +1,63 @@
+"""What a deploy says when a part of the cloud goes away under it: unit or server, cause, remedy."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab import machines
+
+from .conftest import on, run
+from .test_interrupted import deploy_while
+from .test_main_job import PYINFRA
+
+Deployed = subprocess.CompletedProcess[str]
+STAGE = "Starting operation: Controller services | Enable and start"
+
+
+@pytest.fixture
+def mended(deployed: Deployed) -> Iterator[None]:
+    """The next deploy finishes what the broken one began."""
+    on("controller", "touch /etc/nova/nova.conf")
+    yield
+    on("controller", "systemctl start mariadb rabbitmq-server")
+    assert run("./run", "lab", "up").returncode == 0
+    assert run(PYINFRA, "inventory.py", "deploy.py", "-y").returncode == 0
+    assert run("./run", "plan").returncode == 0
+
+
+def test_a_database_that_stops_midway(mended: None) -> None:
+    result = deploy_while(STAGE, lambda: on("controller", "systemctl stop mariadb"))
+    assert result.returncode == 1
+    assert "nova-" in result.stdout and "Traceback" not in result.stdout
+    assert "controller:3306" in result.stdout or "MySQL" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_broker_that_stops_midway_is_named_within_the_deadline(mended: None) -> None:
+    begun = time.monotonic()
+    result = deploy_while(STAGE, lambda: on("controller", "systemctl stop rabbitmq-server"))
+    assert time.monotonic() - begun < 240
+    assert result.returncode == 1
+    assert "nova-conductor" in result.stdout and "5672" in result.stdout
+    assert "Traceback" not in result.stdout
+
+
+def test_a_broker_that_is_away_from_the_start(mended: None) -> None:
+    on("controller", "systemctl stop rabbitmq-server")
+    result = run(PYINFRA, "inventory.py", "deploy.py", "-y")
+    assert result.returncode == 1
+    assert "RabbitMQ at controller:5672" in result.stdout
+    assert "Starting operation" not in result.stdout
+
+
+def test_a_compute_that_loses_its_power_midway(mended: None) -> None:
+    on("compute2", "touch /etc/nova/nova.conf")
+    begun = time.monotonic()
+    result = deploy_while(STAGE, lambda: machines.kill("compute2"))
+    assert time.monotonic() - begun < 180
+    assert result.returncode == 1
+    assert "compute2" in result.stdout and "Traceback" not in result.stdout

@@ -1,0 +1,155 @@
+"""Deploys that are killed: the next one finishes, and ends up where an undisturbed one does."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from .conftest import ROOT, SEED, on, prepared_secrets, run
+from .test_main_job import PYINFRA
+
+ENOUGH = 60
+"""More operations than a deploy has."""
+HOSTS = ("controller", "compute1", "compute2")
+
+# One line for everything that a deploy is there for, without what differs in every run: the numbers
+# of rows, times, and what daemons write.
+STATE = r"""
+find /etc/nova -type f -printf '%p %m %u:%g ' -exec sha256sum {} \; 2>/dev/null | cut -d' ' -f1-4
+cat /etc/default/nova-consoleproxy 2>/dev/null
+dpkg-query -W -f '${Package} ${db:Status-Status}\n' 'nova-*' 'python3-nova' 2>/dev/null | sort
+systemctl list-unit-files --no-legend 'nova-*' 'libvirtd*' | awk '{ print $1, $2 }' | sort
+systemctl is-active nova-api nova-api-metadata nova-conductor nova-scheduler nova-novncproxy \
+    nova-compute
+ls /usr/sbin/policy-rc.d /etc/nova/.*.pyinfra-nova 2>/dev/null
+command -v rabbitmqctl >/dev/null || exit 0
+mysql -N -e "
+SELECT name, transport_url, database_connection, disabled FROM nova_api.cell_mappings ORDER BY name;
+SELECT host FROM nova_api.host_mappings ORDER BY host;
+SELECT version_num FROM nova_api.alembic_version; SELECT version_num FROM nova.alembic_version;
+SELECT version_num FROM nova_cell0.alembic_version;
+SELECT host, \`binary\` FROM nova.services WHERE deleted = 0 ORDER BY 1, 2;
+SELECT host, host_ip FROM nova.compute_nodes WHERE deleted = 0 ORDER BY 1;
+SELECT table_schema, table_name FROM information_schema.tables
+    WHERE table_schema LIKE 'nova%' ORDER BY 1, 2"
+mysql -e "SHOW GRANTS FOR nova@'%'"
+rabbitmqctl -q list_permissions --no-table-headers | sort
+openstack endpoint list --service compute -f value -c Region -c Interface -c URL | sort
+openstack role assignment list --user nova --names -f value -c Role -c Project | sort
+openstack service list -f value -c Name -c Type | sort
+openstack user list -f value -c Name | sort
+"""
+
+
+def state(*hosts: str) -> dict[str, str]:
+    return {host: on(host, STATE).stdout for host in hosts}
+
+
+def killed_when(count: int, delay: float, *command: str) -> bool:
+    """Run a deploy and kill it once COUNT operations have ended and DELAY seconds have passed.
+
+    False if it came to its end before that.
+    """
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    begun = 0
+    for line in process.stdout:
+        print(line, end="")
+        begun += "Starting operation:" in line
+        if begun > count:
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            print(f"--- killed {delay:.1f} s after operation {begun} began\n")
+            return True
+    assert process.wait() == 0
+    return False
+
+
+def deploy_while(line: str, act: Callable[[], object]) -> subprocess.CompletedProcess[str]:
+    """A deploy in which something happens as soon as LINE is printed."""
+    process = subprocess.Popen(
+        (PYINFRA, "inventory.py", "deploy.py", "-y"),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = ""
+    for text in process.stdout:
+        said += text
+        if line in text:
+            act()
+            break
+    said += process.stdout.read()
+    print(said)
+    return subprocess.CompletedProcess(process.args, process.wait(), said)
+
+
+def kill_at_every_operation(inventory: str) -> int:
+    """A deploy that is killed after its first operation, begun again, killed after its second …"""
+    delays = random.Random(SEED)
+    deploy = (PYINFRA, inventory, "deploy.py", "-y")
+    for count in range(1, ENOUGH):
+        if not killed_when(count, delays.choice((0.0, delays.uniform(0, 4))), *deploy):
+            return count
+    raise AssertionError("the deploy never came to its end")
+
+
+def test_one_host_deployed_by_runs_that_are_all_killed(request: pytest.FixtureRequest) -> None:
+    """Then the all-in-one inventory holds what it should: proven as after any other deploy."""
+    if request.config.getoption("--keep-lab"):
+        pytest.skip("--keep-lab was given, and this needs a lab of its own")
+    prepared_secrets()
+    lab = ("./run", "-i", "inventories/aio.py")
+    assert run(*lab, "lab", "down").returncode == 0
+    assert run(*lab, "lab", "up").returncode == 0
+    kills = kill_at_every_operation("inventories/aio.py")
+    assert kills > 12
+    assert run(*lab, "plan").returncode == 0
+    assert run(*lab, "deploy").returncode == 0
+
+
+@pytest.mark.slow
+def test_three_hosts_end_up_as_if_no_run_had_been_killed(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--keep-lab"):
+        pytest.skip("--keep-lab was given, and this needs a lab of its own")
+    prepared_secrets()
+    assert run("./run", "lab", "up").returncode == 0
+    assert run("./run", "lab", "snapshot", "prepared").returncode == 0
+    assert run(PYINFRA, "inventory.py", "deploy.py", "-y").returncode == 0
+    undisturbed = state(*HOSTS)
+    assert run("./run", "lab", "restore", "prepared").returncode == 0
+    kill_at_every_operation("inventory.py")
+    assert state(*HOSTS) == undisturbed
+    assert run("./run", "plan").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_host_rebooted_in_the_middle(request: pytest.FixtureRequest) -> None:
+    """From bare hosts again: the controller reboots while schemas are made."""
+    if request.config.getoption("--keep-lab"):
+        pytest.skip("--keep-lab was given, and this needs a lab of its own")
+    assert run("./run", "lab", "restore", "prepared").returncode == 0
+    delay = random.Random(SEED).uniform(1, 6)
+    reboot = f"sleep {delay}; systemctl --force --force reboot"
+    result = deploy_while("Starting operation: Cells", lambda: on("controller", reboot))
+    assert result.returncode == 1
+    assert "controller" in result.stdout and "Traceback" not in result.stdout
+    assert run("./run", "lab", "up").returncode == 0
+    assert run(PYINFRA, "inventory.py", "deploy.py", "-y").returncode == 0
+    assert run("./run", "plan").returncode == 0
