@@ -79,7 +79,7 @@ def login(url: str) -> SplitResult:
 @given(values=st.lists(SECRET_WORDS, min_size=len(AWKWARD), max_size=len(AWKWARD)))
 def test_every_password_is_read_back_as_it_is(tmp_path: Path, values: list[str]) -> None:
     given_values = dict(zip(AWKWARD, values, strict=True))
-    # These two may hold less; see tests/unit/test_hostile.py.
+    # These two may hold less; see tests/unit/test_hostile_data.py.
     for name in ("messaging_password", "database_password"):
         ascii_only = given_values[name].encode("ascii", "replace").decode()
         given_values[name] = f"<{ascii_only.replace('/', '+')}>"
