@@ -137,13 +137,17 @@ def cause(name):
     return "; ".join(found) or "neither its log file nor the journal says why"
 
 
+def is_queued(state):
+    """Whether a job waits to start or stop the unit: its state is then still that of before."""
+    return state.get("Job") not in (None, "", "0")
+
+
 def is_settled(state):
-    """Whether a unit runs and no job waits to start it again: one queued may not have begun."""
-    return state.get("ActiveState") == "active" and state.get("Job", "0") == "0"
+    return state.get("ActiveState") == "active" and not is_queued(state)
 
 
 def is_given_up(state):
-    return state.get("ActiveState") == "failed" and state.get("Job", "0") == "0"
+    return state.get("ActiveState") == "failed" and not is_queued(state)
 
 
 def wait(units, seconds):

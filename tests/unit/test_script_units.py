@@ -90,3 +90,10 @@ def test_what_systemd_does_about_a_unit_is_not_its_cause(monkeypatch: pytest.Mon
     monkeypatch.setattr(units.subprocess, "run", lambda *_, **__: result)
     assert units.journaled("nova-conductor").endswith("status=203/EXEC")
     assert units.ROUTINE.search("Failed to locate executable /x: No such file") is None
+
+
+def test_a_unit_with_a_queued_job_is_still_waited_for() -> None:
+    assert units.is_settled(RUNNING) and units.is_settled({**RUNNING, "Job": ""})
+    assert not units.is_settled({**RUNNING, "Job": "1234"})
+    assert units.is_given_up({"ActiveState": "failed", "Job": "0"})
+    assert not units.is_given_up({"ActiveState": "failed", "Job": "1234"})
