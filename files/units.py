@@ -1,12 +1,14 @@
 """Compare systemd units with what they should be, or wait until they run.
 
-Request: {"units": [{"name", "reads": [paths], "reload": bool}],
+Request: {"units": [{"name", "reads": [paths], "reload": bool, "url": text|null}],
           "cells": what nova_state.py needs to read the cell mappings|absent,
           "wait": seconds|absent}
 Answer to a comparison: {"units": [{"name", "actions": [...], "reason"}], "daemon_reload": bool}
 Answer to a wait: {"failed": [{"name", "state", "cause"}]}
 A unit has to be restarted when a file that it reads is newer than its main process. That is read
 from the host, so it also holds after a run that was cut off before it could restart anything.
+So does one that is active but answers at `url` with a server error: uwsgi goes on without an
+application that could not be loaded, because the database was away, say.
 """
 
 import datetime
@@ -15,6 +17,8 @@ import os
 import re
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
 # oslo.log's lines; the last of a traceback has nothing after the logger's name.
 TELLING = re.compile(r"\b(ERROR|CRITICAL) \S+ .*\w")
@@ -75,6 +79,17 @@ def cells_changed(request):
     return changed + 1 if changed else 0.0
 
 
+def is_broken(url):
+    """Whether a server answers, but with an error of its own."""
+    try:
+        with urllib.request.urlopen(url, timeout=20):
+            return False
+    except urllib.error.HTTPError as error:
+        return error.code >= 500
+    except Exception:  # nothing answers, or in no HTTP: that is for those who wait for it
+        return False
+
+
 def compare(unit, state, cells_time=0.0):
     """The systemctl verbs that bring one unit in line, and why."""
     if state.get("LoadState") in (None, "", "not-found"):
@@ -101,6 +116,9 @@ def compare(unit, state, cells_time=0.0):
         if changed > started:
             actions.append("reload" if unit.get("reload") else "restart")
             reasons.append(f"{path} is newer than the process")
+        elif unit.get("url") and is_broken(unit["url"]):
+            actions.append("restart")
+            reasons.append("runs, but answers with a server error")
     if not actions:
         return None
     return {"name": unit["name"], "actions": actions, "reason": "; ".join(reasons)}

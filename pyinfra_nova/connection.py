@@ -14,6 +14,7 @@ from pathlib import Path
 
 import gevent
 from pyinfra.api import Config, State
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import StateStage
@@ -72,6 +73,17 @@ def notice_loss(host: Host) -> None:
     ):
         if hasattr(socket, option):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def show_errors_once() -> None:
+    """Keep gevent from printing pyinfra's own errors with a traceback.
+
+    What an operation raises goes to the main greenlet, which shows it as an error; the hub would
+    show it as well, as if nobody had expected it.
+    """
+    hub = gevent.get_hub()
+    if PyinfraError not in hub.NOT_ERROR:
+        hub.NOT_ERROR = (*hub.NOT_ERROR, PyinfraError)
 
 
 def join(state: State, name: str) -> Host:

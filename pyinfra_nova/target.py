@@ -58,7 +58,14 @@ class Target:
 
     def units(self, role: NovaRole) -> list[Unit]:
         """The units of ROLE, in starting order."""
-        return [Unit(unit.name, unit.reads) for unit in self.platform.units_for([role])]
+        return [
+            Unit(
+                unit.name,
+                unit.reads,
+                url=f"http://127.0.0.1:{unit.port}/" if unit.port else None,
+            )
+            for unit in self.platform.units_for([role])
+        ]
 
     @property
     def databases(self) -> NovaDatabases:

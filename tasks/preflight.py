@@ -13,7 +13,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_state
 
 from pyinfra_nova import redact
-from pyinfra_nova.connection import join, load_deploy, notice_loss
+from pyinfra_nova.connection import join, load_deploy, notice_loss, show_errors_once
 from pyinfra_nova.inventory import site_of
 from pyinfra_nova.part import Part, part_of
 from pyinfra_nova.platforms import platform_for
@@ -67,6 +67,7 @@ def _prepare(state: State) -> dict[str, Target]:
     part = part_of(site, hosts)
     if part.delegate:
         hosts[part.delegate.name] = _join(state, part.delegate)
+    show_errors_once()
     for host in hosts.values():
         notice_loss(host)
     reports, skews = _ask_all(state, part, hosts)

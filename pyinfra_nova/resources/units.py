@@ -26,17 +26,20 @@ class Unit:
         name: the canonical unit name, without an alias.
         reads: files or glob patterns; one that is newer than the unit's process means a restart.
         reload: reload instead of restart when a file is newer.
+        url: where it serves HTTP; a server error there means a restart.
     """
 
     name: str
     reads: tuple[str, ...] = ()
     reload: bool = False
+    url: str | None = None
 
     def as_request(self) -> dict[str, object]:
         return {
             "name": self.name,
             "reads": list(self.reads),
             "reload": self.reload,
+            "url": self.url,
         }
 
 

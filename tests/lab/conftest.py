@@ -144,5 +144,12 @@ def planned(request: pytest.FixtureRequest) -> Planned | None:
 
 @pytest.fixture(scope="session")
 def deployed(planned: Planned | None) -> subprocess.CompletedProcess[str]:
-    """The main job, from nothing: hosts, prerequisites, Nova, proof."""
+    """The main job, from nothing: hosts, prerequisites, Nova, proof; with --keep-lab the deploy."""
+    if planned is None:
+        assert run("./run", "lab", "up").returncode == 0
+        return run("./run", "plan") if is_converged() else run("./run", "deploy")
     return run("./run", "deploy", timeout=30 * MINUTE)
+
+
+def is_converged() -> bool:
+    return run("./run", "plan").returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -60,7 +61,7 @@ DRIFTS = {
         "compute1",
         f"sed -i 's/^my_ip = .*/my_ip = 10.0.0.99/' {NOVA_CONF}",
         "-my_ip = 10.0.0.99",
-        (CONFIGURATION,),
+        (CONFIGURATION, COMPUTE),
     ),
     "a file's mode": Drift("compute2", f"chmod 644 {NOVA_CONF}", "mode 0644", (CONFIGURATION,)),
     "a file's owner": Drift(
@@ -90,7 +91,7 @@ DRIFTS = {
     ),
     "a grant": Drift(
         "controller",
-        sql("REVOKE INSERT ON nova\\_api.* FROM nova@'%'"),
+        sql(r"REVOKE INSERT ON \`nova\\_api\`.* FROM nova@'%'"),
         "grant database nova_api to nova",
         (DATABASES,),
     ),
@@ -158,13 +159,31 @@ def pending() -> tuple[dict[str, list[str]], str]:
     return json.loads(result.stdout)["pending"], result.stderr
 
 
+def nothing_is_left_to_do() -> bool:
+    """Whether the plan becomes empty, in two minutes at most.
+
+    A compute whose call got lost while the broker refused it goes on a minute later, when it gives
+    up on the answer; until then the plan says truly that it would wait for that compute.
+    """
+    deadline = time.monotonic() + 120
+    while True:
+        planned, _ = pending()
+        if planned.keys() - {REGISTERED} or time.monotonic() > deadline:
+            return False
+        if not planned:
+            return True
+        time.sleep(5)
+
+
 @pytest.mark.sampled
 @pytest.mark.parametrize("what", DRIFTS)
 def test_drift_is_planned_and_repaired(deployed: Deployed, what: str) -> None:
     drift = DRIFTS[what]
     assert on(drift.host, drift.command).returncode == 0
     planned, said = pending()
+    # First put it right, so that the next drift is seen alone whatever became of this one.
+    repaired = run(PYINFRA, "inventory.py", "deploy.py", "-y")
     assert planned == {operation: [drift.host] for operation in drift.pending}
     assert drift.said in said
-    assert run(PYINFRA, "inventory.py", "deploy.py", "-y").returncode == 0
-    assert run("./run", "plan").returncode == 0
+    assert repaired.returncode == 0
+    assert nothing_is_left_to_do()

@@ -93,7 +93,9 @@ def deploy_while(line: str, act: Callable[[], object]) -> subprocess.CompletedPr
     for text in process.stdout:
         said += text
         if line in text:
+            process.send_signal(signal.SIGSTOP)
             act()
+            process.send_signal(signal.SIGCONT)
             break
     said += process.stdout.read()
     print(said)

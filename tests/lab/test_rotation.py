@@ -100,7 +100,7 @@ def test_everything_moves_over_and_the_plan_is_empty(rotated: dict[str, object])
         assert text in said
     assert run("./run", "plan").returncode == 0
     listed = on("controller", "nova-manage cell_v2 list_cells | grep -c ' cell[01] '")
-    assert listed.stdout.strip() == "2"
+    assert listed.stdout.split()[-1] == "2"
     without_guests = ("--deselect", "tests/verify/test_guests.py")
     assert run("./run", "verify", *without_guests).returncode == 0
 
@@ -147,6 +147,6 @@ def test_the_controller_and_its_broker_by_another_name(rotated: dict[str, object
     assert "move the public endpoint of compute" in moved.stdout
     assert run("./run", "plan", *ELSEWHERE).returncode == 0
     used = on("compute1", "grep -c '@controller' /etc/nova/nova.conf")
-    assert used.stdout.strip() == "0"
+    assert used.stdout.split()[-1] == "0"
     assert run(PYINFRA, "inventory.py", "deploy.py", "-y").returncode == 0
     assert run("./run", "plan").returncode == 0

@@ -1,7 +1,10 @@
 """files/units.py: what a unit needs, judged from what systemd says of it."""
 
+import http.server
 import os
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +100,29 @@ def test_a_unit_with_a_queued_job_is_still_waited_for() -> None:
     assert not units.is_settled({**RUNNING, "Job": "1234"})
     assert units.is_given_up({"ActiveState": "failed", "Job": "0"})
     assert not units.is_given_up({"ActiveState": "failed", "Job": "1234"})
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(int(self.path.strip("/")))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with http.server.HTTPServer(("127.0.0.1", 0), Answering) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+def test_a_unit_that_runs_but_answers_with_a_server_error_is_restarted(server: str) -> None:
+    assert needed({}, url=f"{server}/500") == ["restart"]
+    assert needed({}, url=f"{server}/300") == []
+    assert needed({}, url=f"{server}/401") == []
+    assert needed({}, url="http://127.0.0.1:1/") == []
