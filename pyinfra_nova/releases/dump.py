@@ -105,15 +105,21 @@ def described_type(kind: Any) -> Described:
     if name == "string":
         found.update(_text(kind))
     elif name == "ip":
-        found.update({"version": kind.version} if getattr(kind, "version", None) else {})
+        checker = getattr(kind.version_checker, "__name__", "")
+        found.update({"version": int(checker[-1])} if checker[-1:].isdigit() else {})
     elif name == "uri":
         found.update({"schemes": sorted(kind.schemes)} if kind.schemes else {})
         found.update({"max_length": kind.max_length} if kind.max_length else {})
     elif name in ("list", "dict"):
         item = kind.item_type if name == "list" else kind.value_type
         found["item"] = described_type(item)
-        if kind.bounds:
-            found["bounds"] = True
+        for attribute, usual in (
+            ("bounds", False),
+            ("min_length", 0),
+            ("key_value_separator", ":"),
+        ):
+            if (value := getattr(kind, attribute, usual)) != usual:
+                found[attribute] = value
     return found
 
 
@@ -190,11 +196,20 @@ def _auth_plugins() -> dict[str, dict[str, Described]]:
     """The options of every way to log in to Keystone, by the name that `auth_type` has."""
     from keystoneauth1 import loading
 
-    plugins = {}
+    plugins: dict[str, dict[str, Described]] = {}
+    loader: Any
     for name, loader in sorted(loading.get_available_plugin_loaders().items()):
         options = [option._to_oslo_opt() for option in loader.get_options()]
         plugins[name] = {option.dest: described(option) for option in options}
     return plugins
+
+
+def _scheduler_filters() -> list[str]:
+    """The classes that `filter_scheduler/enabled_filters` may name."""
+    from nova.scheduler import filters
+
+    classes = filters.HostFilterHandler().get_all_classes()
+    return sorted({found.__name__ for found in classes if not found.__name__.startswith("_")})
 
 
 def _installed(namespaces: Iterable[str]) -> list[str]:
@@ -221,6 +236,7 @@ def table() -> Described:
             name: importlib.metadata.version(name)
             for name in ("keystoneauth1", "keystonemiddleware", "oslo.config", "oslo.messaging")
         },
+        "scheduler_filters": _scheduler_filters(),
         "sections": sections,
         "auth": {
             "sections": logins,

@@ -3,8 +3,9 @@
     python -m pyinfra_nova.releases.generate [--work DIRECTORY] [RELEASE...]
 
 Each release is installed with the libraries of its time into an environment of its own, in which
-``dump.py`` asks oslo.config's generator for every option. ``removed.json`` then says what became of
-the options that are in no table any more, with the reason that Nova's release notes give. It needs
+``dump.py`` asks oslo.config's generator for every option. ``history.json`` then says since when
+options are there, and what became of those that some release dropped, with the reason that Nova's
+release notes give. It needs
 ``uv`` (which can install what was newest on a given day) and pip, about 4 GB and ten minutes; what
 is in DIRECTORY already is used again.
 """
@@ -12,6 +13,7 @@ is in DIRECTORY already is used again.
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import json
 import re
 import subprocess
@@ -19,16 +21,17 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pyinfra_nova.releases import VERSIONS, normal
+
 HERE = Path(__file__).parent
 DUMP = HERE / "dump.py"
 REMARKS = HERE / "remarks.yml"
-REMOVED = "removed.json"
 LONGEST_REASON = 240
 
 # Newer than their release because of the Python that this runs with; none of them has options.
@@ -42,33 +45,19 @@ CONSTRAINTS = ("cryptography<44", "pyopenssl<25", "setuptools<80", "oslo.limit!=
 EXTRA = {25: ("oslo.limit==1.5.1",)}
 
 
-@dataclass(frozen=True)
-class Release:
-    """A release of OpenStack.
-
-    Attributes:
-        name: as in `release` of the settings.
-        version: the major version of its Nova.
-        libraries: the day whose newest libraries it is installed with, just after its release.
-    """
-
-    name: str
-    version: int
-    libraries: str
-
-
-RELEASES = (
-    Release("yoga", 25, "2022-04-09"),
-    Release("zed", 26, "2022-10-12"),
-    Release("2023.1", 27, "2023-04-01"),
-    Release("2023.2", 28, "2023-10-14"),
-    Release("2024.1", 29, "2024-04-13"),
-    Release("2024.2", 30, "2024-10-12"),
-    Release("2025.1", 31, "2025-04-12"),
-    Release("2025.2", 32, "2025-10-11"),
-    Release("2026.1", 33, "2026-04-11"),
-    Release("2026.2", 34, "2026-10-10"),
-)
+# The day after whose end no library is taken: some days after each release.
+LIBRARIES = {
+    "yoga": "2022-04-09",
+    "zed": "2022-10-12",
+    "2023.1": "2023-04-01",
+    "2023.2": "2023-10-14",
+    "2024.1": "2024-04-13",
+    "2024.2": "2024-10-12",
+    "2025.1": "2025-04-12",
+    "2025.2": "2025-10-11",
+    "2026.1": "2026-04-11",
+    "2026.2": "2026-10-10",
+}
 # Looked at for the names of their options alone, to know when one was removed.
 OLDER = range(15, 25)
 
@@ -78,7 +67,7 @@ Names = dict[str, dict[str, list[str]]]
 
 
 def _run(*command: str | Path) -> str:
-    done = subprocess.run(  # noqa: S603 - a list of arguments
+    done = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, check=False
     )
     if done.returncode:
@@ -94,19 +83,19 @@ def _say(text: str) -> None:
 # --- installing -----------------------------------------------------------------------------------
 
 
-def environment(release: Release, work: Path) -> Path:
+def environment(release: str, work: Path) -> Path:
     """The Python of an environment with RELEASE in it."""
-    directory = work / f"nova-{release.version}"
+    version = VERSIONS[release]
+    directory = work / f"nova-{version}"
     python = directory / "bin" / "python"
     if not (directory / "complete").exists():
         _run("uv", "venv", "--quiet", "--clear", "--python", sys.executable, directory)
         ages = [f"--exclude-newer-package={name}=2099-01-01" for name in ANY_AGE]
-        if release.version in EXTRA:
+        if version in EXTRA:
             ages.append("--exclude-newer-package=oslo-limit=2099-01-01")
-        nova = f"nova>={release.version}.0,<{release.version + 1}"
-        wanted = (nova, *CONSTRAINTS, *EXTRA.get(release.version, ()))
+        wanted = (f"nova>={version}.0,<{version + 1}", *CONSTRAINTS, *EXTRA.get(version, ()))
         install = ("uv", "pip", "install", "--quiet", "--python", python)
-        _run(*install, f"--exclude-newer={release.libraries}", *ages, *wanted)
+        _run(*install, f"--exclude-newer={LIBRARIES[release]}", *ages, *wanted)
         (directory / "complete").touch()
     return python
 
@@ -157,13 +146,13 @@ def names_of(table: Table) -> Names:
 
 
 def _keys(names: Names) -> set[str]:
-    return {f"{section}/{name}" for section, options in names.items() for name in options}
+    return {f"{normal(section)}/{name}" for section, options in names.items() for name in options}
 
 
 def _renamed(names: Names) -> dict[str, str]:
     """Every former name in NAMES and what is written instead."""
     return {
-        old if "/" in old else f"{section}/{old}": f"{section}/{name}"
+        f"{normal(old.rpartition('/')[0] or section)}/{old.rpartition('/')[2]}": f"{section}/{name}"
         for section, options in names.items()
         for name, former in options.items()
         for old in former
@@ -181,7 +170,7 @@ def _paragraphs(note: Any) -> Iterator[str]:
 
 def _shortened(text: str) -> str:
     """The first sentences of TEXT, without reStructuredText's marks."""
-    plain = re.sub(r"``|(:[\w-]+:)?`([^`<]*)(<[^`]*>)?`_?", r"\2", " ".join(text.split()))
+    plain = re.sub(r"``|(:[\w-]+:)?`([^`<]*?)( ?<[^`]*>)?`_{0,2}", r"\2", " ".join(text.split()))
     kept = ""
     for sentence in re.split(r"(?<=[.:])\s+(?=[A-Z*`-])", plain):
         if len(kept) + len(sentence) > LONGEST_REASON:
@@ -190,8 +179,8 @@ def _shortened(text: str) -> str:
     return kept.rstrip(":") or plain[:LONGEST_REASON].rpartition(" ")[0] + " ..."
 
 
-def noted(key: str, notes: Mapping[str, Any]) -> tuple[str, str] | None:
-    """What NOTES say about the removal of KEY: the reason, and the note that says it."""
+def noted(key: str, notes: Mapping[str, Any]) -> Table:
+    """What NOTES say about the removal of KEY: the reason, and the note that says it; or {}."""
     section, _, name = key.partition("/")
     option = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
     removal = re.compile(r"\bremoved|no longer|has been dropped|been deleted", re.IGNORECASE)
@@ -201,11 +190,11 @@ def noted(key: str, notes: Mapping[str, Any]) -> tuple[str, str] | None:
             if option.search(text) and removal.search(text):
                 # A text about this very section is about this option, and a short one about it
                 # alone.
-                named = section != "DEFAULT" and f"[{section}]" in text or f"{section}/" in text
+                named = f"[{section}]" in text or f"{section}/" in text
                 score = (4 if named else 0) + (2 if "/remove" in path else 0) + (len(text) < 600)
                 if best is None or score > best[0]:
                     best = (score, _shortened(text), path)
-    return best[1:] if best else None
+    return {"reason": best[1], "source": best[2]} if best else {}
 
 
 def removed_options(
@@ -221,37 +210,61 @@ def removed_options(
     """
     renamed: dict[str, str] = {}
     found: dict[str, Table] = {}
-    for (_, before), (version, now) in zip(history, history[1:], strict=False):
+    logins = _logins(tables)
+    for (earlier, before), (version, now) in pairwise(history):
         renamed.update(_renamed(before) | _renamed(now))
-        table = tables.get(version)
-        here, current = _keys(now), _renamed(now)
-        for key in _keys(before) | set(_renamed(before)):
-            section, _, name = key.partition("/")
-            login = table and section in table["auth"]["sections"] or "password" in before.get(section, {})
-            if key in here or key in current or (login and name in _logins(tables)):
-                continue
-            found[key] = {"removed": version, **_because(key, before, renamed, notes)}
+        here = _keys(now) | _renamed(now).keys() | logins
+        for key in (_keys(before) | _renamed(before).keys()) - here:
+            why = noted(key, notes) or _was_deprecated(key, tables.get(earlier))
+            found[key] = {"removed": version, **_instead(key, renamed), **why}
         for key in here & found.keys():
             del found[key]  # it came back
-    for key, remark in remarks.items():
-        found.setdefault(key, {}).update(remark)
+    for pattern, remark in remarks.items():
+        for key in fnmatch.filter(found, pattern) or [pattern]:
+            kept = {k: v for k, v in found.get(key, {}).items() if k not in ("reason", "source")}
+            found[key] = {**kept, **remark}
+    return dict(sorted(found.items()))
+
+
+def added_options(history: Sequence[tuple[int, Names]]) -> dict[str, int]:
+    """The first version that has an option, of those that the oldest of HISTORY lacks."""
+    seen = _keys(history[0][1])
+    found = {}
+    for version, names in history[1:]:
+        new = _keys(names) - seen
+        found.update(dict.fromkeys(new, version))
+        seen |= new
     return dict(sorted(found.items()))
 
 
 def _logins(tables: Mapping[int, Table]) -> set[str]:
-    return {name for table in tables.values() for name in table["auth"]["options"]}
+    """Every option of a login to Keystone, former names too, in every section that holds one."""
+    return {
+        f"{section}/{name}"
+        for table in tables.values()
+        for section in table["auth"]["sections"]
+        for option, described in table["auth"]["options"].items()
+        for name in (option, *described.get("former", []))
+    }
 
 
-def _because(
-    key: str, before: Names, renamed: Mapping[str, str], notes: Mapping[str, Any]
-) -> Table:
-    instead = renamed.get(key)
-    while instead in renamed and renamed[instead] != instead:
+def _instead(key: str, renamed: Mapping[str, str]) -> Table:
+    instead = renamed.get(key, key)
+    while renamed.get(instead, instead) != instead:
         instead = renamed[instead]
-    why: Table = {"instead": instead} if instead and instead != key else {}
-    if note := noted(key, notes):
-        why["reason"], why["source"] = note
-    return why
+    return {"instead": instead} if instead != key else {}
+
+
+def _was_deprecated(key: str, table: Table | None) -> Table:
+    """What the option itself said while it was still there."""
+    section, _, name = key.partition("/")
+    option = table["sections"].get(section, {}).get(name, {}) if table else {}
+    if not (table and option.get("deprecated")):
+        return {}
+    return {
+        "reason": _shortened(option["deprecated"]),
+        "source": f"help of the option in {table['release']}",
+    }
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -280,31 +293,36 @@ def write(file: Path, value: Mapping[str, Any], depth: int) -> None:
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=None)
-    parser.add_argument("releases", nargs="*", help="leave the tables of all others as they are")
+    parser.add_argument(
+        "releases", nargs="*", metavar="RELEASE", help="leave the tables of all others as they are"
+    )
     return parser.parse_args(words)
 
 
 def make(work: Path, wanted: Iterable[str]) -> None:
-    """Write the tables of the releases WANTED, or of all of them, and ``removed.json``."""
+    """Write the tables of the releases WANTED, or of all of them, and ``history.json``."""
     tables: dict[int, Table] = {}
-    names = set(wanted) or {release.name for release in RELEASES}
-    for release in RELEASES:
-        file = HERE / f"{release.version}.json"
-        if release.name in names:
-            _say(f"Nova {release.version} ({release.name})")
-            table = {"release": release.name, **_dump(environment(release, work))}
-            write(file, table, depth=3)
-        tables[release.version] = json.loads(file.read_text(encoding="utf-8"))
-    python = environment(RELEASES[0], work)
+    names = set(wanted) or set(VERSIONS)
+    for release, version in VERSIONS.items():
+        file = HERE / f"{version}.json"
+        if release in names:
+            _say(f"Nova {version} ({release})")
+            write(file, {"release": release, **_dump(environment(release, work))}, depth=3)
+        tables[version] = json.loads(file.read_text(encoding="utf-8"))
+    python = environment(next(iter(VERSIONS)), work)
     history = []
     for version in OLDER:
         _say(f"names of Nova {version}")
         history.append((version, older_names(version, python, work)))
-    history += [(version, names_of(table)) for version, table in tables.items()]
+    newer = [(version, names_of(table)) for version, table in tables.items()]
     _say("release notes")
     notes = release_notes(tables[max(tables)]["nova"], work)
     remarks = yaml.safe_load(REMARKS.read_text(encoding="utf-8"))
-    write(HERE / REMOVED, removed_options(history, tables, notes, remarks), depth=1)
+    value = {
+        "added": added_options(newer),
+        "removed": removed_options([*history, *newer], tables, notes, remarks),
+    }
+    write(HERE / "history.json", value, depth=2)
 
 
 def main(words: Sequence[str] | None = None) -> None:
