@@ -146,21 +146,24 @@ def _unknown(config: Config, setting: Setting) -> Finding:
     return at(setting, "unknown", "warning", problem, remedy, f"options of Nova {table.nova}")
 
 
-def _closest(name: str, known: tuple[str, ...], least: float) -> str | None:
-    return next(iter(difflib.get_close_matches(name, known, 1, least)), None)
+def _closest(name: str, known: tuple[str, ...]) -> str | None:
+    return next(iter(difflib.get_close_matches(name, known, 1, DISTANT)), None)
+
+
+def _is_close(name: str, other: str) -> bool:
+    return difflib.SequenceMatcher(None, name, other).ratio() >= CLOSE
 
 
 def _suggestion(config: Config, setting: Setting) -> str:
     table, name = config.table, setting.name.replace("-", "_")
     if table.option(setting.section, name):
         return f"write it as {name}"
-    names = table.names(setting.section)
-    if found := _closest(name, names, CLOSE):
+    found = _closest(name, table.names(setting.section))
+    if found and _is_close(name, found):
         return f"did you mean {found}?"
     places = table.sections_with(name)
     if 0 < len(places) <= FEW:
         return "it belongs in " + " or ".join(f"[{place}]" for place in places)
-    found = _closest(name, names, DISTANT)
     return f"did you mean {found}?" if found else "leave it out"
 
 
@@ -187,7 +190,7 @@ def _unknown_section(config: Config, section: str) -> Finding:
     elif section.strip().lower() == "default":
         remedy = "did you mean [DEFAULT]?"
     else:
-        found = _closest(section.strip(), config.table.sections(), DISTANT)
+        found = _closest(section.strip(), config.table.sections())
         remedy = f"did you mean [{found}]?" if found else "leave it out"
     source = f"options of Nova {config.table.nova}"
     return Finding(file, line, section, "", "unknown", "warning", problem, remedy, source)

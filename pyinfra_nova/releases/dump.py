@@ -212,6 +212,19 @@ def _scheduler_filters() -> list[str]:
     return sorted({found.__name__ for found in classes if not found.__name__.startswith("_")})
 
 
+def _shared(plugins: dict[str, dict[str, Described]]) -> dict[str, Described]:
+    """The options of all PLUGINS together, each with every former name that one of them knows."""
+    shared: dict[str, Described] = {}
+    for options in plugins.values():
+        for name, option in options.items():
+            former = dict.fromkeys(
+                (*shared.get(name, {}).get("former", ()), *option.get("former", ()))
+            )
+            kept = {k: v for k, v in option.items() if k not in ("former", "required")}
+            shared[name] = {**kept, "former": list(former)} if former else kept
+    return shared
+
+
 def _installed(namespaces: Iterable[str]) -> list[str]:
     known = {entry.name for entry in importlib.metadata.entry_points(group="oslo.config.opts")}
     return [name for name in namespaces if name in known]
@@ -227,7 +240,7 @@ def table() -> Described:
     sections.update(_mdev_sections())
     plugins = _auth_plugins()
     logins = sorted(name for name, options in sections.items() if "auth_type" in options)
-    shared = {name: option for options in plugins.values() for name, option in options.items()}
+    shared = _shared(plugins)
     for name in logins:
         sections[name] = {k: v for k, v in sections[name].items() if k not in shared}
     return {

@@ -6,7 +6,7 @@ Each release is installed with the libraries of its time into an environment of 
 ``dump.py`` asks oslo.config's generator for every option. ``history.json`` then says since when
 options are there, and what became of those that some release dropped, with the reason that Nova's
 release notes give. It needs
-``uv`` (which can install what was newest on a given day) and pip, about 4 GB and ten minutes; what
+``uv`` (which can install what was newest on a given day) and pip, about 2 GB and six minutes; what
 is in DIRECTORY already is used again.
 """
 
@@ -170,6 +170,7 @@ def _paragraphs(note: Any) -> Iterator[str]:
 
 def _shortened(text: str) -> str:
     """The first sentences of TEXT, without reStructuredText's marks."""
+    text = re.split(r"\n\s*[*-] ", text, maxsplit=1)[0]  # what follows is a list
     plain = re.sub(r"``|(:[\w-]+:)?`([^`<]*?)( ?<[^`]*>)?`_{0,2}", r"\2", " ".join(text.split()))
     kept = ""
     for sentence in re.split(r"(?<=[.:])\s+(?=[A-Z*`-])", plain):
@@ -182,7 +183,9 @@ def _shortened(text: str) -> str:
 def noted(key: str, notes: Mapping[str, Any]) -> Table:
     """What NOTES say about the removal of KEY: the reason, and the note that says it; or {}."""
     section, _, name = key.partition("/")
-    option = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
+    word = rf"(?<![\w-]){re.escape(name)}(?![\w-])"
+    # A name such as "enable" is also a word of any sentence: it has to be marked as code.
+    option = re.compile(word if "_" in name else rf"``[^`]*{word}[^`]*``")
     removal = re.compile(r"\bremoved|no longer|has been dropped|been deleted", re.IGNORECASE)
     best: tuple[int, str, str] | None = None
     for path, note in notes.items():
@@ -223,6 +226,10 @@ def removed_options(
         for key in fnmatch.filter(found, pattern) or [pattern]:
             kept = {k: v for k, v in found.get(key, {}).items() if k not in ("reason", "source")}
             found[key] = {**kept, **remark}
+    for row in found.values():
+        later = found.get(row.get("instead", ""), {})
+        if "reason" not in row:  # then what took its place is gone for a reason
+            row.update({k: later[k] for k in ("reason", "source") if k in later})
     return dict(sorted(found.items()))
 
 
