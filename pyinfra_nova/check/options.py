@@ -175,8 +175,8 @@ def _unknown_sections(config: Config) -> Iterator[str]:
     for parsed in config.parsed.values():
         for section in parsed.sections:
             held = _held(config, normal(section))
-            gone = held and all(_removed(config, setting) for setting in held)
-            if not gone and not config.table.has_section(section):
+            # One that is empty, as in packaged files, means nothing.
+            if any(not _removed(config, s) for s in held) and not config.table.has_section(section):
                 yield normal(section)
 
 

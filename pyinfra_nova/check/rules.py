@@ -460,9 +460,18 @@ def _unverified(config: Config) -> Found:
         yield at(strategy, "insecure", "error", text, "leave it out", "nova/conf/api.py")
 
 
+def _holds_secrets(config: Config, file: str) -> bool:
+    options = (
+        config.table.option(setting.section, setting.name)
+        for setting in config.parsed[file].settings
+        if setting.value
+    )
+    return any(option is not None and option.secret for option in options)
+
+
 def _permissions(config: Config) -> Found:
     for file in config.files:
-        if file.mode is not None and file.mode & 0o007:
+        if file.mode is not None and file.mode & 0o007 and _holds_secrets(config, file.name):
             yield Finding(
                 file.name,
                 0,

@@ -42,6 +42,8 @@ ANY_AGE = (
 # cursive uses curves that cryptography dropped after 43. oslo.limit's list of options was broken in
 # 1.5.0 ("too many values to unpack").
 CONSTRAINTS = ("cryptography<44", "pyopenssl<25", "setuptools<80", "oslo.limit!=1.5.0")
+# Nova reads its options where it is installed, but does not require it.
+OPTIONAL = ("osprofiler",)
 EXTRA = {25: ("oslo.limit==1.5.1",)}
 
 
@@ -93,7 +95,12 @@ def environment(release: str, work: Path) -> Path:
         ages = [f"--exclude-newer-package={name}=2099-01-01" for name in ANY_AGE]
         if version in EXTRA:
             ages.append("--exclude-newer-package=oslo-limit=2099-01-01")
-        wanted = (f"nova>={version}.0,<{version + 1}", *CONSTRAINTS, *EXTRA.get(version, ()))
+        wanted = (
+            f"nova>={version}.0,<{version + 1}",
+            *OPTIONAL,
+            *CONSTRAINTS,
+            *EXTRA.get(version, ()),
+        )
         install = ("uv", "pip", "install", "--quiet", "--python", python)
         _run(*install, f"--exclude-newer={LIBRARIES[release]}", *ages, *wanted)
         (directory / "complete").touch()
