@@ -1,4 +1,4 @@
-"""Operating systems and OpenStack releases as data: ``platforms.yaml``, checked."""
+"""Operating systems as data: ``platforms.yaml``, checked; releases are in ``releases``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from pyinfra_nova import releases
 from pyinfra_nova.errors import UnsupportedPlatform
 
 TABLE = Path(__file__).with_name("platforms.yaml")
@@ -106,19 +107,8 @@ class Platform(Row):
         return tuple(unit for unit in self.units if unit.role in wanted)
 
 
-class Option(Row):
-    """What became of an option of nova.conf."""
-
-    option: str
-    removed: int | None = None
-    deprecated: int | None = None
-    reason: str
-
-
 class Table(Row):
-    releases: dict[str, int]
     platforms: tuple[Platform, ...]
-    options: tuple[Option, ...]
 
 
 @cache
@@ -128,8 +118,8 @@ def table() -> Table:
 
 
 def known_releases() -> tuple[str, ...]:
-    """The releases of the table, oldest first."""
-    return tuple(table().releases)
+    """The releases whose options are known, oldest first."""
+    return tuple(releases.VERSIONS)
 
 
 def platform_for(os_id: str, os_version: str, release: str) -> Platform:
@@ -151,22 +141,22 @@ def platforms_of(release: str) -> tuple[Platform, ...]:
     return tuple(row for row in table().platforms if row.release == release)
 
 
-def _option(section: str, option: str) -> Option | None:
-    wanted = f"{section}/{option}"
-    return next((row for row in table().options if row.option == wanted), None)
-
-
 def removed_option(section: str, option: str, release: str) -> str | None:
     """Why SECTION/OPTION is not to be written for RELEASE, or None if nothing is known."""
-    row, version = _option(section, option), table().releases.get(release)
-    if row is None or row.removed is None or version is None or version < row.removed:
+    row = releases.removed(section, option, release) if release in releases.VERSIONS else None
+    if row is None:
         return None
-    return row.reason
+    if row.reason or not row.instead:
+        return row.reason or row.problem
+    return f"it is {row.instead} now"
 
 
 def deprecated_option(section: str, option: str, release: str) -> str | None:
     """Why SECTION/OPTION, which RELEASE still reads, is better left out, or None."""
-    row, version = _option(section, option), table().releases.get(release)
-    if row is None or row.deprecated is None or version is None or version < row.deprecated:
+    if release not in releases.VERSIONS:
         return None
-    return None if removed_option(section, option, release) else row.reason
+    table = releases.load(release)
+    if found := table.option(section, option):
+        return found.deprecated
+    now = table.renamed(section, option)
+    return f"it is {now.section}/{now.name} now" if now else None
