@@ -132,7 +132,7 @@ def planned(request: pytest.FixtureRequest) -> Planned | None:
 
     assert run("./run", "lab", "down").returncode == 0
     assert run("./run", "lab", "up").returncode == 0
-    before = traces.everything()
+    before = traces.when_settled()
     result = subprocess.run(
         ["./run", "plan", "--json"], cwd=ROOT, capture_output=True, text=True, check=False
     )

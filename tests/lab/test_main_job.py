@@ -38,8 +38,8 @@ def test_a_plan_for_bare_hosts_writes_nothing_anywhere(bare: Planned) -> None:
 def test_a_plan_for_bare_hosts_tells_what_will_be_there(bare: Planned) -> None:
     for text in (
         "install: nova-",
-        "+transport_url = ********",
-        "+connection = ********",
+        "+transport_url = rabbit://openstack:********@controller:5672",
+        "+connection = mysql+pymysql://nova:********@controller:3306/nova_api",
         "create database nova_cell0",
         "create database user nova",
         "set broker user openstack and its password",

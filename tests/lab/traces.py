@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 from pathlib import Path
 
 from lab import state
@@ -15,7 +16,13 @@ HOSTS = ("controller", "compute1", "compute2")
 OF_RUNNING_DAEMONS = (
     *("var/log/", "var/lib/mysql/", "var/lib/rabbitmq/", "var/lib/systemd/", "var/cache/"),
     *("tmp/", "var/tmp/", "var/lib/private/", "var/lib/openvswitch/", "etc/openvswitch/"),
-    *("var/lib/neutron/", "var/lib/keystone/", "var/lib/glance/", "var/lib/placement/"),
+    *(
+        "var/lib/libuuid/",
+        "var/lib/neutron/",
+        "var/lib/keystone/",
+        "var/lib/glance/",
+        "var/lib/placement/",
+    ),
 )
 """Below these, daemons write all the time; their databases are compared row by row instead."""
 HEARTBEATS = ("neutron.agents", "neutron.ovn_hash_ring", "nova.services", "nova.compute_nodes")
@@ -54,6 +61,18 @@ def everything() -> dict[str, object]:
     """All that a plan has to leave as it is."""
     seen: dict[str, object] = {host: files(host) for host in HOSTS}
     return {**seen, "databases and broker": on("controller", DUMP).stdout}
+
+
+def when_settled() -> dict[str, object]:
+    """Everything, once two looks agree: Neutron goes on with what the lab has just asked of it."""
+    seen = everything()
+    for _ in range(20):
+        time.sleep(5)
+        again = everything()
+        if not differences(seen, again):
+            break
+        seen = again
+    return seen
 
 
 def differences(before: dict[str, object], after: dict[str, object]) -> list[str]:
