@@ -120,12 +120,11 @@ def install_tools() -> None:
 
 
 def mirrors(release: str) -> dict[str, str]:
-    """Suite -> address of RELEASE's three suites: this machine's own mirrors where it has them."""
-    found = {
-        release: "http://deb.debian.org/debian",
-        f"{release}-updates": "http://deb.debian.org/debian",
-        f"{release}-security": "http://deb.debian.org/debian-security",
-    }
+    """Suite -> address of RELEASE's suites: this machine's own mirrors where it has them."""
+    found = {release: "http://deb.debian.org/debian"}
+    if release != "sid":
+        found[f"{release}-updates"] = "http://deb.debian.org/debian"
+        found[f"{release}-security"] = "http://deb.debian.org/debian-security"
     shown = run(
         "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages",
         check=False,

@@ -65,6 +65,7 @@ def _wanted(inventory: Path, settings: LabSettings) -> dict[str, object]:
 def _digest(inventory: Path) -> str:
     """What the prerequisites depend on, secrets included, as one number."""
     paths = [inventory, *SECRETS, state.LAB / "secrets.yml"]
+    paths += sorted((inventory.resolve().parent / "group_data").glob("*.py"))
     paths += [path for pattern in READ for path in sorted(CHECKOUT.glob(pattern))]
     total = hashlib.sha256()
     for path in paths:

@@ -12,8 +12,10 @@ from typing import Any
 
 from lab.shell import LabError
 
-RELEASES = {"bookworm": "12"}
-"""Debian releases that lab hosts can run, and their version numbers."""
+RELEASES = {"zed": "bookworm", "2025.1": "trixie", "2026.2": "sid"}
+"""The Nova releases that the lab can carry, and the Debian release that has each."""
+
+CHECKOUT = Path(__file__).resolve().parents[1]
 
 HOST_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 
@@ -64,7 +66,11 @@ class LabHost:
 
 @dataclass(frozen=True)
 class LabSettings:
-    """All that `lab up` needs to know."""
+    """All that `lab up` needs to know.
+
+    Attributes:
+        release: the Debian release that the hosts run.
+    """
 
     release: str
     nat: Network
@@ -160,13 +166,20 @@ def settings_from(
         )
     )
     _refuse_overlap((nat, management, provider))
-    release = str(lab_data.get("lab_release", "bookworm"))
-    if release not in RELEASES:
-        raise LabError(
-            f"group_data/lab.py: lab_release = {release!r}: only {', '.join(RELEASES)} is known"
-        )
+    release = _debian_release(str(all_data.get("release", "zed")))
     hosts = _hosts(inventory_hosts(inventory), (nat, management, provider))
     return LabSettings(release, nat, management, provider, hosts)
+
+
+def _debian_release(nova_release: str) -> str:
+    """The Debian release whose own packages are NOVA_RELEASE."""
+    if nova_release not in RELEASES:
+        possible = ", ".join(f"{nova!r} (Debian {debian})" for nova, debian in RELEASES.items())
+        raise LabError(
+            f"group_data/all.py: release = {nova_release!r}: no Debian has it, and the lab's hosts "
+            f"run Debian; possible there are {possible}"
+        )
+    return RELEASES[nova_release]
 
 
 def _refuse_overlap(networks: tuple[Network, ...]) -> None:
@@ -223,15 +236,17 @@ def read_settings(inventory: Path) -> LabSettings:
     """The lab described by the file INVENTORY and the group data beside or above it."""
     if not inventory.is_file():
         raise LabError(f"{inventory}: no such inventory file")
-    folder = next(
-        (place for place in inventory.resolve().parents if (place / "group_data").is_dir()),
-        inventory.resolve().parent,
+    # As pyinfra has it: deploy.py's group_data, and over it the one beside the inventory.
+    folders = dict.fromkeys((CHECKOUT, inventory.resolve().parent))
+    all_data, lab_data = (
+        {
+            key: value
+            for folder in folders
+            for key, value in _names_of(folder / "group_data" / name).items()
+        }
+        for name in ("all.py", "lab.py")
     )
-    return settings_from(
-        _names_of(inventory),
-        _names_of(folder / "group_data" / "all.py"),
-        _names_of(folder / "group_data" / "lab.py"),
-    )
+    return settings_from(_names_of(inventory), all_data, lab_data)
 
 
 def names_lab(inventory: Path) -> bool:

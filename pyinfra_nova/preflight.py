@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jinja2 import TemplateError
 from pyinfra.api.exceptions import DeployError
 
-from pyinfra_nova.errors import UnsupportedPlatform
+from pyinfra_nova.check import LEAVE_OUT, Source
+from pyinfra_nova.check import Finding as FileFinding
+from pyinfra_nova.check import Role as FileRole
+from pyinfra_nova.check import findings as file_findings
+from pyinfra_nova.errors import Fault, SettingsError, UnsupportedPlatform
 from pyinfra_nova.part import Part
 from pyinfra_nova.platforms import platform_for, platforms_of
-from pyinfra_nova.render import files_for
+from pyinfra_nova.render import ConfigFile, files_for
 from pyinfra_nova.resources.preflight import Report
 from pyinfra_nova.resources.steps import LOCK
 from pyinfra_nova.settings import Account, HostSettings, Site
@@ -41,18 +45,57 @@ class PreflightError(DeployError):
         super().__init__("\n  - ".join(["the preflight failed; nothing was changed:", *wrong]))
 
 
-def check_rendering(site: Site) -> None:
-    """Render every file of every host, on every platform it may turn out to be.
+def check_files(site: Site) -> list[Fault]:
+    """Render every file of every host on every platform it may be, and check what is in them.
+
+    What Nova itself would refuse or overlook is a fault; what it would obey although it is unsafe
+    or better said otherwise is only returned.
 
     Raises:
-        DeployError: a file cannot be written as the settings want it.
+        SettingsError: with every fault.
     """
+    found: dict[FileFinding, list[str]] = {}
+    for host in site.hosts.values():
+        for finding in _file_findings(site, host):
+            found.setdefault(finding, []).append(host.name)
+    faults = [_fault(finding, names) for finding, names in found.items() if _is_fault(finding)]
+    if faults:
+        raise SettingsError(faults)
+    return [_fault(finding, names) for finding, names in found.items()]
+
+
+def _file_findings(site: Site, host: HostSettings) -> list[FileFinding]:
+    """What is wrong in HOST's nova.conf; platforms do not differ in what overrides say there."""
+    rendered: list[tuple[ConfigFile, ...]] = []
     for platform in platforms_of(site.settings.release):
-        for host in site.hosts.values():
-            try:
-                files_for(site, host, platform, "qemu")
-            except (ValueError, TemplateError) as error:
-                raise DeployError(f"{host.name}: nova.conf cannot be rendered: {error}") from error
+        try:
+            rendered.append(tuple(files_for(site, host, platform, "qemu")))
+        except (ValueError, TemplateError) as error:
+            fault = Fault(f"nova.conf of {host.name}", "", f"cannot be rendered: {error}")
+            raise SettingsError([fault]) from error
+    sources = [
+        Source(file.path, file.content)
+        for file in next(iter(rendered), ())
+        if file.path.endswith(".conf")
+    ]
+    role: FileRole = "compute"
+    if host.is_controller:
+        role = "all-in-one" if host.is_compute else "controller"
+    # A finding is of one host and one line; the same one elsewhere is said together with it.
+    found = file_findings(sources, site.settings.release, role)
+    return [replace(finding, file="", line=0) for finding in found]
+
+
+def _is_fault(finding: FileFinding) -> bool:
+    if finding.kind == "unknown":
+        # What nothing is known about may belong to a driver that is not Nova's own.
+        return finding.remedy != LEAVE_OUT
+    return finding.level == "error" and finding.kind != "insecure"
+
+
+def _fault(finding: FileFinding, hosts: Sequence[str]) -> Fault:
+    where = f"[{finding.section}] {finding.option}".strip() if finding.section else ""
+    return Fault(f"nova.conf of {', '.join(hosts)}", where, finding.problem, finding.remedy)
 
 
 def _login(site: Site, name: str, account: Account, secret: str, **more: Any) -> Check:

@@ -20,7 +20,7 @@ from pyinfra_nova.platforms import platform_for
 from pyinfra_nova.preflight import (
     Finding,
     PreflightError,
-    check_rendering,
+    check_files,
     checks_for,
     judge,
     table,
@@ -61,7 +61,8 @@ def targets() -> dict[str, Target]:
 def _prepare(state: State) -> dict[str, Target]:
     site = site_of(state.inventory)
     redact.install(site.secrets)
-    check_rendering(site)
+    for warning in check_files(site):
+        logger.warning(f"    {warning}")
     _refuse_unreachable(state)
     hosts = {h.name: h for h in state.inventory.get_active_hosts() if h.name in site.hosts}
     part = part_of(site, hosts)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from pyinfra_nova.check.config import Config, Finding, Kind, Level, Role, Source
 from pyinfra_nova.check.ini import NotIni
-from pyinfra_nova.check.options import option_findings
+from pyinfra_nova.check.options import LEAVE_OUT, option_findings
 from pyinfra_nova.check.rules import rule_findings
 from pyinfra_nova.releases import load
 
-__all__ = ["Finding", "Kind", "Level", "NotIni", "Role", "Source", "findings"]
+__all__ = ["LEAVE_OUT", "Finding", "Kind", "Level", "NotIni", "Role", "Source", "findings"]
 
 
 def findings(files: Sequence[Source], release: str, role: Role) -> list[Finding]:

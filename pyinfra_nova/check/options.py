@@ -12,6 +12,8 @@ from pyinfra_nova.releases import VERSIONS, Option, added, normal, removed
 
 # An option in the wrong section is told so if few sections have one of that name.
 FEW = 3
+LEAVE_OUT = "leave it out"
+"""The remedy where nothing better is known than that Nova does not read it."""
 CLOSE, DISTANT = 0.85, 0.6
 
 
@@ -128,7 +130,7 @@ def _not_read(config: Config, setting: Setting) -> Finding:
         return _unknown(config, setting)
     here = row.instead and config.table.option(*row.instead.split("/", 1))
     instead = "[{}] {}".format(*row.instead.split("/", 1)) if here else ""
-    remedy = f"write it as {instead}" if instead else "leave it out"
+    remedy = f"write it as {instead}" if instead else LEAVE_OUT
     problem = f"not read: {row.problem}"
     return at(
         setting, "removed", "warning", problem, remedy, row.source or "tables of the releases"
@@ -164,7 +166,7 @@ def _suggestion(config: Config, setting: Setting) -> str:
     places = table.sections_with(name)
     if 0 < len(places) <= FEW:
         return "it belongs in " + " or ".join(f"[{place}]" for place in places)
-    return f"did you mean {found}?" if found else "leave it out"
+    return f"did you mean {found}?" if found else LEAVE_OUT
 
 
 def _held(config: Config, section: str) -> list[Setting]:
@@ -191,7 +193,7 @@ def _unknown_section(config: Config, section: str) -> Finding:
         remedy = "did you mean [DEFAULT]?"
     else:
         found = _closest(section.strip(), config.table.sections())
-        remedy = f"did you mean [{found}]?" if found else "leave it out"
+        remedy = f"did you mean [{found}]?" if found else LEAVE_OUT
     source = f"options of Nova {config.table.nova}"
     return Finding(file, line, section, "", "unknown", "warning", problem, remedy, source)
 

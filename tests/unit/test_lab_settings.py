@@ -18,6 +18,8 @@ from lab.settings import (
 )
 from lab.shell import LabError
 
+ROOT = Path(__file__).resolve().parents[2]
+DEBIAN_13 = "inventories/debian13/inventory.py"
 CONTROLLER = ("controller", {"my_ip": "10.0.0.11"})
 COMPUTE = ("compute1", {"my_ip": "10.0.0.31"})
 
@@ -119,19 +121,32 @@ def test_overlapping_ranges_are_refused() -> None:
         settings(lab_data={"nat_network": "10.0.0.0/16"})
 
 
-def test_unknown_release_is_refused() -> None:
-    with pytest.raises(LabError, match="lab_release = 'buster'"):
-        settings(lab_data={"lab_release": "buster"})
+@pytest.mark.parametrize(
+    ("nova", "debian"), [("zed", "bookworm"), ("2025.1", "trixie"), ("2026.2", "sid")]
+)
+def test_the_hosts_run_the_debian_that_has_the_release(nova: str, debian: str) -> None:
+    assert settings(all_data={"release": nova}).release == debian
 
 
-def test_an_inventory_file_finds_the_group_data_above_it(tmp_path: Path) -> None:
+def test_a_release_that_no_debian_has_is_refused_with_those_there_are() -> None:
+    with pytest.raises(LabError, match=r"release = 'yoga'.*'zed' \(Debian bookworm\)"):
+        settings(all_data={"release": "yoga"})
+
+
+def test_group_data_beside_the_inventory_wins_over_that_of_the_checkout(tmp_path: Path) -> None:
     (tmp_path / "group_data").mkdir()
     (tmp_path / "group_data" / "all.py").write_text('management_network = "10.9.0.0/24"\n')
-    (tmp_path / "inventories").mkdir()
-    inventory = tmp_path / "inventories" / "aio.py"
+    inventory = tmp_path / "aio.py"
     inventory.write_text('lab = [("aio", {"my_ip": "10.9.0.5"})]\n')
     assert read_settings(inventory).management.cidr == IPv4Network("10.9.0.0/24")
+    assert read_settings(inventory).nat.cidr == IPv4Network("10.0.2.0/24")
     assert names_lab(inventory)
+
+
+def test_the_inventory_of_debian_13_is_the_lab_s_with_another_release() -> None:
+    ours, theirs = (read_settings(ROOT / name) for name in ("inventory.py", DEBIAN_13))
+    assert (ours.release, theirs.release) == ("bookworm", "trixie")
+    assert ours.hosts == theirs.hosts
 
 
 def test_a_broken_or_missing_inventory_is_named(tmp_path: Path) -> None:

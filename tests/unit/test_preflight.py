@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from pyinfra_nova.errors import SettingsError
 from pyinfra_nova.inventory import build_site
 from pyinfra_nova.part import Part, part_of
-from pyinfra_nova.preflight import PreflightError, checks_for, judge, table
+from pyinfra_nova.preflight import PreflightError, check_files, checks_for, judge, table
 from pyinfra_nova.resources.preflight import Report
 from pyinfra_nova.secrets import Secrets
 from pyinfra_nova.settings import Site
@@ -128,3 +129,43 @@ def test_the_error_holds_every_fault_and_says_that_nothing_was_changed() -> None
     assert "nothing was changed" in text
     assert "controller: rights" in text and "compute1: systemd" in text
     assert len(table(findings)) == len(findings)
+
+
+# --- the files that are about to be written -------------------------------------------------------
+
+
+def test_nothing_is_said_of_files_that_are_right() -> None:
+    assert check_files(site()) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "option", "value", "said"),
+    [
+        ("vnc", "enabeld", True, "did you mean enabled?"),
+        ("DEFAULT", "debug", "maybe", "'maybe' is not true or false"),
+        ("DEFAULT", "cpu_dedicated_set", "2-3", "it belongs in [compute]"),
+        ("scheduler", "max_attempts", 0, "'0' is less than 1"),
+    ],
+)
+def test_an_option_that_nova_would_refuse_or_overlook_is_a_fault(
+    section: str, option: str, value: object, said: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_files(site(nova_conf={section: {option: value}}))
+    (fault,) = caught.value.faults
+    assert str(fault).startswith(f"nova.conf of controller, compute1: [{section}] {option}: ")
+    assert said in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("section", "option", "value", "said"),
+    [
+        ("somebodys_driver", "colour", "blue", "nothing is read from this section"),
+        ("vnc", "server_listen", "0.0.0.0", "listen on every network"),
+    ],
+)
+def test_an_option_that_may_be_meant_is_only_said(
+    section: str, option: str, value: object, said: str
+) -> None:
+    warnings = [str(fault) for fault in check_files(site(nova_conf={section: {option: value}}))]
+    assert any(said in warning for warning in warnings)
