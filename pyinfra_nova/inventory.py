@@ -36,7 +36,8 @@ ROLE_OF_GROUP: dict[str, Role] = {
     "database": "database",
     "messaging": "messaging",
 }
-HOST_KEYS = ("my_ip", "nova_host", "libvirt", "nova_conf")
+CAPACITY_KEYS = ("libvirt", "compute", "hugepages", "devices", "pci")
+HOST_KEYS = ("my_ip", "nova_host", *CAPACITY_KEYS, "nova_conf")
 SITE_KEYS = tuple(Settings.model_fields)
 
 
@@ -65,7 +66,8 @@ def _own_data(data: Data) -> dict[str, Any]:
 # --- faults ---------------------------------------------------------------------------------------
 
 
-def _closest(name: str, known: Iterable[str]) -> str:
+def closest(name: str, known: Iterable[str]) -> str:
+    """A question that names the one of KNOWN that NAME was meant for, or ""."""
     matches = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {matches[0]!r}?" if matches else ""
 
@@ -74,7 +76,7 @@ def _unknown(file: str, path: Sequence[str], known: Iterable[str], release: str)
     name = path[-1]
     if reason := removed_option("DEFAULT", name, release):
         return Fault(file, ".".join(path), reason, "leave it out")
-    remedy = _closest(name, known)
+    remedy = closest(name, known)
     if re.search("passw|pasw|secret", name, re.IGNORECASE):
         remedy = "passwords belong in secrets.yml"
     return Fault(file, ".".join(path), "unknown key", remedy)
@@ -91,7 +93,8 @@ def _fields_at(model: type[BaseModel], path: Sequence[str]) -> tuple[str, ...]:
     return tuple(model.model_fields)
 
 
-def _describe(details: Mapping[str, Any]) -> str:
+def describe(details: Mapping[str, Any]) -> str:
+    """One of pydantic's errors in words."""
     if details["type"] == "value_error":
         return str(details["ctx"]["error"])
     if details["type"] == "missing":
@@ -111,7 +114,7 @@ def _faults(
         if details["type"] == "extra_forbidden":
             yield _unknown(file, path, _fields_at(model, path[:-1]), release)
         else:
-            yield Fault(file, ".".join(path), _describe(details))
+            yield Fault(file, ".".join(path), describe(details))
 
 
 # --- the site -------------------------------------------------------------------------------------
@@ -301,7 +304,8 @@ class _Builder:
             faults = _faults(error, HostSettings, layers, self.file, self.release)
             self._add_host_faults(name, faults)
         # Its address and name can still be compared with the other hosts'.
-        values.pop("libvirt", None)
+        for key in CAPACITY_KEYS:
+            values.pop(key, None)
         try:
             return HostSettings.model_validate(values)
         except ValidationError:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from pyinfra_nova.capacity import Compute, Devices, HugePages, Pci, same_node_twice
 from pyinfra_nova.secrets import Secrets, forbidden_character
 
 Role = Literal["controller", "compute", "database", "messaging"]
@@ -311,6 +312,10 @@ class HostSettings(Section):
         my_ip: its address on the management network; None only on a host that runs no Nova.
         nova_host: the name Nova knows it by (DEFAULT/host); must never change on a compute.
         libvirt: how guests run, on a compute.
+        compute: the CPUs and the memory that it gives to guests.
+        hugepages: memory pages set aside for guests.
+        devices: types of mediated devices (vGPU) that it makes.
+        pci: devices that it passes through.
         nova_conf: options written literally, {section: {option: value}}; None removes an option.
     """
 
@@ -319,6 +324,10 @@ class HostSettings(Section):
     my_ip: IPv4Address | None = None
     nova_host: HostName
     libvirt: Libvirt = Libvirt()
+    compute: Compute = Compute()
+    hugepages: Annotated[list[HugePages], AfterValidator(same_node_twice)] = []
+    devices: Devices = Devices()
+    pci: Pci = Pci()
     nova_conf: Annotated[Overrides, Field(repr=False)] = {}
 
     @property

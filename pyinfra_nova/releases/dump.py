@@ -3,7 +3,8 @@
 It runs with the Python of an environment in which that release is installed, and asks
 oslo.config's sample generator for the options, so nothing here knows any of them. With ``--names``
 it looks at the directory given instead, an unpacked Nova whose other requirements need not fit, and
-prints names alone.
+prints names alone. With ``--extra-specs`` it prints the extra specs of flavors that Nova's own
+validators know.
 """
 
 from __future__ import annotations
@@ -270,11 +271,33 @@ def names(directory: str) -> dict[str, dict[str, list[str]]]:
     }
 
 
+def described_spec(validator: Any) -> Described:
+    """What a validator of an extra spec accepts (nova/api/validation/extra_specs/base.py)."""
+    found = {key: validator.value.get(key) for key in ("min", "max", "pattern")}
+    found["type"] = {int: "integer", bool: "boolean", str: "string"}[validator.value["type"]]
+    found["enum"] = [str(item) for item in validator.value.get("enum", ())]
+    found["deprecated"] = validator.deprecated
+    found["parameters"] = {item["name"]: item["pattern"] for item in validator.parameters}
+    return {k: v for k, v in found.items() if v not in (None, [], {}, False)}
+
+
+def extra_specs() -> dict[str, Described]:
+    """Every extra spec by its name; a part of it in braces is one of its ``parameters``."""
+    from nova.api.validation.extra_specs import validators
+
+    return {name: described_spec(found) for name, found in validators.VALIDATORS.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--names", metavar="DIRECTORY")
+    parser.add_argument("--extra-specs", action="store_true")
     arguments = parser.parse_args()
-    found = names(arguments.names) if arguments.names else table()
+    found: Any
+    if arguments.extra_specs:
+        found = extra_specs()
+    else:
+        found = names(arguments.names) if arguments.names else table()
     json.dump(found, sys.stdout, sort_keys=True)
 
 

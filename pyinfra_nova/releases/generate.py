@@ -1,11 +1,11 @@
 """Makes the tables of this directory from the releases on PyPI.
 
-    python -m pyinfra_nova.releases.generate [--work DIRECTORY] [RELEASE...]
+    python -m pyinfra_nova.releases.generate [--work DIRECTORY] [--extra-specs] [RELEASE...]
 
 Each release is installed with the libraries of its time into an environment of its own, in which
 ``dump.py`` asks oslo.config's generator for every option. ``history.json`` then says since when
 options are there, and what became of those that some release dropped, with the reason that Nova's
-release notes give. It needs
+release notes give, and ``extra_specs.json`` holds what Nova's validators say of flavors. It needs
 ``uv`` (which can install what was newest on a given day) and pip, about 2 GB and six minutes; what
 is in DIRECTORY already is used again.
 """
@@ -281,6 +281,56 @@ def _was_deprecated(key: str, table: Table | None) -> Table:
     }
 
 
+# --- extra specs ----------------------------------------------------------------------------------
+
+# Standard traits and resource classes come from libraries, hundreds of them with one rule each.
+COLLECTED = {
+    "traits": ("trait{group}:", {"type": "string", "enum": ["required", "forbidden"]}),
+    "resources": ("resources{group}:", {"type": "integer"}),
+}
+
+
+def _collection(name: str, row: Mapping[str, Any]) -> str | None:
+    plain = {key: value for key, value in row.items() if key != "parameters"}
+    for kind, (prefix, rule) in COLLECTED.items():
+        if name.startswith(prefix) and plain == rule and list(row["parameters"]) == ["group"]:
+            return kind
+    return None
+
+
+def spec_history(found: Mapping[int, Mapping[str, Table]]) -> Table:
+    """The validators of every version in one table.
+
+    Under ``specs`` each name has rows ``{"since", "until", ...}``, the versions that they hold for,
+    both included; ``traits`` and ``resources`` have the first version that knows a standard one.
+    """
+    specs: dict[str, list[Table]] = {}
+    collected: dict[str, dict[str, int]] = {kind: {} for kind in COLLECTED}
+    for version, rows in sorted(found.items()):
+        for name, row in rows.items():
+            if kind := _collection(name, row):
+                plain = name.removeprefix(COLLECTED[kind][0])
+                collected[kind].setdefault(plain, version)
+                continue
+            held = specs.setdefault(name, [])
+            last = held[-1] if held else {}
+            same = {k: v for k, v in last.items() if k not in ("since", "until")} == row
+            if same and last["until"] == version - 1:
+                last["until"] = version
+            else:
+                held.append({"since": version, "until": version, **row})
+    return {"specs": dict(sorted(specs.items())), **collected}
+
+
+def make_extra_specs(work: Path) -> None:
+    """Write ``extra_specs.json`` for all releases."""
+    found: dict[int, Mapping[str, Table]] = {}
+    for release, version in VERSIONS.items():
+        _say(f"extra specs of Nova {version} ({release})")
+        found[version] = _dump(environment(release, work), "--extra-specs")
+    write(HERE / "extra_specs.json", spec_history(found), depth=2)
+
+
 # --- writing --------------------------------------------------------------------------------------
 
 
@@ -307,6 +357,7 @@ def write(file: Path, value: Mapping[str, Any], depth: int) -> None:
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=None)
+    parser.add_argument("--extra-specs", action="store_true", help="make that table alone")
     parser.add_argument(
         "releases", nargs="*", metavar="RELEASE", help="leave the tables of all others as they are"
     )
@@ -337,16 +388,24 @@ def make(work: Path, wanted: Iterable[str]) -> None:
         "removed": removed_options([*history, *newer], tables, notes, remarks),
     }
     write(HERE / "history.json", value, depth=2)
+    make_extra_specs(work)
 
 
 def main(words: Sequence[str] | None = None) -> None:
     arguments = _arguments(words)
     if arguments.work:
         arguments.work.mkdir(parents=True, exist_ok=True)
-        make(arguments.work.resolve(), arguments.releases)
+        _make(arguments, arguments.work.resolve())
     else:
         with tempfile.TemporaryDirectory() as directory:
-            make(Path(directory), arguments.releases)
+            _make(arguments, Path(directory))
+
+
+def _make(arguments: argparse.Namespace, work: Path) -> None:
+    if arguments.extra_specs:
+        make_extra_specs(work)
+    else:
+        make(work, arguments.releases)
 
 
 if __name__ == "__main__":
