@@ -1,0 +1,359 @@
+"""A stand-in for Keystone, Nova, Placement and Glance that keeps state and speaks over HTTP.
+
+It knows the requests that files/declared.py makes and the errors that it has to report, written
+after the APIs' references (api-ref of each project). What it cannot show is whether a real cloud
+answers the same; tests/lab and tests/verify do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from typing_extensions import override
+
+Json = dict[str, Any]
+PROJECT = "project-of-admin"
+
+
+class ApiError(Exception):
+    """An error status with the message in Nova's form."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+
+
+class StandIn:
+    """The state of the cloud, what was asked of it, and how it answers."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked: list[str] = []
+        self.numbers = itertools.count(1)
+        self.flavors: dict[str, Json] = {}
+        self.access: dict[str, list[str]] = {}
+        self.guests: list[str] = []  # the flavors of guests, by id
+        self.aggregates: dict[str, Json] = {}
+        self.hosts = ["compute1", "compute2"]
+        self.traits: dict[str, list[str]] = {
+            f"rp-{name}": ["HW_CPU_X86_AVX"] for name in self.hosts
+        }
+        self.known_traits = {"HW_CPU_X86_AVX", "HW_GPU_API_VULKAN"}
+        self.conflicts = 0
+        self.groups: dict[str, Json] = {}
+        self.quotas: dict[str, int] = {}
+        self.keypairs: dict[str, Json] = {}
+        self.images: dict[str, Json] = {}
+        self.services: tuple[str, ...] = ("compute", "placement", "image")
+
+    def changes(self) -> list[str]:
+        """What was asked that changes something."""
+        return [line for line in self.asked if not line.startswith(("GET", "POST /identity"))]
+
+    def answer(self, method: str, target: str, body: Any) -> Any:
+        url = urlsplit(target)
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        self.asked.append(f"{method} {url.path}")
+        for pattern, function in ROUTES:
+            verb, _, path = pattern.partition(" ")
+            match = re.fullmatch(path, url.path)
+            if verb == method and match:
+                return function(self, body, query, *map(unquote, match.groups()))
+        raise ApiError(404, f"no stand-in for {method} {target}")
+
+    def new_id(self) -> str:
+        return f"id-{next(self.numbers)}"
+
+    def flavor(self, name: str, **more: Any) -> Json:
+        """Somebody's flavor, as Nova has it."""
+        flavor = {
+            **{"id": self.new_id(), "name": name, "vcpus": 1, "ram": 512, "disk": 1, "swap": 0},
+            **{"OS-FLV-EXT-DATA:ephemeral": 0, "os-flavor-access:is_public": True},
+            **{"description": None, "extra_specs": {}},
+            **more,
+        }
+        self.flavors[flavor["id"]] = flavor
+        return flavor
+
+    def make_flavor(self, body: Json, query: Json) -> Json:
+        given = body["flavor"]
+        for flavor in self.flavors.values():
+            if given["name"] == flavor["name"] or given.get("id") == flavor["id"]:
+                raise ApiError(409, f"Flavor with name {given['name']} already exists.")
+        return {"flavor": self.flavor(**given)}
+
+    def change_aggregate(self, body: Json, query: Json, key: str) -> Json:
+        aggregate = self.aggregates[key]
+        if host := body.get("add_host", {}).get("host"):
+            if host not in self.hosts:
+                raise ApiError(404, f"Compute host {host} could not be found.")
+            aggregate["hosts"].append(host)
+        if host := body.get("remove_host", {}).get("host"):
+            aggregate["hosts"].remove(host)
+        for name, value in body.get("set_metadata", {}).get("metadata", {}).items():
+            aggregate["metadata"][name] = value
+            if value is None:
+                del aggregate["metadata"][name]
+        return {"aggregate": aggregate}
+
+    def delete_aggregate(self, body: None, query: Json, key: str) -> Json:
+        if self.aggregates[key]["hosts"]:
+            raise ApiError(400, "Cannot remove aggregate. Reason: Host aggregate is not empty.")
+        del self.aggregates[key]
+        return {}
+
+    def make_aggregate(self, body: Json, query: Json) -> Json:
+        made = {"hosts": [], "metadata": {}, "availability_zone": None, **body["aggregate"]}
+        made["id"] = next(self.numbers)
+        self.aggregates[str(made["id"])] = made
+        return {"aggregate": made}
+
+    def providers(self, body: None, query: Json) -> Json:
+        trait = query["required"]
+        if trait not in self.known_traits:
+            raise ApiError(400, f"No such trait(s): {trait}.")
+        return {"resource_providers": [{} for held in self.traits.values() if trait in held]}
+
+    def put_traits(self, body: Json, query: Json, key: str) -> Json:
+        if self.conflicts:
+            self.conflicts -= 1
+            raise ApiError(409, "resource provider generation conflict")
+        self.traits[key] = body["traits"]
+        return body
+
+    def make_group(self, body: Json, query: Json) -> Json:
+        made = {"id": self.new_id(), "members": [], "rules": {}, **body["server_group"]}
+        self.groups[made["id"]] = made
+        return {"server_group": made}
+
+    def put_quota(self, body: Json, query: Json, key: str) -> Json:
+        if body["quota_set"].get("cores") == 1:
+            raise ApiError(400, "Quota limit 1 for cores must be greater than or equal to 4.")
+        self.quotas.update(body["quota_set"])
+        return {}
+
+    def quota(self) -> Json:
+        return {"quota_set": {"id": PROJECT, **DEFAULT_QUOTA, **self.quotas}}
+
+    def make_keypair(self, body: Json, query: Json) -> Json:
+        self.keypairs[body["keypair"]["name"]] = body["keypair"]
+        return {}
+
+    def make_image(self, body: Json, query: Json) -> Json:
+        made = {"id": self.new_id(), "status": "queued", "owner": PROJECT, "min_ram": 0, **body}
+        self.images[made["id"]] = made
+        return made
+
+    def put_image(self, body: bytes, query: Json, key: str) -> Json:
+        value = hashlib.sha512(body).hexdigest()
+        more = {"status": "active", "os_hash_algo": "sha512", "os_hash_value": value}
+        self.images[key].update(more, size=len(body))
+        return {}
+
+    def patch_image(self, body: list[Json], query: Json, key: str) -> Json:
+        for change in body:
+            name = change["path"][1:]
+            assert (name in self.images[key]) == (change["op"] != "add")
+            if change["op"] == "remove":
+                del self.images[key][name]
+            else:
+                self.images[key][name] = change["value"]
+        return self.images[key]
+
+    def token(self, body: Json, query: Json) -> Json:
+        if body["auth"]["identity"]["password"]["user"]["password"] != "x":
+            raise ApiError(401, "no")
+        paths = {"compute": "/compute/v2.1", "placement": "/placement", "image": "/image"}
+        catalogue = [
+            {
+                "type": service,
+                "endpoints": [
+                    {
+                        "interface": "internal",
+                        "region_id": "RegionOne",
+                        "url": self.url + paths[service],
+                    }
+                ],
+            }
+            for service in self.services
+        ]
+        return {"token": {"project": {"id": PROJECT}, "catalog": catalogue}}
+
+    def pages_of_images(self, body: None, query: Json) -> Json:
+        """Two on a page."""
+        mine = [image for image in self.images.values() if image["owner"] == query["owner"]]
+        start = int(query.get("marker", 0))
+        page: Json = {"images": mine[start : start + 2]}
+        if mine[start + 2 :]:
+            page["next"] = f"/v2/images?owner={query['owner']}&marker={start + 2}"
+        return page
+
+
+DEFAULT_QUOTA = {"cores": 20, "instances": 10, "ram": 51200}
+Route = Callable[..., Any]
+NOVA = "/compute/v2\\.1"
+
+
+def _listed(kind: str, name: str) -> Route:
+    return lambda cloud, *_: {name: list(getattr(cloud, kind).values())}
+
+
+def _deleted(kind: str) -> Route:
+    def delete(cloud: StandIn, body: None, query: Json, key: str) -> Json:
+        if getattr(cloud, kind).pop(key, None) is None:
+            raise ApiError(404, "is not there")
+        return {}
+
+    return delete
+
+
+ROUTES: list[tuple[str, Route]] = [
+    ("POST /identity/v3/auth/tokens", StandIn.token),
+    ("GET /identity/v3/domains", lambda *_: {"domains": [{"id": "d", "name": "Default"}]}),
+    (
+        "GET /identity/v3/projects",
+        lambda cloud, body, query: {
+            "projects": [{"id": PROJECT}] if query["name"] == "admin" else []
+        },
+    ),
+    (f"GET {NOVA}/flavors/detail", _listed("flavors", "flavors")),
+    (f"POST {NOVA}/flavors", StandIn.make_flavor),
+    (f"DELETE {NOVA}/flavors/([^/]+)", _deleted("flavors")),
+    (
+        f"PUT {NOVA}/flavors/([^/]+)",
+        lambda cloud, body, query, key: cloud.flavors[key].update(body["flavor"]),
+    ),
+    (
+        f"POST {NOVA}/flavors/([^/]+)/os-extra_specs",
+        lambda cloud, body, query, key: cloud.flavors[key]["extra_specs"].update(
+            body["extra_specs"]
+        ),
+    ),
+    (
+        f"DELETE {NOVA}/flavors/([^/]+)/os-extra_specs/([^/]+)",
+        lambda cloud, body, query, key, name: cloud.flavors[key]["extra_specs"].pop(name) and {},
+    ),
+    (
+        f"GET {NOVA}/flavors/([^/]+)/os-flavor-access",
+        lambda cloud, body, query, key: {
+            "flavor_access": [{"tenant_id": p} for p in cloud.access.get(key, [])]
+        },
+    ),
+    (
+        f"POST {NOVA}/flavors/([^/]+)/action",
+        lambda cloud, body, query, key: cloud.access.setdefault(f"new {key}", []).append(
+            body["addTenantAccess"]["tenant"]
+        ),
+    ),
+    (
+        f"GET {NOVA}/servers",
+        lambda cloud, body, query: {"servers": [g for g in cloud.guests if g == query["flavor"]]},
+    ),
+    (f"GET {NOVA}/os-aggregates", _listed("aggregates", "aggregates")),
+    (f"POST {NOVA}/os-aggregates", StandIn.make_aggregate),
+    (
+        f"PUT {NOVA}/os-aggregates/([^/]+)",
+        lambda cloud, body, query, key: cloud.aggregates[key].update(body["aggregate"]),
+    ),
+    (f"POST {NOVA}/os-aggregates/([^/]+)/action", StandIn.change_aggregate),
+    (f"DELETE {NOVA}/os-aggregates/([^/]+)", StandIn.delete_aggregate),
+    (
+        f"GET {NOVA}/os-services",
+        lambda cloud, *_: {"services": [{"host": host} for host in cloud.hosts]},
+    ),
+    (
+        f"GET {NOVA}/os-hypervisors/detail",
+        lambda cloud, *_: {
+            "hypervisors": [{"id": f"rp-{h}", "service": {"host": h}} for h in cloud.hosts]
+        },
+    ),
+    (f"GET {NOVA}/os-server-groups", _listed("groups", "server_groups")),
+    (f"POST {NOVA}/os-server-groups", StandIn.make_group),
+    (f"DELETE {NOVA}/os-server-groups/([^/]+)", _deleted("groups")),
+    (f"GET {NOVA}/os-quota-sets/{PROJECT}", lambda cloud, *_: cloud.quota()),
+    (
+        f"GET {NOVA}/os-quota-sets/{PROJECT}/defaults",
+        lambda *_: {"quota_set": {"id": PROJECT, **DEFAULT_QUOTA}},
+    ),
+    (f"PUT {NOVA}/os-quota-sets/(.+)", StandIn.put_quota),
+    (f"DELETE {NOVA}/os-quota-sets/{PROJECT}", lambda cloud, *_: cloud.quotas.clear()),
+    (
+        f"GET {NOVA}/os-keypairs",
+        lambda cloud, *_: {"keypairs": [{"keypair": key} for key in cloud.keypairs.values()]},
+    ),
+    (f"POST {NOVA}/os-keypairs", StandIn.make_keypair),
+    (f"DELETE {NOVA}/os-keypairs/([^/]+)", _deleted("keypairs")),
+    ("GET /placement/resource_providers", StandIn.providers),
+    (
+        "GET /placement/resource_providers/([^/]+)/traits",
+        lambda cloud, body, query, key: {
+            "traits": cloud.traits[key],
+            "resource_provider_generation": 1,
+        },
+    ),
+    ("PUT /placement/resource_providers/([^/]+)/traits", StandIn.put_traits),
+    (
+        "PUT /placement/traits/(.+)",
+        lambda cloud, body, query, trait: cloud.known_traits.add(trait),
+    ),
+    ("GET /image/v2/images", StandIn.pages_of_images),
+    ("POST /image/v2/images", StandIn.make_image),
+    ("PUT /image/v2/images/([^/]+)/file", StandIn.put_image),
+    ("PATCH /image/v2/images/([^/]+)", StandIn.patch_image),
+    ("DELETE /image/v2/images/([^/]+)", _deleted("images")),
+]
+
+
+def _handler(cloud: StandIn) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def respond(self) -> None:
+            data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            is_file = self.headers.get("Content-Type") == "application/octet-stream"
+            try:
+                body = data if is_file else json.loads(data) if data else None
+                if self.path.startswith("/compute"):
+                    assert self.headers["OpenStack-API-Version"] == "compute 2.75"
+                status, found = 200, cloud.answer(self.command, self.path, body) or {}
+                if self.path.endswith("/auth/tokens"):
+                    status = 201
+            except ApiError as error:
+                status = error.status
+                found = {"anyError": {"code": status, "message": error.message}}
+                if self.path.startswith("/placement"):
+                    found = {"errors": [{"detail": error.message}]}
+            except Exception as error:
+                status, found = 500, {"stand-in": {"message": repr(error)}}
+            self.send_response(status)
+            self.send_header("X-Subject-Token", "t")
+            self.end_headers()
+            self.wfile.write(json.dumps(found).encode())
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = respond
+
+        @override
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    return Handler
+
+
+@contextmanager
+def running(cloud: StandIn) -> Iterator[StandIn]:
+    """CLOUD, answering on a port of this machine."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(cloud))
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    cloud.url = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield cloud
+    finally:
+        server.shutdown()
+        server.server_close()
