@@ -14,6 +14,7 @@ from tasks import (
     cells,
     configuration,
     database,
+    declared,
     hypervisors,
     identity,
     messaging,
@@ -49,3 +50,6 @@ if target:
     hypervisors.discover(target=target)
     hypervisors.prove(target=target)
 barrier(name="The hypervisors are proven")
+
+if deployed:
+    declared.converge(target=deployed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from pyinfra_nova.declared import Declared
 from pyinfra_nova.part import Part
 from pyinfra_nova.platforms import NovaRole, Platform
 from pyinfra_nova.render import ConfigFile, VirtType, cell_urls, files_for
@@ -24,6 +25,7 @@ class Target:
         platform: the row of platforms.yaml for its operating system and the site's release.
         virt_type: what ``auto`` comes out as on this host.
         part: what of the site this run deploys.
+        declared: what resources.yml wants in the cloud; None without such a file.
     """
 
     host: HostSettings
@@ -31,6 +33,7 @@ class Target:
     platform: Platform
     virt_type: VirtType
     part: Part
+    declared: Declared | None = None
 
     @property
     def is_deployed(self) -> bool:

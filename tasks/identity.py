@@ -18,22 +18,10 @@ def prepare(target: Target) -> None:
     if target.site.settings.manage_identity and target.is_primary_controller:
         keystone.present(
             name="Create user, roles, service and endpoints",
-            admin=_admin(target.site),
+            admin=keystone.KeystoneAdmin.of(target.site),
             entries=_entries(target.site),
             left_out=target.part.left_out,
         )
-
-
-def _admin(site: Site) -> keystone.KeystoneAdmin:
-    admin = site.settings.keystone.admin
-    return keystone.KeystoneAdmin(
-        site.settings.keystone.auth_url,
-        admin.username,
-        site.secrets.admin_password,
-        admin.project_name,
-        admin.user_domain_name,
-        admin.project_domain_name,
-    )
 
 
 def _entries(site: Site) -> keystone.KeystoneEntries:

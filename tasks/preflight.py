@@ -14,6 +14,7 @@ from pyinfra.context import ctx_host, ctx_state
 
 from pyinfra_nova import redact
 from pyinfra_nova.connection import join, load_deploy, notice_loss, show_errors_once
+from pyinfra_nova.declared import Declared, load_declared
 from pyinfra_nova.inventory import site_of
 from pyinfra_nova.part import Part, part_of
 from pyinfra_nova.platforms import platform_for
@@ -61,7 +62,8 @@ def targets() -> dict[str, Target]:
 def _prepare(state: State) -> dict[str, Target]:
     site = site_of(state.inventory)
     redact.install(site.secrets)
-    for warning in check_files(site):
+    declared, remarks = load_declared(site)
+    for warning in (*check_files(site), *remarks):
         logger.warning(f"    {warning}")
     _refuse_unreachable(state)
     hosts = {h.name: h for h in state.inventory.get_active_hosts() if h.name in site.hosts}
@@ -79,7 +81,7 @@ def _prepare(state: State) -> dict[str, Target]:
     if not all(finding.ok for finding in findings):
         raise PreflightError(findings)
     return {
-        name: _target(part, site.hosts[name], report)
+        name: _target(part, site.hosts[name], report, declared)
         for name, report in reports.items()
         if report is not None
     }
@@ -128,7 +130,7 @@ def _ask_all(
     return {name: job.get() for name, job in jobs.items()}, skews
 
 
-def _target(part: Part, host: HostSettings, report: Report) -> Target:
+def _target(part: Part, host: HostSettings, report: Report, declared: Declared | None) -> Target:
     virt_type: VirtType = "kvm" if report.kvm.flag and report.kvm.usable else "qemu"
     platform = platform_for(report.os.id, report.os.version, part.site.settings.release)
-    return Target(host, part.site, platform, virt_type, part)
+    return Target(host, part.site, platform, virt_type, part, declared)

@@ -14,7 +14,7 @@ from pyinfra.api.host import Host
 from pyinfra_nova.part import cut_off
 from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
 from pyinfra_nova.resources.steps import Commands, changing, refused, say
-from pyinfra_nova.settings import HostSettings
+from pyinfra_nova.settings import HostSettings, Site
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,19 @@ class KeystoneAdmin:
     project: str = "admin"
     user_domain: str = "Default"
     project_domain: str = "Default"
+
+    @classmethod
+    def of(cls, site: Site) -> KeystoneAdmin:
+        """The administrator of SITE."""
+        admin = site.settings.keystone.admin
+        return cls(
+            site.settings.keystone.auth_url,
+            admin.username,
+            site.secrets.admin_password,
+            admin.project_name,
+            admin.user_domain_name,
+            admin.project_domain_name,
+        )
 
 
 @dataclass(frozen=True)

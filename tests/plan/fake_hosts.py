@@ -57,6 +57,7 @@ FRESH: Answers = {
         "daemon_reload": False,
     },
     "http_answers read": {"failing": [{"name": "the compute API", "url": "u", "detail": "no"}]},
+    "declared read": {"error": "the catalogue has no internal endpoint of type compute"},
 }
 
 CONVERGED: Answers = {
@@ -90,6 +91,13 @@ CONVERGED: Answers = {
     },
     "units read": {"units": [], "daemon_reload": False},
     "http_answers read": {"failing": []},
+    "declared read": {
+        "error": None,
+        "changes": ["flavor m1.large: extra spec hw:cpu_policy dedicated (was shared)"],
+        "refused": [],
+        "unregistered": ["compute2"],
+        "remarks": ["no host has the trait CUSTOM_X"],
+    },
 }
 
 PACKAGES = (

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pyinfra_nova.plan import PYINFRA, pending
+from pyinfra_nova.plan import PYINFRA, clean_environment, pending
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "s3cret+with@every:thing%$#\"' in it"
@@ -33,7 +33,7 @@ def secrets_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pyinfra(
     inventory: str, secrets_file: Path, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYINFRA")}
+    environment = clean_environment(os.environ)
     environment |= {"PYINFRA_NOVA_SECRETS": str(secrets_file), "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [str(PYINFRA), f"tests/plan/{inventory}.py", "deploy.py", *arguments],
@@ -198,3 +198,60 @@ def test_the_plan_program_says_pending_by_its_exit_code(secrets_file: Path) -> N
         )
         codes[inventory] = process.returncode
     assert codes == {"fresh": 2, "converged": 0, "missing": 1}
+
+
+# --- declared resources ---------------------------------------------------------------------------
+
+DECLARED = "Declared resources | Bring declared resources in line"
+
+
+@pytest.fixture
+def resources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "resources.yml"
+    path.write_text("flavors: {m1.large: {vcpus: 1, ram: 512, disk: 1}}")
+    monkeypatch.setenv("PYINFRA_NOVA_RESOURCES", str(path))
+    return path
+
+
+def test_without_declared_resources_nothing_is_asked_about_them(
+    fresh: subprocess.CompletedProcess[str],
+) -> None:
+    assert DECLARED not in [operation["name"] for operation in operations(fresh)]
+    assert "declared read" not in fresh.stderr
+
+
+def test_declared_resources_are_planned_on_the_primary_controller_and_named(
+    secrets_file: Path, resources: Path
+) -> None:
+    process = pyinfra("converged", secrets_file, "--dry", "--json")
+    assert pending({"plan": operations(process)}) == {DECLARED: ["@fake/controller"]}
+    assert operations(process)[-1]["name"] == DECLARED
+    assert "flavor m1.large: extra spec hw:cpu_policy dedicated (was shared)" in process.stderr
+    assert "no host has the trait CUSTOM_X" in process.stderr
+    assert "compute2 of an aggregate" not in process.stderr  # it may come to be in this run
+
+
+def test_a_cloud_that_is_not_there_yet_is_compared_later(
+    secrets_file: Path, resources: Path
+) -> None:
+    process = pyinfra("fresh", secrets_file, "--dry", "--json")
+    assert pending({"plan": operations(process)})[DECLARED] == ["@fake/controller"]
+    assert "compare what is declared once the APIs answer" in process.stderr
+
+
+def test_drift_that_may_not_be_mended_is_an_error_of_the_plan(
+    secrets_file: Path, resources: Path
+) -> None:
+    process = pyinfra("drifted", secrets_file, "--dry", "--json")
+    assert process.returncode == 1
+    assert "flavor m1 differs: vcpus 2 (was 1)" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_a_fault_in_declared_resources_touches_no_host(secrets_file: Path, resources: Path) -> None:
+    resources.write_text("flavors: {m1.large: {vcpu: 1, ram: 512, disk: 1}}")
+    process = pyinfra("converged", secrets_file, "-y")
+    assert process.returncode == 1
+    assert "flavors.m1.large.vcpu: unknown key; did you mean 'vcpus'?" in process.stderr
+    assert "Starting operation" not in process.stderr
+    assert "Traceback" not in process.stderr

@@ -1,0 +1,14 @@
+"""An inventory of hosts that are converged but for a flavor of other numbers."""
+
+from tests.plan.fake_hosts import CONVERGED as _CONVERGED
+from tests.plan.fake_hosts import host as _host
+
+_ANSWERS = {
+    **_CONVERGED,
+    "declared read": {"error": None, "refused": ["flavor m1 differs: vcpus 2 (was 1)"]},
+}
+controllers = [_host("controller", "10.0.0.11", _ANSWERS, installed=True)]
+computes = [
+    _host("compute1", "10.0.0.31", _ANSWERS, installed=True),
+    _host("compute2", "10.0.0.32", _ANSWERS, installed=True),
+]
