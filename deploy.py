@@ -15,6 +15,7 @@ from tasks import (
     configuration,
     database,
     declared,
+    hugepages,
     hypervisors,
     identity,
     messaging,
@@ -32,6 +33,7 @@ deployed = target if target and target.is_deployed else None
 if deployed:
     packages.install(target=deployed)
     configuration.write(target=deployed)
+    hugepages.set_aside(target=deployed)
     database.prepare(target=deployed)
     messaging.prepare(target=deployed)
     identity.prepare(target=deployed)

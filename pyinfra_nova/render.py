@@ -17,6 +17,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 from pydantic import SecretStr
 
+from pyinfra_nova.capacity_options import capacity_options
 from pyinfra_nova.platforms import Platform, removed_option
 from pyinfra_nova.secrets import forbidden_character
 from pyinfra_nova.settings import MY_IP, HostSettings, OptionValue, Overrides, Site
@@ -312,6 +313,14 @@ def _controller_files(site: Site, platform: Platform) -> list[ConfigFile]:
     return files
 
 
+def _literal(site: Site, host: HostSettings) -> Overrides:
+    """What HOST offers its guests, in its release's own spelling, with ``nova_conf`` over it."""
+    options = capacity_options(host, site.settings.release)
+    for section, overrides in host.nova_conf.items():
+        options.setdefault(section, {}).update(overrides)
+    return options
+
+
 def files_for(
     site: Site, host: HostSettings, platform: Platform, virt_type: VirtType
 ) -> list[ConfigFile]:
@@ -325,7 +334,7 @@ def files_for(
     values: Mapping[str, object] = _nova_values(site, host, platform, chosen)
     compute_path = platform.paths.nova_compute_conf if host.is_compute else None
     compute = _render("nova-compute.conf.j2", **values) if compute_path else None
-    for_nova, for_compute = _shared_out(host.nova_conf, compute)
+    for_nova, for_compute = _shared_out(_literal(site, host), compute)
 
     nova = overridden(_render("nova.conf.j2", **values), for_nova)
     private = ("root", platform.group, "0640")

@@ -114,9 +114,12 @@ def responses(name: str, address: str, answers: Answers, *, installed: bool) -> 
     return said
 
 
-def host(name: str, address: str, answers: Answers, *, installed: bool) -> tuple[str, Answers]:
-    """An inventory entry."""
+def host(
+    name: str, address: str, answers: Answers, *, installed: bool, **more: Any
+) -> tuple[str, Answers]:
+    """An inventory entry; MORE is what else the inventory says of the host."""
     data = {
+        **more,
         "my_ip": address,
         "fake_responses": responses(name, address, answers, installed=installed),
         "fake_delay": 0,

@@ -200,6 +200,13 @@ def test_the_plan_program_says_pending_by_its_exit_code(secrets_file: Path) -> N
     assert codes == {"fresh": 2, "converged": 0, "missing": 1}
 
 
+def test_huge_pages_are_asked_about_where_a_host_is_said_to_have_some(secrets_file: Path) -> None:
+    process = pyinfra("drifted", secrets_file, "--dry", "--json")
+    name = "Huge pages | Set huge pages aside"
+    assert pending({"plan": operations(process)}) == {name: ["@fake/compute1"]}
+    assert "set huge pages of 2M to 4 (was 0)" in process.stderr and "reboot" in process.stderr
+
+
 # --- declared resources ---------------------------------------------------------------------------
 
 DECLARED = "Declared resources | Bring declared resources in line"

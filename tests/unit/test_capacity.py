@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from pyinfra_nova.capacity import cpus_of
+from pyinfra_nova.capacity_options import capacity_options
 from pyinfra_nova.errors import SettingsError
+from pyinfra_nova.preflight import check_files
+from pyinfra_nova.render import files_for, option_values
 
-from .site_data import HOSTS, site
+from .site_data import HOSTS, debian, site
 
 
 def fault_of(**data: Any) -> str:
@@ -86,3 +89,77 @@ def test_a_fault_of_one_host_leaves_its_address_to_be_compared() -> None:
         "compute1.compute.cpu_shared_set",
         "compute1.my_ip",
     ]
+
+
+# --- nova.conf ------------------------------------------------------------------------------------
+
+GPU = {"name": "gpu", "vendor_id": "10de", "product_id": "1eb8", "device_type": "type-PF"}
+ALL_OF_IT: dict[str, Any] = {
+    "compute": {
+        "cpu_shared_set": "0-1",
+        "cpu_dedicated_set": "2-7",
+        "cpu_allocation_ratio": 2.0,
+        "reserved_host_memory_mb": 1024,
+    },
+    "hugepages": [{"size": "1G", "count": 4, "node": 0, "reserved": 1}],
+    "devices": {"enabled_mdev_types": ["nvidia-35", "nvidia-36"]},
+    "pci": {
+        "device_spec": [
+            {"vendor_id": "10de", "product_id": "1eb8"},
+            {"address": "0000:06:00.0", "trusted": True},
+        ],
+        "alias": [GPU],
+    },
+}
+
+
+def values_on(name: str, **more: Any) -> dict[str, list[str]]:
+    where = site(ALL_OF_IT, group_data={"computes": more})
+    host = where.hosts[name]
+    (nova,) = [f for f in files_for(where, host, debian(), "qemu") if f.path.endswith("nova.conf")]
+    return option_values(nova.content)
+
+
+def test_what_a_compute_offers_is_in_its_nova_conf() -> None:
+    values = values_on("compute1")
+    assert values["compute/cpu_shared_set"] == ["0-1"]
+    assert values["compute/cpu_dedicated_set"] == ["2-7"]
+    assert values["DEFAULT/cpu_allocation_ratio"] == ["2.0"]
+    assert values["DEFAULT/reserved_host_memory_mb"] == ["1024"]
+    assert values["DEFAULT/reserved_huge_pages"] == ["node:0,size:1048576,count:1"]
+    assert values["devices/enabled_mdev_types"] == ["nvidia-35,nvidia-36"]
+    assert values["pci/device_spec"] == [
+        '{"vendor_id": "10de", "product_id": "1eb8"}',
+        '{"address": "0000:06:00.0", "trusted": "true"}',
+    ]
+
+
+def test_a_controller_gets_the_aliases_alone() -> None:
+    values = values_on("controller")
+    assert [key for key in values if key.startswith(("compute/", "devices/", "pci/"))] == [
+        "pci/alias"
+    ]
+    assert "DEFAULT/cpu_allocation_ratio" not in values
+    assert values["pci/alias"] == values_on("compute1")["pci/alias"]
+
+
+def test_nova_conf_wins_over_a_setting() -> None:
+    literal = {"compute": {"cpu_dedicated_set": "4-5", "cpu_shared_set": None}}
+    values = values_on("compute1", nova_conf=literal)
+    assert values["compute/cpu_dedicated_set"] == ["4-5"]
+    assert "compute/cpu_shared_set" not in values
+
+
+def test_nothing_said_is_nothing_written() -> None:
+    assert capacity_options(site().hosts["compute1"], "zed") == {}
+
+
+def test_each_release_gets_its_own_spelling() -> None:
+    host = site(ALL_OF_IT).hosts["compute1"]
+    assert "passthrough_whitelist" in capacity_options(host, "yoga")["pci"]
+    assert "device_spec" in capacity_options(host, "zed")["pci"]
+    assert "enabled_mdev_types" in capacity_options(host, "yoga")["devices"]
+
+
+def test_the_checker_of_nova_conf_has_nothing_to_say_against_it() -> None:
+    assert check_files(site(ALL_OF_IT)) == check_files(site())

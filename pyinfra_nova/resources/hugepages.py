@@ -1,0 +1,50 @@
+"""Huge pages of a compute: set aside now, as far as there is room, and for every boot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyinfra import host
+from pyinfra.api import operation
+
+from pyinfra_nova.capacity import HugePages
+from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.resources.steps import Commands, changing, refused, say
+
+
+class HugePageDifferences(ScriptFact):
+    """What differs from the pages that should be set aside, and what is left to do by hand."""
+
+    script = "hugepages"
+
+
+def _request(pages: Sequence[HugePages], *, apply: bool) -> dict[str, Any]:
+    wanted = [{"kilobytes": p.kilobytes, "count": p.count, "node": p.node} for p in pages]
+    return {"pages": wanted, "apply": apply}
+
+
+def comparison(pages: Sequence[HugePages]) -> dict[str, Any]:
+    """What HugePageDifferences is asked to compare PAGES with a host's."""
+    return _request(pages, apply=False)
+
+
+@operation()
+def set_aside(pages: Sequence[HugePages]) -> Commands:
+    """Have PAGES set aside; a reboot that is needed for it is said, never made.
+
+    Pages that the host cannot have, or more than nine tenths of its memory, end the run. As long as
+    memory is too fragmented for all of them, the next plan has them again.
+    """
+    found = ask(host, HugePageDifferences, comparison(pages))
+    if found.get("error"):
+        yield from refused(str(found["error"]))
+        return
+    for text in (*found.get("changes", []), *found.get("remarks", [])):
+        say(text)
+    if found.get("changes"):
+        yield changing(script_command("hugepages", "apply", _request(pages, apply=True)))
+        if host.state.is_executing:
+            left = ask(host, HugePageDifferences, comparison(pages))
+            for text in left.get("changes", []):
+                say(f"memory has no room in one piece, a reboot makes some: {text}")
