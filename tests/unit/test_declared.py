@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -275,3 +276,36 @@ def test_quotas_that_keystone_keeps_are_refused(tmp_path: Path) -> None:
     unified = site({"nova_conf": {"quota": {"driver": "nova.quota.UnifiedLimitsDriver"}}})
     (fault,) = faults(tmp_path, {"quotas": {"admin": {"cores": 1}}}, unified)
     assert "limits are Keystone's" in fault
+
+
+# --- the example ----------------------------------------------------------------------------------
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "resources.example.yml"
+NEEDS: dict[str, Any] = {
+    "controllers": {"nova_conf": {"scheduler": {"enable_isolated_aggregate_filtering": True}}},
+    "computes": {
+        "compute": {"cpu_shared_set": "0-1", "cpu_dedicated_set": "2-7"},
+        "hugepages": [{"size": "2M", "count": 1024}],
+        "devices": {"enabled_mdev_types": ["nvidia-35"]},
+    },
+}
+
+
+def test_the_example_fits_the_labs_inventory(tmp_path: Path) -> None:
+    declared, said = load_declared(site(), EXAMPLE)
+    assert declared is not None and said == []
+    assert all(getattr(declared, kind) for kind in Declared.model_fields)
+
+
+def test_what_the_example_comments_out_fits_with_what_it_says_it_needs(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text().replace("sha512:...", SHA512)
+    lines = []
+    for line in text.splitlines():
+        bare = re.sub(r"^  # ", "  ", line)
+        lines.append(bare if re.match(r"  +([\w.-]+:|\{)", bare) else line)
+    alias = {"name": "gpu", "vendor_id": "10de", "product_id": "1eb8"}
+    where = site({"pci": {"alias": [alias]}}, group_data=NEEDS)
+    declared, said = loaded(tmp_path, "\n".join(lines), where)
+    assert declared is not None and said == []
+    assert {"m1.pinned", "m1.pages", "g1.vgpu", "g1.pci", "g1.hosts"} <= declared.flavors.keys()
+    assert "gpu" in declared.aggregates and "debian-12" in declared.images
