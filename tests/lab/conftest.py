@@ -35,9 +35,11 @@ ORDER = (
 """Each module begins from nothing or from what the one before it has left, and says which."""
 
 
-def run(*command: str, timeout: int = 15 * MINUTE) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str, timeout: int = 15 * MINUTE, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command in the checkout; its whole output is kept, and shown when a test fails."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYINFRA")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYINFRA")} | variables
     result = subprocess.run(
         command,
         cwd=ROOT,
@@ -68,6 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: run with --all only")
     config.addinivalue_line("markers", "sampled: a third of them is run, all with --all")
+    config.addinivalue_line("markers", "rotated: one of them is run, all with --all")
 
 
 def pytest_report_header() -> str:
@@ -83,9 +86,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--all"):
         return
     sampled = [item for item in items if item.get_closest_marker("sampled")]
+    rotated = [item for item in items if item.get_closest_marker("rotated")]
     chosen = random.Random(SEED).sample(sampled, -(-len(sampled) // 3))
+    chosen += rotated[SEED % len(rotated) :][:1] if rotated else []
     for item in items:
-        if item.get_closest_marker("slow") or (item in sampled and item not in chosen):
+        left_out = item in (*sampled, *rotated) and item not in chosen
+        if item.get_closest_marker("slow") or left_out:
             item.add_marker(pytest.mark.skip(reason="takes long: ./run test --all"))
 
 
