@@ -50,7 +50,7 @@ class BrokerUsers(FactBase[list[str]]):
 
 def set_user(user: BrokerUser) -> StringCommand:
     # No -q on what reads the password: RabbitMQ 4 lets a command read its standard input only if it
-    # has exactly two words (rabbitmq-server, deps/rabbit/scripts/rabbitmqctl), else it waits for ever.
+    # has exactly two words, else it waits for ever (its deps/rabbit/scripts/rabbitmqctl).
     name = QuoteString(user.name)
     return StringCommand(
         "if rabbitmqctl -q list_users --no-table-headers </dev/null | cut -f 1 | grep -Fxq",
