@@ -19,7 +19,7 @@ from pyinfra_nova.target import Target
 from pyinfra_nova.verification import Cloud
 
 from .conftest import require
-from .questions import UnitStates, units_of
+from .questions import UnitStates, requests
 
 
 class ParsedOptions(ScriptFact):
@@ -56,9 +56,10 @@ def test_packages_are_installed(cloud: Cloud, nova_host: HostSettings) -> None:
 
 def unit_faults(cloud: Cloud, target: Target) -> list[str]:
     name = target.host.name
-    request = {"units": [unit.as_request() for unit in units_of(target)]}
-    differing = cloud.ask(name, UnitDifferences, request)["units"]
-    wrong = [unit["name"] for unit in differing]
+    asked = requests(target)
+    differing = cloud.ask(name, UnitDifferences, {"units": asked})["units"]
+    names = [unit["name"] for unit in differing]
+    wrong = [unit for unit in asked if unit["name"] in names]
     states = cloud.ask(name, UnitStates, {"units": wrong, "causes": True}) if wrong else {}
     return [
         f"{name}: {unit['name']}: {unit['reason']}; {states[unit['name']]['cause']}"
