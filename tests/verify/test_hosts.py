@@ -12,7 +12,7 @@ import pytest
 from pyinfra_nova.render import ConfigFile, option, option_values
 from pyinfra_nova.resources.config_files import ConfigFileDifferences, comparison
 from pyinfra_nova.resources.host_script import ScriptFact
-from pyinfra_nova.resources.packages import LEFT_GUARD, InstalledPackages
+from pyinfra_nova.resources.packages import LEFT_GUARD, states
 from pyinfra_nova.resources.units import UnitDifferences
 from pyinfra_nova.settings import HostSettings
 from pyinfra_nova.target import Target
@@ -37,19 +37,18 @@ class FilesWithText(ScriptFact):
 def package_states(cloud: Cloud, target: Target) -> dict[str, str]:
     wanted = target.platform.packages_for(target.host.roles)
     with cloud.on(target.host.name) as host:
-        states: dict[str, str] = host.get_fact(InstalledPackages, packages=sorted(wanted))
-    return states
+        return states(host, target.platform.packager, wanted)
 
 
 def test_packages_are_installed(cloud: Cloud, nova_host: HostSettings) -> None:
-    states = cloud.answer(package_states, nova_host)
+    found = cloud.answer(package_states, nova_host)
     wanted = cloud.target(nova_host).platform.packages_for(nova_host.roles)
     faults = [
-        f"{nova_host.name}: package {name} is {states.get(name, 'not installed')}"
+        f"{nova_host.name}: package {name} is {found.get(name, 'not installed')}"
         for name in wanted
-        if states.get(name) != "installed"
+        if found.get(name) != "installed"
     ]
-    if LEFT_GUARD in states:
+    if LEFT_GUARD in found:
         faults.append(f"{nova_host.name}: /usr/sbin/policy-rc.d: {LEFT_GUARD}")
     require(faults, "deploy again")
 
