@@ -152,7 +152,8 @@ class Platform(Row):
         wsgi_apps: None where no WSGI server is configured.
         mkisofs: the program that makes config drives.
         minimum: what the release's nova-compute asks of libvirt and QEMU.
-        ports: what firewalld lets in, as it names it; ``{novncproxy_port}`` is a setting.
+        ports: what firewalld has to let in, as it names it.
+        vnc_ports: what it has to let in for consoles; ``{novncproxy_port}`` is a setting.
         booleans: what SELinux has to allow.
     """
 
@@ -176,6 +177,7 @@ class Platform(Row):
     paths: Paths
     migrations: Migrations
     ports: ByRole = ByRole()
+    vnc_ports: ByRole = ByRole()
     booleans: ByRole = ByRole()
 
     @property

@@ -39,6 +39,7 @@ class ConfigFile:
         owner, group: names.
         mode: octal digits, such as "0640".
         before_install: it has to be there before the package that reads it is installed.
+        oslo: oslo.config reads it; of several such files the later ones win.
     """
 
     path: str
@@ -47,6 +48,7 @@ class ConfigFile:
     group: str
     mode: str
     before_install: bool = False
+    oslo: bool = False
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("configuration files hold secrets and are not pickled")
@@ -343,9 +345,10 @@ def files_for(
 
     nova = overridden(_render("nova.conf.j2", **values), for_nova)
     private = ("root", platform.group, "0640")
-    files = [ConfigFile(platform.paths.nova_conf, nova, *private)]
+    files = [ConfigFile(platform.paths.nova_conf, nova, *private, oslo=True)]
     if compute_path and compute:
-        files.append(ConfigFile(compute_path, overridden(compute, for_compute), *private))
+        text = overridden(compute, for_compute)
+        files.append(ConfigFile(compute_path, text, *private, oslo=True))
     if host.is_controller:
         files += _controller_files(site, platform)
     return files

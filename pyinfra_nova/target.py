@@ -71,6 +71,19 @@ class Target:
         ]
 
     @property
+    def booleans(self) -> tuple[str, ...]:
+        """What SELinux has to allow here."""
+        return self.platform.booleans.of(self.host.roles)
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """What firewalld has to let in here."""
+        vnc, roles = self.site.settings.vnc, self.host.roles
+        consoles = self.platform.vnc_ports.of(roles) if vnc.enabled else ()
+        named = (name.format(novncproxy_port=vnc.novncproxy_port) for name in consoles)
+        return (*self.platform.ports.of(roles), *named)
+
+    @property
     def serves(self) -> frozenset[str]:
         """The APIs of a controller; only the eventlet server can be told to leave one out."""
         if self.platform.wsgi == "eventlet":

@@ -37,11 +37,7 @@ def files(role: Role, row: Platform, virt_type: VirtType = "kvm", vnc: bool = Tr
 
 def sources(written: list[ConfigFile]) -> list[Source]:
     """What nova-compute and the other daemons read, in their order."""
-    return [
-        Source(file.path, file.content, int(file.mode, 8))
-        for file in written
-        if file.path.startswith("/etc/nova/") and file.path.endswith(".conf")
-    ]
+    return [Source(file.path, file.content, int(file.mode, 8)) for file in written if file.oslo]
 
 
 def options(written: list[ConfigFile]) -> dict[str, list[str]]:

@@ -129,6 +129,7 @@ def test_a_systems_own_release_needs_no_repository_but_none_that_is_newer() -> N
 def test_only_el9_has_selinux_and_firewalld_to_be_told() -> None:
     for row in table().platforms:
         assert bool(row.ports.of(["controller"])) is (row.packager == "dnf")
+        assert bool(row.vnc_ports.of(["compute"])) is (row.packager == "dnf")
         assert bool(row.booleans.of(["compute"])) is (row.packager == "dnf")
 
 

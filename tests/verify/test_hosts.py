@@ -98,7 +98,7 @@ def test_only_root_and_nova_read_nova_conf(cloud: Cloud, nova_host: HostSettings
 
 
 def oslo_files(target: Target) -> list[ConfigFile]:
-    return [file for file in target.files if file.path.endswith(".conf")]
+    return [file for file in target.files if file.oslo]
 
 
 def option_faults(cloud: Cloud, target: Target) -> list[str]:
