@@ -9,3 +9,6 @@ shift
 for id; do
     dnf config-manager --set-enabled "$id"
 done
+# What is enabled but cannot be fetched is told now; with the lists here, the plan of what comes next
+# is complete.
+dnf -q makecache
