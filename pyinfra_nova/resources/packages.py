@@ -20,8 +20,9 @@ from pyinfra_nova.resources.steps import Commands, changing, say
 # Inst NAME [VERSION NOW] (VERSION …)
 SIMULATED = re.compile(r"Inst (\S+) (?:\[(\S+)\] )?\(")
 # Installing: or Upgrading:, and what dnf has under it: a space, then name, architecture, version.
-DNF_HEADING = re.compile(r"([A-Z][a-z]+(?: [a-z ]+)?):$|Transaction Summary")
-DNF_ROW = re.compile(r" (\S+)(?:\s+\S+\s+(\S+)\s)?")
+# Without a terminal the table is as wide as it has to be.
+DNF_HEADING = re.compile(r"([A-Z][a-z ]+):$|Transaction Summary")
+DNF_ROW = re.compile(r" (\S+) +\S+ +(\S+) ")
 LEFT_GUARD = "guard left by an interrupted installation"
 
 
@@ -124,10 +125,11 @@ class SimulatedRpmInstall(FactBase[dict[str, str | None]]):
         for line in output:
             if match := DNF_HEADING.match(line):
                 heading = match[1] or ""
-            elif heading and (match := DNF_ROW.match(line)):
-                # A name too long for its column has the rest of its row on the next line.
-                new = heading.startswith("Installing")
-                brought[match[1]] = None if new else f"to {match[2]}" if match[2] else "to another"
+            elif match := DNF_ROW.match(line):
+                if heading.startswith("Installing"):
+                    brought[match[1]] = None
+                elif heading in ("Upgrading", "Downgrading"):
+                    brought[match[1]] = f"to {match[2]}"
         return brought
 
 

@@ -40,45 +40,45 @@ def test_without_package_lists_the_packages_alone_are_named() -> None:
 
 # --- dnf and rpm ----------------------------------------------------------------------------------
 
+# Recorded: dnf 4.14 with the stubs of tests/lab/rpm, two packages asked for.
 DNF = """\
-Last metadata expiration check: 0:00:21 ago on Mon Nov 23 07:00:00 2026.
+Last metadata expiration check: 0:00:26 ago on Mon Nov 23 07:54:04 2026.
 Dependencies resolved.
 ================================================================================
- Package               Arch   Version             Repository               Size
+ Package                Arch    Version        Repository                  Size
 ================================================================================
 Installing:
- openstack-nova-api    noarch 1:27.5.1-1.el9s     centos-openstack-antelope
-                                                                          8.3 k
-Installing dependencies:
- openstack-nova-common noarch 1:27.5.1-1.el9s     centos-openstack-antelope
-                                                                           40 k
- python3-a-name-that-is-too-long-for-its-column
-                       noarch 4.2-1.el9           centos-openstack-antelope
-                                                                           40 k
+ libvirt-daemon-kvm     noarch  1.0-1.el9      centos-openstack-antelope  7.1 k
+ openstack-nova-api     noarch  1.0-1.el9      centos-openstack-antelope  6.5 k
 Upgrading:
- libvirt-libs          x86_64 10.10.0-8.el9       appstream               5.0 M
+ libvirt-libs           noarch  10.10.0-1.el9  centos-openstack-antelope  6.0 k
+Installing dependencies:
+ openstack-nova-common  noarch  1.0-1.el9      centos-openstack-antelope  6.1 k
+ python3-nova           noarch  1.0-1.el9      centos-openstack-antelope  6.1 k
+ python3-only-in-crb    noarch  1.0-1.el9      crb                        6.1 k
 
 Transaction Summary
 ================================================================================
-Install  3 Packages
+Install  5 Packages
 Upgrade  1 Package
 
-Total download size: 6.1 M
-Operation aborted.
+Total size: 38 k
 """.splitlines()
 
 
 def test_dnfs_table_tells_the_same_as_apts_list() -> None:
     brought = SimulatedRpmInstall().process(DNF)
     assert brought == {
+        "libvirt-daemon-kvm": None,
         "openstack-nova-api": None,
+        "libvirt-libs": "to 10.10.0-1.el9",
         "openstack-nova-common": None,
-        "python3-a-name-that-is-too-long-for-its-column": None,
-        "libvirt-libs": "to 10.10.0-8.el9",
+        "python3-nova": None,
+        "python3-only-in-crb": None,
     }
-    said = description(["openstack-nova-api"], brought)
-    wanted = "install: openstack-nova-api, and 2 that they need"
-    assert said == f"{wanted}; upgrade: libvirt-libs (to 10.10.0-8.el9)"
+    said = description(["libvirt-daemon-kvm", "openstack-nova-api"], brought)
+    wanted = "install: libvirt-daemon-kvm, openstack-nova-api, and 3 that they need"
+    assert said == f"{wanted}; upgrade: libvirt-libs (to 10.10.0-1.el9)"
 
 
 def test_dnf_without_lists_tells_nothing() -> None:
