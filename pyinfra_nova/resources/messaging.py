@@ -49,13 +49,15 @@ class BrokerUsers(FactBase[list[str]]):
 
 
 def set_user(user: BrokerUser) -> StringCommand:
+    # No -q on what reads the password: RabbitMQ 4 lets a command read its standard input only if it
+    # has exactly two words (rabbitmq-server, deps/rabbit/scripts/rabbitmqctl), else it waits for ever.
     name = QuoteString(user.name)
     return StringCommand(
         "if rabbitmqctl -q list_users --no-table-headers </dev/null | cut -f 1 | grep -Fxq",
         name,
-        "; then rabbitmqctl -q change_password",
+        "; then rabbitmqctl change_password",
         name,
-        "; else rabbitmqctl -q add_user",
+        "; else rabbitmqctl add_user",
         name,
         "; fi",
         _stdin=SecretInput(user.password.get_secret_value()),

@@ -70,7 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: run with --all only")
     config.addinivalue_line("markers", "sampled: a third of them is run, all with --all")
-    config.addinivalue_line("markers", "rotated: one of them is run, all with --all")
+    config.addinivalue_line("markers", "rotated: one of a module's is run, all with --all")
 
 
 def pytest_report_header() -> str:
@@ -86,12 +86,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--all"):
         return
     sampled = [item for item in items if item.get_closest_marker("sampled")]
-    rotated = [item for item in items if item.get_closest_marker("rotated")]
     chosen = random.Random(SEED).sample(sampled, -(-len(sampled) // 3))
-    chosen += rotated[SEED % len(rotated) :][:1] if rotated else []
+    turns: dict[Path, list[pytest.Item]] = {}
     for item in items:
-        left_out = item in (*sampled, *rotated) and item not in chosen
-        if item.get_closest_marker("slow") or left_out:
+        if item.get_closest_marker("rotated"):
+            turns.setdefault(item.path, []).append(item)
+    chosen += [turn[SEED % len(turn)] for turn in turns.values()]
+    part = [*sampled, *(item for turn in turns.values() for item in turn)]
+    for item in items:
+        if item.get_closest_marker("slow") or (item in part and item not in chosen):
             item.add_marker(pytest.mark.skip(reason="takes long: ./run test --all"))
 
 

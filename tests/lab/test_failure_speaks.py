@@ -29,6 +29,7 @@ def mended(deployed: Deployed) -> Iterator[None]:
     assert run("./run", "plan").returncode == 0
 
 
+@pytest.mark.rotated
 def test_a_database_that_stops_midway(mended: None) -> None:
     result = deploy_while(STAGE, lambda: on("controller", "systemctl stop mariadb"))
     assert result.returncode == 1
@@ -36,7 +37,7 @@ def test_a_database_that_stops_midway(mended: None) -> None:
     assert "controller:3306" in result.stdout or "MySQL" in result.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.rotated
 def test_a_broker_that_stops_midway_is_named_within_the_deadline(mended: None) -> None:
     begun = time.monotonic()
     result = deploy_while(STAGE, lambda: on("controller", "systemctl stop rabbitmq-server"))
@@ -46,6 +47,7 @@ def test_a_broker_that_stops_midway_is_named_within_the_deadline(mended: None) -
     assert "Traceback" not in result.stdout
 
 
+@pytest.mark.rotated
 def test_a_broker_that_is_away_from_the_start(mended: None) -> None:
     on("controller", "systemctl stop rabbitmq-server")
     result = run(PYINFRA, "inventory.py", "deploy.py", "-y")
@@ -54,6 +56,7 @@ def test_a_broker_that_is_away_from_the_start(mended: None) -> None:
     assert "Starting operation" not in result.stdout
 
 
+@pytest.mark.rotated
 def test_a_compute_that_loses_its_power_midway(mended: None) -> None:
     on("compute2", "touch /etc/nova/nova.conf")
     begun = time.monotonic()
