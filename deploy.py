@@ -19,6 +19,7 @@ from tasks import (
     messaging,
     packages,
     preflight,
+    security,
     services,
 )
 
@@ -31,6 +32,7 @@ deployed = target if target and target.is_deployed else None
 if deployed:
     packages.install(target=deployed)
     configuration.write(target=deployed)
+    security.allow(target=deployed)
     database.prepare(target=deployed)
     messaging.prepare(target=deployed)
     identity.prepare(target=deployed)

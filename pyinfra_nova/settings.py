@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pyinfra_nova.secrets import Secrets, forbidden_character
 
 Role = Literal["controller", "compute", "database", "messaging"]
+Api = Literal["osapi_compute", "metadata"]
 
 # RFC 1123 host names; Nova uses them as oslo.messaging topics and in URLs.
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
@@ -242,7 +243,7 @@ class Vnc(Section):
 
 
 class Workers(Section):
-    """How many processes serve; threads are per process and only uwsgi has them."""
+    """How many processes serve; threads are per process; the eventlet server has none."""
 
     api_processes: Count = 2
     api_threads: Count = 1
@@ -273,7 +274,7 @@ class Settings(Section):
     cinder: Cinder
     vnc: Vnc
     workers: Workers = Workers()
-    enabled_apis: Annotated[list[Literal["osapi_compute", "metadata"]], Field(min_length=1)] = [
+    enabled_apis: Annotated[list[Api], Field(min_length=1)] = [
         "osapi_compute",
         "metadata",
     ]

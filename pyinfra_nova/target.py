@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
 from pyinfra_nova.part import Part
 from pyinfra_nova.platforms import NovaRole, Platform
@@ -11,7 +12,7 @@ from pyinfra_nova.render import ConfigFile, VirtType, cell_urls, files_for
 from pyinfra_nova.resources.compute_api import ComputeApi
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
 from pyinfra_nova.resources.units import Unit
-from pyinfra_nova.settings import HostSettings, Site
+from pyinfra_nova.settings import Api, HostSettings, Site
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,32 @@ class Target:
             Unit(
                 unit.name,
                 unit.reads,
-                url=f"http://127.0.0.1:{unit.port}/" if unit.port else None,
+                unit.reload,
+                f"http://127.0.0.1:{unit.port}/" if unit.port else None,
+                self.platform.log_of(unit),
             )
             for unit in self.platform.units_for([role])
         ]
+
+    @property
+    def booleans(self) -> tuple[str, ...]:
+        """What SELinux has to allow here."""
+        return self.platform.booleans.of(self.host.roles)
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """What firewalld has to let in here."""
+        vnc, roles = self.site.settings.vnc, self.host.roles
+        consoles = self.platform.vnc_ports.of(roles) if vnc.enabled else ()
+        named = (name.format(novncproxy_port=vnc.novncproxy_port) for name in consoles)
+        return (*self.platform.ports.of(roles), *named)
+
+    @property
+    def serves(self) -> frozenset[str]:
+        """The APIs of a controller; only the eventlet server can be told to leave one out."""
+        if self.platform.wsgi == "eventlet":
+            return frozenset(self.site.settings.enabled_apis)
+        return frozenset(get_args(Api))
 
     @property
     def databases(self) -> NovaDatabases:
