@@ -134,7 +134,10 @@ def test_only_el9_has_selinux_and_firewalld_to_be_told() -> None:
 
 
 def test_proven_is_what_a_deploy_has_run_on() -> None:
-    assert [row_name(row) for row in table().platforms if row.proven] == ["debian-12-zed"]
+    assert [row_name(row) for row in table().platforms if row.proven] == [
+        "debian-12-zed",
+        "debian-13-2025.1",
+    ]
 
 
 def test_versions_compare_as_numbers() -> None:
