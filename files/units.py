@@ -125,9 +125,11 @@ def compare(unit, state, cells_time=0.0):
     return {"name": unit["name"], "actions": actions, "reason": "; ".join(reasons)}
 
 
-def logged(path):
-    """The last error in the log file of a daemon that says something."""
-    for found in glob.glob(path) if path else []:
+def logged(unit):
+    """The last error in the log file of a unit that says something."""
+    name = unit["name"]
+    stem = name[: -len(".service")] if name.endswith(".service") else name
+    for found in glob.glob(unit.get("log") or f"/var/log/*/{stem}.log"):
         with open(found, encoding="utf-8", errors="replace") as stream:
             stream.seek(max(0, os.stat(found).st_size - 20000))
             lines = stream.read().splitlines()
@@ -151,7 +153,7 @@ def journaled(name):
 
 def cause(unit):
     """The lines that most likely say why a unit does not run, of its log file and the journal."""
-    found = [line for line in (logged(unit.get("log")), journaled(unit["name"])) if line]
+    found = [line for line in (logged(unit), journaled(unit["name"])) if line]
     return "; ".join(found) or "neither its log file nor the journal says why"
 
 

@@ -82,8 +82,8 @@ def test_what_a_daemon_logged_last_is_its_cause_but_not_an_empty_line_of_a_trace
         "2026-11-23 01:28:16.413 4459 ERROR nova \n"
         "2026-11-23 01:28:17.002 4460 INFO nova.service [-] Starting compute node\n"
     )
-    assert units.logged(str(path)).endswith("ERROR nova ValueError: no such port")
-    assert units.logged(str(tmp_path / "absent.log")) is None
+    assert units.logged({"name": "x", "log": str(path)}).endswith("ERROR nova ValueError: no such port")
+    assert units.logged({"name": "x", "log": str(tmp_path / "absent.log")}) is None
 
 
 def test_what_systemd_does_about_a_unit_is_not_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
