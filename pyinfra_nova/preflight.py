@@ -199,10 +199,12 @@ def checks_for(part: Part, host: HostSettings) -> list[Check]:
 def _platform_finding(site: Site, host: HostSettings, report: Report) -> Finding:
     release = site.settings.release
     try:
-        platform_for(report.os.id, report.os.version, release)
+        platform = platform_for(report.os.id, report.os.version, release)
     except UnsupportedPlatform as error:
         return Finding(host.name, "operating system", False, str(error))
     detail = f"{report.os.id} {report.os.version} with {release}"
+    if not platform.proven:
+        detail += ", which is not proven on real hosts (docs/platforms.md)"
     return Finding(host.name, "operating system", True, detail)
 
 

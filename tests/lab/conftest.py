@@ -24,6 +24,7 @@ ORDER = (
     "test_interrupted",
     "test_main_job",
     "test_sites_differ",
+    "test_rpm_packages",
     "test_drift",
     "test_limit",
     "test_failure_speaks",

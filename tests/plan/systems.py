@@ -85,7 +85,7 @@ INSTALLED = (
     *("nova-compute", "nova-compute-kvm", "genisoimage"),
     *("openstack-nova-api", "openstack-nova-conductor", "openstack-nova-scheduler"),
     *("openstack-nova-novncproxy", "openstack-nova-compute", "openstack-selinux"),
-    *("libvirt-daemon-kvm", "xorriso"),
+    *("libvirt-daemon-kvm", "xorriso", "python3-pymysql", "python3-PyMySQL"),
 )
 
 

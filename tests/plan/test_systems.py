@@ -44,14 +44,15 @@ UBUNTU_COMPUTE = [
 CONTROLLER = {
     "ubuntu-22.04": [
         "sh -s -- ubuntu-cloud-keyring jammy-updates/antelope",
-        "sh -s -- nova-api nova-conductor nova-novncproxy nova-scheduler",
+        "sh -s -- nova-api nova-conductor nova-novncproxy nova-scheduler python3-pymysql",
         "config_files write",
         "systemctl enable nova-conductor nova-scheduler nova-api nova-novncproxy",
         "systemctl start --no-block nova-conductor nova-scheduler nova-api nova-novncproxy",
     ],
     "ubuntu-24.04": [
         "sh -s -- ubuntu-cloud-keyring noble-updates/gazpacho",
-        "sh -s -- nova-api nova-api-metadata nova-conductor nova-novncproxy nova-scheduler",
+        "sh -s -- nova-api nova-api-metadata nova-conductor nova-novncproxy nova-scheduler "
+        "python3-pymysql",
         "config_files write",
         "systemctl enable nova-conductor nova-scheduler apache2 nova-novncproxy",
         "systemctl start --no-block nova-conductor nova-scheduler apache2 nova-novncproxy",
@@ -59,7 +60,7 @@ CONTROLLER = {
     "rocky-9": [
         "sh -s -- centos-release-openstack-antelope crb centos-openstack-antelope",
         "sh -s -- openstack-nova-api openstack-nova-conductor openstack-nova-novncproxy "
-        "openstack-nova-scheduler openstack-selinux",
+        "openstack-nova-scheduler openstack-selinux python3-PyMySQL",
         "config_files write",
         "setsebool -P os_nova_use_execmem=on",
         f"firewall-cmd --zone=public {ROCKY_PORTS}",

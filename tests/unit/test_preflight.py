@@ -173,6 +173,15 @@ def test_an_option_that_may_be_meant_is_only_said(
     assert any(said in warning for warning in warnings)
 
 
+def test_it_is_said_of_a_system_that_nobody_has_proven_it() -> None:
+    wanted = site(release="2024.1")
+    rocky = report("compute1", "10.0.0.31", os={"id": "rocky", "version": "9.5"})
+    findings = judge(whole(wanted), {"compute1": rocky}, {})
+    (system,) = (finding for finding in findings if finding.what == "operating system")
+    assert system.ok
+    assert system.detail.startswith("rocky 9.5 with 2024.1, which is not proven")
+
+
 @pytest.mark.parametrize(
     ("found", "said"),
     [

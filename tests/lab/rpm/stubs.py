@@ -63,6 +63,7 @@ def request(*, remove: bool = False) -> dict[str, Any]:
         stub("dnf-plugins-core"),
         stub("libvirt-libs", version="9.0.0"),
         stub("xorriso"),
+        stub("python3-PyMySQL"),
     ]
     rdo = [
         *nova,
