@@ -82,7 +82,9 @@ def test_what_a_daemon_logged_last_is_its_cause_but_not_an_empty_line_of_a_trace
         "2026-11-23 01:28:16.413 4459 ERROR nova \n"
         "2026-11-23 01:28:17.002 4460 INFO nova.service [-] Starting compute node\n"
     )
-    assert units.logged({"name": "x", "log": str(path)}).endswith("ERROR nova ValueError: no such port")
+    assert units.logged({"name": "x", "log": str(path)}).endswith(
+        "ERROR nova ValueError: no such port"
+    )
     assert units.logged({"name": "x", "log": str(tmp_path / "absent.log")}) is None
 
 
