@@ -17,6 +17,9 @@ TABLE = Path(__file__).with_name("platforms.yaml")
 
 NovaRole = Literal["controller", "compute"]
 
+NOVNCPROXY_PORT = 6080
+"""What the table has for the console proxy, whose port is a setting (``vnc.novncproxy_port``)."""
+
 
 class Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

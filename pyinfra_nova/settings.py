@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pyinfra_nova.secrets import Secrets, forbidden_character
 
@@ -256,7 +256,8 @@ class Workers(Section):
 class Settings(Section):
     """What holds for the whole site: ``group_data/all.py``."""
 
-    release: Text = "zed"
+    # Unquoted, 2025.1 is a number.
+    release: Annotated[Text, BeforeValidator(lambda v: str(v) if type(v) is float else v)] = "zed"
     region: Text = "RegionOne"
     management_network: IPv4Network
     controller_host: HostName

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import get_args
 
 from pyinfra_nova.part import Part
-from pyinfra_nova.platforms import NovaRole, Platform
+from pyinfra_nova.platforms import NOVNCPROXY_PORT, NovaRole, Platform
 from pyinfra_nova.render import ConfigFile, VirtType, cell_urls, files_for
 from pyinfra_nova.resources.compute_api import ComputeApi
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
@@ -58,17 +58,19 @@ class Target:
         return found is not None and found.name == self.host.name
 
     def units(self, role: NovaRole) -> list[Unit]:
-        """The units of ROLE, in starting order."""
-        return [
-            Unit(
-                unit.name,
-                unit.reads,
-                unit.reload,
-                f"http://127.0.0.1:{unit.port}/" if unit.port else None,
-                self.platform.log_of(unit),
-            )
-            for unit in self.platform.units_for([role])
-        ]
+        """The units of ROLE, in starting order; without consoles, no proxy for them."""
+        vnc = self.site.settings.vnc
+        found = []
+        for unit in self.platform.units_for([role]):
+            port = unit.port
+            if port == NOVNCPROXY_PORT:
+                if not vnc.enabled:
+                    continue
+                port = vnc.novncproxy_port
+            url = f"http://127.0.0.1:{port}/" if port else None
+            log = self.platform.log_of(unit)
+            found.append(Unit(unit.name, unit.reads, unit.reload, url, log))
+        return found
 
     @property
     def booleans(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from openstack.connection import Connection
 from testinfra.backend.base import CommandResult
 
 from pyinfra_nova.console import greet
+from pyinfra_nova.platforms import NOVNCPROXY_PORT
 from pyinfra_nova.resources.compute_api import ComputeApiState
 from pyinfra_nova.resources.http_answers import SilentUrls
 from pyinfra_nova.resources.hypervisors import faults
@@ -64,7 +65,7 @@ def test_the_metadata_api_answers(cloud: Cloud, controller: HostSettings) -> Non
 def test_nova_novncproxy_serves_its_page(cloud: Cloud, controller: HostSettings) -> None:
     if not cloud.site.settings.vnc.enabled:
         pytest.skip("vnc.enabled is False")
-    require_answer(cloud, controller, NOVNC, 6080)
+    require_answer(cloud, controller, NOVNC, NOVNCPROXY_PORT)
 
 
 def test_nova_novncproxy_speaks_websocket_and_keeps_a_wrong_token_out(
