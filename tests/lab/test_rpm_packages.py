@@ -44,19 +44,19 @@ def stubs(deployed: Done) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def planned(stubs: None) -> Done:
+def planned_rpms(stubs: None) -> Done:
     return pyinfra("deploy", "--dry")
 
 
 @pytest.fixture(scope="module")
-def installed(planned: Done) -> Done:
+def installed(planned_rpms: Done) -> Done:
     return pyinfra("deploy", "-y")
 
 
-def test_a_plan_installs_nothing(planned: Done) -> None:
-    assert planned.returncode == 0
+def test_a_plan_installs_nothing(planned_rpms: Done) -> None:
+    assert planned_rpms.returncode == 0
     wanted = "enable crb, centos-openstack-antelope, of package centos-release-openstack-antelope"
-    assert wanted in planned.stdout
+    assert wanted in planned_rpms.stdout
     assert on(HOST, f"rpm -q {' '.join(PACKAGES)}").stdout.count("is not installed") == len(
         PACKAGES
     )
