@@ -93,6 +93,11 @@ def present(user: BrokerUser, address: str, left_out: Sequence[HostSettings] = (
         "virtual_host": user.virtual_host,
     }
     login = ask(host, BrokerLogin, request)
+    # A plan is also made for a host whose broker an earlier operation of the run starts.
+    if host.state.is_executing and not login.get("listens"):
+        remedy = "see `systemctl status rabbitmq-server` there"
+        yield from refused(f"RabbitMQ does not answer at {address}:{user.port}; {remedy}")
+        return
     steps = []
     if not login.get("authenticated"):
         if left_out and user.name in host.get_fact(BrokerUsers):

@@ -16,8 +16,9 @@ from .test_main_job import PYINFRA
 
 Deployed = subprocess.CompletedProcess[str]
 STAGE = "Starting operation: Controller services | Enable and start"
+BEFORE = "Starting operation: Cells | "
+"""What stops now is gone when the units are started."""
 EARLY = "Starting operation: Packages | "
-"""Long enough before that: what stops now is gone when the units are started."""
 
 
 @pytest.fixture
@@ -42,11 +43,19 @@ def test_a_database_that_stops_midway(mended: None) -> None:
 @pytest.mark.rotated
 def test_a_broker_that_stops_midway_is_named_within_the_deadline(mended: None) -> None:
     begun = time.monotonic()
-    result = deploy_while(EARLY, lambda: on("controller", "systemctl stop rabbitmq-server"))
+    result = deploy_while(BEFORE, lambda: on("controller", "systemctl stop rabbitmq-server"))
     assert time.monotonic() - begun < 240
     assert result.returncode == 1
     assert "nova-conductor" in result.stdout and "5672" in result.stdout
     assert "Traceback" not in result.stdout
+
+
+@pytest.mark.rotated
+def test_a_broker_that_stops_before_its_user_is_looked_at(mended: None) -> None:
+    result = deploy_while(EARLY, lambda: on("controller", "systemctl stop rabbitmq-server"))
+    assert result.returncode == 1
+    assert "RabbitMQ does not answer at controller:5672" in result.stdout
+    assert "rabbitmqctl" not in result.stdout and "Traceback" not in result.stdout
 
 
 @pytest.mark.rotated
