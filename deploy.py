@@ -21,6 +21,7 @@ from tasks import (
     messaging,
     packages,
     preflight,
+    security,
     services,
 )
 
@@ -34,6 +35,7 @@ if deployed:
     packages.install(target=deployed)
     configuration.write(target=deployed)
     hugepages.set_aside(target=deployed)
+    security.allow(target=deployed)
     database.prepare(target=deployed)
     messaging.prepare(target=deployed)
     identity.prepare(target=deployed)

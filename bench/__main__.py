@@ -89,7 +89,8 @@ def wait_until_ready(inventory: str, deadline: float = 180.0) -> None:
 
 def write_files(site: Site, folder: Path) -> None:
     """The files that the bare script copies: the same ones that the deploy writes."""
-    (platform,) = platforms_of(site.settings.release)
+    # The lab's hosts run Debian.
+    platform = next(row for row in platforms_of(site.settings.release) if row.os == "debian")
     for host in site.hosts.values():
         for file in files_for(site, host, platform, "qemu"):
             path = folder / host.name / file.path.lstrip("/")

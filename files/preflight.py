@@ -3,7 +3,8 @@
 Request: {"checks": [{"name", "kind", ...}], "lock": path, "patience": seconds}; kinds are the
 functions of KINDS. Somebody who holds the lock still changes this host: it is waited for.
 Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "address"}], "time",
-          "kvm": {"flag", "usable"}, "root", "systemd", "busy",
+          "kvm": {"flag", "usable"}, "hypervisor": {"libvirt": version|null, "qemu": version|null},
+          "root", "systemd", "busy",
           "checks": [{"name", "ok", "detail"}]}
 """
 
@@ -25,6 +26,9 @@ import mysql_login
 
 TIMEOUT = 10
 KVM_CREATE_VM = 0xAE01
+# One daemon or many; a system's QEMU, or the one that EL keeps out of the path.
+LIBVIRT = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
+QEMU = ("/usr/libexec/qemu-kvm", "/usr/bin/qemu-system-" + platform.machine())
 
 
 def os_release():
@@ -66,6 +70,22 @@ def kvm():
         return {"flag": flag, "usable": False}
     finally:
         os.close(device)
+
+
+def version(programs):
+    """What the first of PROGRAMS that is installed says its version is, or None."""
+    for program in filter(os.path.exists, programs):
+        result = subprocess.run(
+            [program, "--version"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            timeout=TIMEOUT,
+        )
+        found = re.search(r"\d+\.\d+(\.\d+)?", result.stdout)
+        if found:
+            return found.group()
+    return None
 
 
 def is_busy(lock, patience):
@@ -172,5 +192,6 @@ def answer(request):
         "systemd": os.path.isdir("/run/systemd/system"),
         "addresses": addresses(),
         "kvm": kvm(),
+        "hypervisor": {"libvirt": version(LIBVIRT), "qemu": version(QEMU)},
         "checks": [tried(check) for check in request["checks"]],
     }

@@ -1,6 +1,6 @@
 """How systemd units fare: their states, how often each was restarted, and what went wrong.
 
-Request: {"units": [names], "causes": bool}
+Request: {"units": [as for units.py], "causes": bool}
 Answer:  {name: {"state", "restarts": number, "cause": text|null}}
 """
 
@@ -8,12 +8,13 @@ import units
 
 
 def answer(request):
-    states = units.show(request["units"])
+    wanted = {unit["name"]: unit for unit in request["units"]}
+    states = units.show(list(wanted))
     return {
         name: {
             "state": "{} ({})".format(state.get("ActiveState"), state.get("SubState")),
             "restarts": int(state.get("NRestarts") or 0),
-            "cause": units.cause(name) if request["causes"] else None,
+            "cause": units.cause(wanted[name]) if request["causes"] else None,
         }
         for name, state in states.items()
     }

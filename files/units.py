@@ -1,6 +1,7 @@
 """Compare systemd units with what they should be, or wait until they run.
 
-Request: {"units": [{"name", "reads": [paths], "reload": bool, "url": text|null}],
+Request: {"units": [{"name", "reads": [paths], "reload": bool, "url": text|null,
+                     "log": path|null}],
           "cells": what nova_state.py needs to read the cell mappings|absent,
           "wait": seconds|absent}
 Answer to a comparison: {"units": [{"name", "actions": [...], "reason"}], "daemon_reload": bool}
@@ -107,7 +108,7 @@ def compare(unit, state, cells_time=0.0):
         )
         reasons.append("{} ({})".format(state["ActiveState"], state["SubState"]))
     else:
-        started = epoch(state["ExecMainStartTimestamp"])
+        started = epoch(state.get("ExecMainStartTimestamp"))  # a socket has none
         if unit.get("reload"):
             started = epoch(state["StateChangeTimestamp"])
         changed, path = newest(unit.get("reads", []))
@@ -124,16 +125,17 @@ def compare(unit, state, cells_time=0.0):
     return {"name": unit["name"], "actions": actions, "reason": "; ".join(reasons)}
 
 
-def logged(name):
-    """The last error in the daemon's own log file that says something."""
+def logged(unit):
+    """The last error in the log file of a unit that says something."""
+    name = unit["name"]
     stem = name[: -len(".service")] if name.endswith(".service") else name
-    for path in glob.glob(f"/var/log/*/{stem}.log"):
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            stream.seek(max(0, os.stat(path).st_size - 20000))
+    for found in glob.glob(unit.get("log") or f"/var/log/*/{stem}.log"):
+        with open(found, encoding="utf-8", errors="replace") as stream:
+            stream.seek(max(0, os.stat(found).st_size - 20000))
             lines = stream.read().splitlines()
         telling = [line for line in lines if TELLING.search(line)]
         if telling:
-            return f"{path}: {telling[-1][:400]}"
+            return f"{found}: {telling[-1][:400]}"
     return None
 
 
@@ -149,9 +151,9 @@ def journaled(name):
     return f"journal: {telling[-1][:400]}" if telling else None
 
 
-def cause(name):
+def cause(unit):
     """The lines that most likely say why a unit does not run, of its log file and the journal."""
-    found = [line for line in (logged(name), journaled(name)) if line]
+    found = [line for line in (logged(unit), journaled(unit["name"])) if line]
     return "; ".join(found) or "neither its log file nor the journal says why"
 
 
@@ -181,10 +183,11 @@ def wait(units, seconds):
             break
         time.sleep(0.2)
     failed = []
-    for name in pending:
-        state = states.get(name, {})
-        described = "{} ({})".format(state.get("ActiveState"), state.get("SubState"))
-        failed.append({"name": name, "state": described, "cause": cause(name)})
+    for unit in units:
+        if unit["name"] in pending:
+            state = states.get(unit["name"], {})
+            described = "{} ({})".format(state.get("ActiveState"), state.get("SubState"))
+            failed.append({"name": unit["name"], "state": described, "cause": cause(unit)})
     return failed
 
 

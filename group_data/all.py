@@ -107,7 +107,8 @@ workers = {
     "scheduler": 2,
 }
 
-# Read only where nova-api is one eventlet server; Debian runs each API as a unit of its own.
+# Read only where nova-api is one eventlet server: Ubuntu and EL9, up to 2025.1. Elsewhere each API
+# has a server of its own.
 enabled_apis = ["osapi_compute", "metadata"]
 
 # Any other option of nova.conf, written literally: {"section": {"option": value}}. None takes an

@@ -119,7 +119,14 @@ def snapshot(inventory: Path, name: str) -> int:
                 shutil.copy2(state.PREPARED, target / ".prepared.json")
         network.bring_up(settings)
         machines.boot(settings.hosts, settings)
+        _answer_again(inventory, settings)
     return 0
+
+
+def _answer_again(inventory: Path, settings: LabSettings) -> None:
+    """After a boot: a booted host is there before its services are."""
+    if prerequisites.is_recorded():
+        prerequisites.prepare(inventory, settings, again=True)
 
 
 def restore(inventory: Path, name: str) -> int:
@@ -141,6 +148,7 @@ def restore(inventory: Path, name: str) -> int:
             kept.rename(state.PREPARED)
         network.bring_up(settings)
         machines.bring_up(settings)
+        _answer_again(inventory, settings)
     return 0
 
 

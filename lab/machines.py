@@ -77,11 +77,17 @@ def cgroup_of(name: str) -> Path:
 
 
 def processes(name: str) -> list[int]:
-    """The ids, on this machine, of the processes of host NAME."""
+    """The ids, on this machine, of the processes of host NAME.
+
+    Groups of a running host come and go, as sessions and services end: walk() passes over one
+    that is gone by the time it is opened, where Path.rglob() fails before Python 3.13.
+    """
     found: list[int] = []
-    for path in cgroup_of(name).rglob("cgroup.procs"):
+    for folder, _folders, files in os.walk(cgroup_of(name)):
+        if "cgroup.procs" not in files:
+            continue
         try:
-            found += [int(line) for line in path.read_text().split()]
+            found += [int(line) for line in Path(folder, "cgroup.procs").read_text().split()]
         except OSError:
             continue
     return [pid for pid in found if pid > 0]

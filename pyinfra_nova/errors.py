@@ -53,6 +53,5 @@ class UnsupportedPlatform(PyinfraError):  # noqa: N818 - named for what the host
 
     def __init__(self, system: str, release: str, known: Iterable[str]) -> None:
         super().__init__(
-            f"{system} with OpenStack {release} is not supported; possible are: "
-            + ", ".join(sorted(known))
+            f"{system} with OpenStack {release} is not supported; possible are: " + "; ".join(known)
         )

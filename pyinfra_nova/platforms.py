@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -17,32 +17,104 @@ TABLE = Path(__file__).with_name("platforms.yaml")
 
 NovaRole = Literal["controller", "compute"]
 
+NOVNCPROXY_PORT = 6080
+"""What the table has for the console proxy, whose port is a setting (``vnc.novncproxy_port``)."""
+
 
 class Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Packages(Row):
-    """What is installed on a host of each role."""
+class ByRole(Row):
+    """Names that a host of each role needs."""
 
-    controller: tuple[str, ...]
-    compute: tuple[str, ...]
+    controller: tuple[str, ...] = ()
+    compute: tuple[str, ...] = ()
+
+    def of(self, roles: Iterable[str]) -> tuple[str, ...]:
+        """The names for a host with ROLES, each once."""
+        wanted = set(roles)
+        names = [
+            *(self.controller if "controller" in wanted else ()),
+            *(self.compute if "compute" in wanted else ()),
+        ]
+        return tuple(dict.fromkeys(names))
+
+
+class Packages(ByRole):
+    """What is installed on a host of each role."""
 
 
 class PlatformUnit(Row):
     """A systemd unit.
 
     Attributes:
-        name: without ``.service``.
+        name: without ``.service``; a socket with ``.socket``.
         role: on which hosts it runs.
         reads: the files that it reads at its start.
-        port: the TCP port it serves, or None.
+        ports: the TCP ports it serves.
+        reload: it reads them again when it is reloaded.
+        log: its log file; ``NAME.log`` in Nova's folder where it is not said.
     """
 
     name: str
     role: NovaRole
     reads: tuple[str, ...] = ()
-    port: int | None = None
+    ports: tuple[int, ...] = ()
+    reload: bool = False
+    log: str | None = None
+
+    @property
+    def port(self) -> int | None:
+        """The first port it serves, or None."""
+        return next(iter(self.ports), None)
+
+
+class Repository(Row):
+    """Where a release comes from that the system itself does not hold.
+
+    Attributes:
+        kind: the Ubuntu Cloud Archive or RDO.
+        name: what it calls the release.
+        ids: what the package manager calls it when it is enabled, and what else has to be; nothing
+            where the system itself holds the release.
+        newer: what later releases are called: with one of them enabled, too, the package manager
+            takes its packages.
+        package: the package that brings its definition and keys.
+    """
+
+    kind: Literal["cloud-archive", "rdo"]
+    name: str
+    ids: tuple[str, ...]
+    newer: tuple[str, ...]
+    package: str = "ubuntu-cloud-keyring"
+
+
+class WsgiApps(Row):
+    """What a WSGI server loads: a script, or for uwsgi a module and the name in it."""
+
+    api: str
+    metadata: str
+
+
+class Libvirt(Row):
+    """The hypervisor of a platform.
+
+    Attributes:
+        daemons: one libvirtd, or a daemon for each driver.
+        version, qemu: what the system has.
+    """
+
+    daemons: Literal["monolithic", "modular"]
+    version: str
+    qemu: str
+
+
+class Minimum(Row):
+    """The oldest libvirt and QEMU with which nova-compute of a release starts."""
+
+    libvirt: str
+    qemu: str
 
 
 class Paths(Row):
@@ -52,6 +124,9 @@ class Paths(Row):
     nova_compute_conf: str | None = None
     api_uwsgi: str | None = None
     metadata_uwsgi: str | None = None
+    api_site: str | None = None
+    metadata_site: str | None = None
+    apache_log: str | None = None
     consoleproxy_default: str | None = None
     state: str
     log: str
@@ -70,11 +145,19 @@ class Platform(Row):
 
     Attributes:
         os: ``ID`` of /etc/os-release.
-        os_version: ``VERSION_ID`` there, or its first part.
+        os_version: ``VERSION_ID`` there, or its first part; "" where it has none.
+        nova_version: as far as it is known, the major version at least.
         proven: whether a deploy has run on it; otherwise only its files have been read.
-        source: where the row's values come from.
-        wsgi: what serves the API: its own uwsgi units, or the eventlet server nova-api.
+        source: where the row's values come from, and what could not be confirmed.
+        packager: what installs packages.
+        repository: None where there is but one release for the system, its own.
+        wsgi: what serves the API: its own uwsgi units, the eventlet server nova-api, or Apache.
+        wsgi_apps: None where no WSGI server is configured.
         mkisofs: the program that makes config drives.
+        minimum: what the release's nova-compute asks of libvirt and QEMU.
+        ports: what firewalld has to let in, as it names it.
+        vnc_ports: what it has to let in for consoles; ``{novncproxy_port}`` is a setting.
+        booleans: what SELinux has to allow.
     """
 
     os: str
@@ -83,38 +166,132 @@ class Platform(Row):
     nova_version: str
     proven: bool
     source: str
+    packager: Literal["apt", "dnf"]
+    repository: Repository | None
     packages: Packages
     units: tuple[PlatformUnit, ...]
     user: str
     group: str
-    wsgi: Literal["uwsgi", "eventlet"]
+    wsgi: Literal["uwsgi", "eventlet", "apache"]
+    wsgi_apps: WsgiApps | None
     mkisofs: str
+    libvirt: Libvirt
+    minimum: Minimum
     paths: Paths
     migrations: Migrations
+    ports: ByRole = ByRole()
+    vnc_ports: ByRole = ByRole()
+    booleans: ByRole = ByRole()
+
+    @property
+    def system(self) -> str:
+        """The operating system as messages name it."""
+        return f"{self.os} {self.os_version or 'sid'}"
 
     def packages_for(self, roles: Iterable[str]) -> tuple[str, ...]:
         """The packages of a host with ROLES, each once."""
-        wanted = set(roles)
-        names = [
-            *(self.packages.controller if "controller" in wanted else ()),
-            *(self.packages.compute if "compute" in wanted else ()),
-        ]
-        return tuple(dict.fromkeys(names))
+        return self.packages.of(roles)
 
     def units_for(self, roles: Iterable[str]) -> tuple[PlatformUnit, ...]:
         """The units of a host with ROLES, in starting order."""
         wanted = set(roles)
         return tuple(unit for unit in self.units if unit.role in wanted)
 
+    def unit_at(self, port: int) -> PlatformUnit:
+        """The unit that serves PORT.
+
+        Raises:
+            KeyError: none does.
+        """
+        for unit in self.units:
+            if port in unit.ports:
+                return unit
+        raise KeyError(port)
+
+    def log_of(self, unit: PlatformUnit) -> str:
+        """Where UNIT logs."""
+        return unit.log or f"{self.paths.log}/{unit.name}.log"
+
 
 class Table(Row):
     platforms: tuple[Platform, ...]
 
 
+# --- platforms.yaml -------------------------------------------------------------------------------
+
+Data = Mapping[str, Any]
+SHARED = ("like", "layout", "series", "version", "releases")
+"""Keys that say how rows are put together, and are no part of one."""
+
+
+def _over(lower: Data, upper: Data) -> dict[str, Any]:
+    """UPPER laid over LOWER, mappings key by key."""
+    merged = dict(lower)
+    for key, value in upper.items():
+        below = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[key] = _over(below, value) if both and isinstance(below, Mapping) else value
+    return merged
+
+
+def _layout(layouts: Data, name: str) -> Data:
+    layout: Data = layouts[name]
+    return _over(_layout(layouts, layout["like"]), layout) if "like" in layout else layout
+
+
+def _repository(data: Data | None, release: str, codenames: Data, series: str) -> Data | None:
+    if data is None:
+        return None
+
+    def filled(text: str, codename: str) -> str:
+        return text.format(codename=codename, series=series)
+
+    order = tuple(releases.VERSIONS)
+    later = [name for key, name in codenames.items() if order.index(key) > order.index(release)]
+    name = codenames[release]
+    package = {"package": filled(data["package"], name)} if "package" in data else {}
+    own = [] if data.get("native") else [filled(data["id"], name)]
+    return {
+        "kind": data["kind"],
+        "name": name,
+        "ids": [*data.get("also", ()), *own],
+        "newer": [filled(data["id"], codename) for codename in later],
+        **package,
+    }
+
+
+def _rows(data: Data) -> Iterator[Data]:
+    """Every row, put together from its layout, its system and what it says itself."""
+    for system in data["systems"]:
+        for os_id in system["os"]:
+            for release, own in system["releases"].items():
+                layout = _layout(data["layouts"], own.get("layout", system["layout"]))
+                row = _over(_over(layout, system), own)
+                series = row.get("series", "")
+                found = _repository(row.get("repository"), release, data["codenames"], series)
+                yield {
+                    "nova_version": str(releases.VERSIONS[release]),
+                    "proven": False,
+                    "wsgi_apps": None,
+                    **{key: value for key, value in row.items() if key not in SHARED},
+                    "os": os_id,
+                    "os_version": system["version"],
+                    "release": release,
+                    "repository": found,
+                    "minimum": data["minimums"][release],
+                }
+
+
 @cache
 def table() -> Table:
     """platforms.yaml."""
-    return Table.model_validate(yaml.safe_load(TABLE.read_text(encoding="utf-8")))
+    data = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    return Table.model_validate({"platforms": list(_rows(data))})
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """VERSION, such as 10.0.0, in a form that compares."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def known_releases() -> tuple[str, ...]:
@@ -132,8 +309,15 @@ def platform_for(os_id: str, os_version: str, release: str) -> Platform:
         same_version = os_version == row.os_version or os_version.startswith(f"{row.os_version}.")
         if row.os == os_id and same_version and row.release == release:
             return row
-    known = (f"{row.os} {row.os_version} with {row.release}" for row in table().platforms)
-    raise UnsupportedPlatform(f"{os_id} {os_version}", release, known)
+    raise UnsupportedPlatform(f"{os_id} {os_version}".strip(), release, pairs())
+
+
+def pairs() -> tuple[str, ...]:
+    """What there is, a system each: its name and all its releases."""
+    found: dict[str, list[str]] = {}
+    for row in table().platforms:
+        found.setdefault(row.system, []).append(row.release)
+    return tuple(f"{system} with {', '.join(names)}" for system, names in found.items())
 
 
 def platforms_of(release: str) -> tuple[Platform, ...]:

@@ -15,7 +15,7 @@ from pyinfra_nova.check import Role as FileRole
 from pyinfra_nova.check import findings as file_findings
 from pyinfra_nova.errors import Fault, SettingsError, UnsupportedPlatform
 from pyinfra_nova.part import Part
-from pyinfra_nova.platforms import platform_for, platforms_of
+from pyinfra_nova.platforms import numbers, platform_for, platforms_of
 from pyinfra_nova.render import ConfigFile, files_for
 from pyinfra_nova.resources.preflight import Report
 from pyinfra_nova.resources.steps import LOCK
@@ -73,11 +73,7 @@ def _file_findings(site: Site, host: HostSettings) -> list[FileFinding]:
         except (ValueError, TemplateError) as error:
             fault = Fault(f"nova.conf of {host.name}", "", f"cannot be rendered: {error}")
             raise SettingsError([fault]) from error
-    sources = [
-        Source(file.path, file.content)
-        for file in next(iter(rendered), ())
-        if file.path.endswith(".conf")
-    ]
+    sources = [Source(f.path, f.content) for f in next(iter(rendered), ()) if f.oslo]
     role: FileRole = "compute"
     if host.is_controller:
         role = "all-in-one" if host.is_compute else "controller"
@@ -203,11 +199,30 @@ def checks_for(part: Part, host: HostSettings) -> list[Check]:
 def _platform_finding(site: Site, host: HostSettings, report: Report) -> Finding:
     release = site.settings.release
     try:
-        platform_for(report.os.id, report.os.version, release)
+        platform = platform_for(report.os.id, report.os.version, release)
     except UnsupportedPlatform as error:
         return Finding(host.name, "operating system", False, str(error))
     detail = f"{report.os.id} {report.os.version} with {release}"
+    if not platform.proven:
+        detail += ", which is not proven on real hosts (docs/platforms.md)"
     return Finding(host.name, "operating system", True, detail)
+
+
+def _hypervisor_findings(site: Site, host: HostSettings, report: Report) -> Iterator[Finding]:
+    """Whether nova-compute starts with what is installed (virt/libvirt/driver.py, init_host)."""
+    release = site.settings.release
+    try:
+        minimum = platform_for(report.os.id, report.os.version, release).minimum
+    except UnsupportedPlatform:
+        return  # that is a finding of its own
+    for what, found, least in (
+        ("libvirt", report.hypervisor.libvirt, minimum.libvirt),
+        ("QEMU", report.hypervisor.qemu, minimum.qemu),
+    ):
+        if found is not None:
+            ok = numbers(found) >= numbers(least)
+            detail = found if ok else f"{found}, but Nova of {release} needs at least {least}"
+            yield Finding(host.name, what, ok, detail)
 
 
 def _host_findings(
@@ -246,6 +261,7 @@ def _host_findings(
                 f"{host.nova_host!r}, so Neutron's agent would not match; set nova_host"
             )
         yield finding("host name", same, detail)
+        yield from _hypervisor_findings(part.site, host, report)
     remedies = {check["name"]: check["remedy"] for check in checks_for(part, host)}
     for check in report.checks:
         detail = check.detail if check.ok else f"{check.detail}; {remedies.get(check.name, '')}"

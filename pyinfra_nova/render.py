@@ -26,6 +26,9 @@ TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 
 VirtType = Literal["kvm", "qemu"]
 
+MKISOFS_CMD = "genisoimage"
+"""Nova's own default (nova/conf/configdrive.py)."""
+
 
 @dataclass(frozen=True)
 class ConfigFile:
@@ -37,6 +40,7 @@ class ConfigFile:
         owner, group: names.
         mode: octal digits, such as "0640".
         before_install: it has to be there before the package that reads it is installed.
+        oslo: oslo.config reads it; of several such files the later ones win.
     """
 
     path: str
@@ -45,6 +49,7 @@ class ConfigFile:
     group: str
     mode: str
     before_install: bool = False
+    oslo: bool = False
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("configuration files hold secrets and are not pickled")
@@ -235,13 +240,16 @@ def _nova_values(
         "site": settings,
         "host": host,
         "paths": platform.paths,
+        "mkisofs_cmd": platform.mkisofs if platform.mkisofs != MKISOFS_CMD else None,
         "controller": host.is_controller,
         "compute": host.is_compute,
         "roles": " and ".join(r for r in ("controller", "compute") if r in host.roles),
         "transport_url": transport_url(site),
         "server_listen": _own_address(host, settings.vnc.server_listen),
         "server_proxyclient_address": _own_address(host, settings.vnc.server_proxyclient_address),
-        "reads_enabled_apis": platform.wsgi == "eventlet"
+        # The eventlet server reads how many processes it has, and for which APIs; others are told
+        # in files of their own.
+        "eventlet": platform.wsgi == "eventlet"
         and removed_option("DEFAULT", "enabled_apis", settings.release) is None,
         "virt_type": virt_type,
         "cpu_mode": cpu_mode,
@@ -272,43 +280,51 @@ def _shared_out(overrides: Overrides, second: str | None) -> tuple[Overrides, Ov
     return first, last
 
 
-def _uwsgi(
-    platform: Platform, path: str, name: str, wsgi_file: str, port: int, size: tuple[int, int]
-) -> ConfigFile:
-    processes, threads = size
-    content = _render(
-        "uwsgi.ini.j2",
-        name=name,
-        wsgi_file=wsgi_file,
-        port=port,
-        processes=processes,
-        threads=threads,
-        user=platform.user,
-        group=platform.group,
-        paths=platform.paths,
+@dataclass(frozen=True)
+class _Api:
+    """One of Nova's APIs as a WSGI server runs it."""
+
+    name: str
+    app: str
+    port: int
+    processes: int
+    threads: int
+
+
+def _apis(site: Site, platform: Platform) -> tuple[_Api, _Api]:
+    workers, apps = site.settings.workers, platform.wsgi_apps
+    if apps is None:
+        raise ValueError(f"{platform.system} has no WSGI application")
+    return (
+        _Api("nova-api", apps.api, 8774, workers.api_processes, workers.api_threads),
+        _Api(
+            *("nova-api-metadata", apps.metadata, 8775),
+            *(workers.metadata_processes, workers.metadata_threads),
+        ),
     )
-    return ConfigFile(path, content, "root", "root", "0644")
+
+
+def _api_files(site: Site, platform: Platform) -> list[ConfigFile]:
+    """The files that tell a WSGI server of the two APIs, where there is one."""
+    paths = platform.paths
+    templates = {
+        "uwsgi.ini.j2": (paths.api_uwsgi, paths.metadata_uwsgi),
+        "apache-site.conf.j2": (paths.api_site, paths.metadata_site),
+    }
+    files = []
+    for template, names in templates.items():
+        for path, number in zip(names, range(2), strict=True):
+            if path:
+                api = _apis(site, platform)[number]
+                content = _render(template, api=api, platform=platform, paths=paths)
+                files.append(ConfigFile(path, content, "root", "root", "0644"))
+    return files
 
 
 def _controller_files(site: Site, platform: Platform) -> list[ConfigFile]:
-    paths, workers = platform.paths, site.settings.workers
-    files = []
-    if paths.api_uwsgi:
-        size = (workers.api_processes, workers.api_threads)
-        files.append(
-            _uwsgi(platform, paths.api_uwsgi, "nova-api", "/usr/bin/nova-api-wsgi", 8774, size)
-        )
-    if paths.metadata_uwsgi:
-        size = (workers.metadata_processes, workers.metadata_threads)
-        files.append(
-            _uwsgi(
-                *(platform, paths.metadata_uwsgi, "nova-api-metadata"),
-                *("/usr/bin/nova-metadata-wsgi", 8775, size),
-            )
-        )
-    if paths.consoleproxy_default:
+    files = _api_files(site, platform)
+    if path := platform.paths.consoleproxy_default:
         content = _render("nova-consoleproxy.j2")
-        path = paths.consoleproxy_default
         files.append(ConfigFile(path, content, "root", "root", "0644", before_install=True))
     return files
 
@@ -338,9 +354,10 @@ def files_for(
 
     nova = overridden(_render("nova.conf.j2", **values), for_nova)
     private = ("root", platform.group, "0640")
-    files = [ConfigFile(platform.paths.nova_conf, nova, *private)]
+    files = [ConfigFile(platform.paths.nova_conf, nova, *private, oslo=True)]
     if compute_path and compute:
-        files.append(ConfigFile(compute_path, overridden(compute, for_compute), *private))
+        text = overridden(compute, for_compute)
+        files.append(ConfigFile(compute_path, text, *private, oslo=True))
     if host.is_controller:
         files += _controller_files(site, platform)
     return files

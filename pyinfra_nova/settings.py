@@ -9,12 +9,13 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pyinfra_nova.capacity import Compute, Devices, HugePages, Pci, same_node_twice
 from pyinfra_nova.secrets import Secrets, forbidden_character
 
 Role = Literal["controller", "compute", "database", "messaging"]
+Api = Literal["osapi_compute", "metadata"]
 
 # RFC 1123 host names; Nova uses them as oslo.messaging topics and in URLs.
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
@@ -243,7 +244,7 @@ class Vnc(Section):
 
 
 class Workers(Section):
-    """How many processes serve; threads are per process and only uwsgi has them."""
+    """How many processes serve; threads are per process; the eventlet server has none."""
 
     api_processes: Count = 2
     api_threads: Count = 1
@@ -256,7 +257,8 @@ class Workers(Section):
 class Settings(Section):
     """What holds for the whole site: ``group_data/all.py``."""
 
-    release: Text = "zed"
+    # Unquoted, 2025.1 is a number.
+    release: Annotated[Text, BeforeValidator(lambda v: str(v) if type(v) is float else v)] = "zed"
     region: Text = "RegionOne"
     management_network: IPv4Network
     controller_host: HostName
@@ -274,7 +276,7 @@ class Settings(Section):
     cinder: Cinder
     vnc: Vnc
     workers: Workers = Workers()
-    enabled_apis: Annotated[list[Literal["osapi_compute", "metadata"]], Field(min_length=1)] = [
+    enabled_apis: Annotated[list[Api], Field(min_length=1)] = [
         "osapi_compute",
         "metadata",
     ]

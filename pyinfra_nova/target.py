@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
 from pyinfra_nova.declared import Declared
 from pyinfra_nova.part import Part
-from pyinfra_nova.platforms import NovaRole, Platform
+from pyinfra_nova.platforms import NOVNCPROXY_PORT, NovaRole, Platform
 from pyinfra_nova.render import ConfigFile, VirtType, cell_urls, files_for
 from pyinfra_nova.resources.compute_api import ComputeApi
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
 from pyinfra_nova.resources.units import Unit
-from pyinfra_nova.settings import HostSettings, Site
+from pyinfra_nova.settings import Api, HostSettings, Site
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,39 @@ class Target:
         return found is not None and found.name == self.host.name
 
     def units(self, role: NovaRole) -> list[Unit]:
-        """The units of ROLE, in starting order."""
-        return [
-            Unit(
-                unit.name,
-                unit.reads,
-                url=f"http://127.0.0.1:{unit.port}/" if unit.port else None,
-            )
-            for unit in self.platform.units_for([role])
-        ]
+        """The units of ROLE, in starting order; without consoles, no proxy for them."""
+        vnc = self.site.settings.vnc
+        found = []
+        for unit in self.platform.units_for([role]):
+            port = unit.port
+            if port == NOVNCPROXY_PORT:
+                if not vnc.enabled:
+                    continue
+                port = vnc.novncproxy_port
+            url = f"http://127.0.0.1:{port}/" if port else None
+            log = self.platform.log_of(unit)
+            found.append(Unit(unit.name, unit.reads, unit.reload, url, log))
+        return found
+
+    @property
+    def booleans(self) -> tuple[str, ...]:
+        """What SELinux has to allow here."""
+        return self.platform.booleans.of(self.host.roles)
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """What firewalld has to let in here."""
+        vnc, roles = self.site.settings.vnc, self.host.roles
+        consoles = self.platform.vnc_ports.of(roles) if vnc.enabled else ()
+        named = (name.format(novncproxy_port=vnc.novncproxy_port) for name in consoles)
+        return (*self.platform.ports.of(roles), *named)
+
+    @property
+    def serves(self) -> frozenset[str]:
+        """The APIs of a controller; only the eventlet server can be told to leave one out."""
+        if self.platform.wsgi == "eventlet":
+            return frozenset(self.site.settings.enabled_apis)
+        return frozenset(get_args(Api))
 
     @property
     def databases(self) -> NovaDatabases:

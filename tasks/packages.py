@@ -1,10 +1,10 @@
-"""Stage 3: packages, with what has to stand there before they are installed."""
+"""Stage 3: packages, where they come from, and what has to stand there before them."""
 
 from __future__ import annotations
 
 from pyinfra.api.deploy import deploy
 
-from pyinfra_nova.resources import config_files, packages
+from pyinfra_nova.resources import config_files, packages, repositories
 from pyinfra_nova.target import Target
 
 
@@ -14,6 +14,12 @@ def install(target: Target) -> None:
     early = [file for file in target.files if file.before_install]
     if early:
         config_files.written(name="Write what packages read while they are installed", files=early)
+    if target.platform.repository:
+        repositories.enabled(
+            name="Enable the repository of the release", repository=target.platform.repository
+        )
     wanted = target.platform.packages_for(target.host.roles)
     if wanted:
-        packages.installed(name="Install packages", packages=wanted)
+        packages.installed(
+            name="Install packages", packages=wanted, packager=target.platform.packager
+        )

@@ -33,18 +33,10 @@ TOOLS = {
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 PACKAGES = (
     *("busybox-static", "dropbear-bin", "libtomcrypt1", "libtommath1", "libgmp10", "libcrypt1"),
-    *(
-        "zlib1g",
-        "libc6",
-        "ethtool",
-        "libmnl0",
-        "e2fsprogs",
-        "libext2fs2",
-        "libcom-err2",
-        "libuuid1",
-    ),
-    "libblkid1",
+    *("zlib1g", "libc6", "ethtool", "libmnl0", "e2fsprogs", "libcom-err2", "libuuid1", "libblkid1"),
 )
+# Since Debian 13 it is called otherwise, for its 64-bit times.
+EXT2_PACKAGES = ("libext2fs2t64", "libext2fs2")
 PROGRAMS = ("dropbear", "ethtool", "mke2fs")
 LIBC = ("libc.so.6", "libm.so.6", "libresolv.so.2")
 # What else libc6 brings, none of which is needed here.
@@ -100,6 +92,18 @@ def kernel_package():
     return re.search(r"Depends: (linux-image-\S+)", shown).group(1)
 
 
+def ext2_package():
+    """The one of EXT2_PACKAGES that this release has."""
+    shown = subprocess.run(
+        ["apt-cache", "--no-all-versions", "show", *EXT2_PACKAGES],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        universal_newlines=True,
+    ).stdout
+    return re.search(r"^Package: (\S+)", shown, re.MULTILINE).group(1)
+
+
 def unpack(work):
     """Download the packages into WORK and unpack them over one another."""
     debs, root = work / "debs", work / "unpacked"
@@ -108,7 +112,7 @@ def unpack(work):
     # apt's own sandbox user cannot write here; the packages are checked all the same.
     run(
         *("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download"),
-        *(*PACKAGES, kernel_package()),
+        *(*PACKAGES, ext2_package(), kernel_package()),
         cwd=debs,
         stdout=subprocess.DEVNULL,
     )

@@ -49,13 +49,15 @@ class BrokerUsers(FactBase[list[str]]):
 
 
 def set_user(user: BrokerUser) -> StringCommand:
+    # No -q on what reads the password: RabbitMQ 4 lets a command read its standard input only if it
+    # has exactly two words, else it waits for ever (its deps/rabbit/scripts/rabbitmqctl).
     name = QuoteString(user.name)
     return StringCommand(
         "if rabbitmqctl -q list_users --no-table-headers </dev/null | cut -f 1 | grep -Fxq",
         name,
-        "; then rabbitmqctl -q change_password",
+        "; then rabbitmqctl change_password",
         name,
-        "; else rabbitmqctl -q add_user",
+        "; else rabbitmqctl add_user",
         name,
         "; fi",
         _stdin=SecretInput(user.password.get_secret_value()),
@@ -91,6 +93,11 @@ def present(user: BrokerUser, address: str, left_out: Sequence[HostSettings] = (
         "virtual_host": user.virtual_host,
     }
     login = ask(host, BrokerLogin, request)
+    # A plan is also made for a host whose broker an earlier operation of the run starts.
+    if host.state.is_executing and not login.get("listens"):
+        remedy = "see `systemctl status rabbitmq-server` there"
+        yield from refused(f"RabbitMQ does not answer at {address}:{user.port}; {remedy}")
+        return
     steps = []
     if not login.get("authenticated"):
         if left_out and user.name in host.get_fact(BrokerUsers):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from pyinfra import host
 from pyinfra.api import FactBase, StringCommand, operation
 from pyinfra.api.command import QuoteString
+from pyinfra.api.host import Host
 from typing_extensions import override
 
 from pyinfra_nova.redact import SecretInput
@@ -16,6 +19,10 @@ from pyinfra_nova.resources.steps import Commands, changing, say
 
 # Inst NAME [VERSION NOW] (VERSION …)
 SIMULATED = re.compile(r"Inst (\S+) (?:\[(\S+)\] )?\(")
+# Installing: or Upgrading:, and what dnf has under it: a space, then name, architecture, version.
+# Without a terminal the table is as wide as it has to be.
+DNF_HEADING = re.compile(r"([A-Z][a-z ]+):$|Transaction Summary")
+DNF_ROW = re.compile(r" (\S+) +\S+ +(\S+) ")
 LEFT_GUARD = "guard left by an interrupted installation"
 
 
@@ -54,8 +61,28 @@ class InstalledPackages(FactBase[dict[str, str]]):
         return status
 
 
+class InstalledRpms(FactBase[dict[str, str]]):
+    """The asked packages that rpm knows, each ``installed``."""
+
+    default = dict
+
+    @override
+    def command(self, packages: Sequence[str]) -> StringCommand:
+        return StringCommand(
+            "rpm --query --queryformat '%{NAME} installed\\n'",
+            *(QuoteString(package) for package in packages),
+            "2>/dev/null; true",
+        )
+
+    @override
+    def process(self, output: Iterable[str]) -> dict[str, str]:
+        # Of others it says: package NAME is not installed
+        words = (line.split() for line in output)
+        return {found[0]: found[1] for found in words if found[1:] == ["installed"]}
+
+
 class SimulatedInstall(FactBase[dict[str, str | None]]):
-    """What installing packages would bring: each package's version now, None if it is new.
+    """What installing packages would bring: None for a new one, else how its version changes.
 
     Empty where apt cannot tell, such as on a host that has not fetched package lists yet.
     """
@@ -73,13 +100,65 @@ class SimulatedInstall(FactBase[dict[str, str | None]]):
 
     @override
     def process(self, output: Iterable[str]) -> dict[str, str | None]:
-        return {match[1]: match[2] for match in map(SIMULATED.match, output) if match}
+        found = [match for match in map(SIMULATED.match, output) if match]
+        return {match[1]: f"from {match[2]}" if match[2] else None for match in found}
+
+
+class SimulatedRpmInstall(FactBase[dict[str, str | None]]):
+    """As SimulatedInstall, of dnf; empty where it has not fetched its repositories' lists yet."""
+
+    default = dict
+
+    @override
+    def command(self, packages: Sequence[str]) -> StringCommand:
+        words = (QuoteString(package) for package in packages)
+        return StringCommand(
+            "LC_ALL=C dnf --assumeno --cacheonly --setopt=install_weak_deps=False install",
+            *words,
+            "2>/dev/null; true",
+        )
+
+    @override
+    def process(self, output: Iterable[str]) -> dict[str, str | None]:
+        brought: dict[str, str | None] = {}
+        heading = ""
+        for line in output:
+            if match := DNF_HEADING.match(line):
+                heading = match[1] or ""
+            elif match := DNF_ROW.match(line):
+                if heading.startswith("Installing"):
+                    brought[match[1]] = None
+                elif heading in ("Upgrading", "Downgrading"):
+                    brought[match[1]] = f"to {match[2]}"
+        return brought
+
+
+@dataclass(frozen=True)
+class Packager:
+    """A package manager: its facts, and the script that installs."""
+
+    installed: type[InstalledPackages | InstalledRpms]
+    simulated: type[SimulatedInstall | SimulatedRpmInstall]
+    script: str
+
+
+PackagerName = Literal["apt", "dnf"]
+PACKAGERS: Mapping[PackagerName, Packager] = {
+    "apt": Packager(InstalledPackages, SimulatedInstall, "install_packages_apt.sh"),
+    "dnf": Packager(InstalledRpms, SimulatedRpmInstall, "install_packages_dnf.sh"),
+}
+
+
+def states(host: Host, packager: PackagerName, packages: Sequence[str]) -> dict[str, str]:
+    """The state of each of PACKAGES that HOST knows; ``installed`` is the only one that counts."""
+    found: dict[str, str] = host.get_fact(PACKAGERS[packager].installed, packages=sorted(packages))
+    return found
 
 
 def description(missing: Sequence[str], brought: Mapping[str, str | None]) -> str:
     """What is said of an installation: the packages, what comes with them, what is upgraded."""
-    more = [name for name, old in brought.items() if old is None and name not in missing]
-    upgraded = [f"{name} (from {old})" for name, old in brought.items() if old is not None]
+    more = [name for name, how in brought.items() if how is None and name not in missing]
+    upgraded = [f"{name} ({how})" for name, how in brought.items() if how is not None]
     said = f"install: {', '.join(missing)}"
     if more:
         said += f", and {len(more)} that they need"
@@ -89,17 +168,19 @@ def description(missing: Sequence[str], brought: Mapping[str, str | None]) -> st
 
 
 @operation()
-def installed(packages: Sequence[str]) -> Commands:
+def installed(packages: Sequence[str], packager: PackagerName = "apt") -> Commands:
     """Have all PACKAGES installed; interrupted installations are finished on the way."""
-    status = host.get_fact(InstalledPackages, packages=sorted(packages))
+    status = states(host, packager, packages)
     missing = sorted(package for package in packages if status.get(package) != "installed")
     if not missing and LEFT_GUARD not in status:
         return
     if missing:
-        brought: dict[str, str | None] = host.get_fact(SimulatedInstall, packages=missing)
+        brought: dict[str, str | None] = host.get_fact(
+            PACKAGERS[packager].simulated, packages=missing
+        )
         say(description(missing, brought))
     else:
         say("lift the guard against starting daemons, which an interrupted installation has left")
-    script = (SCRIPTS / "install_packages.sh").read_text(encoding="utf-8")
+    script = (SCRIPTS / PACKAGERS[packager].script).read_text(encoding="utf-8")
     words = (QuoteString(package) for package in missing)
     yield changing(StringCommand("sh -s --", *words, _stdin=SecretInput(script)))

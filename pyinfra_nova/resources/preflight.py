@@ -44,6 +44,13 @@ class Kvm(BaseModel):
     usable: bool
 
 
+class Hypervisor(BaseModel):
+    """The versions of libvirt and QEMU; None where they are not installed yet."""
+
+    libvirt: str | None = None
+    qemu: str | None = None
+
+
 class Check(BaseModel):
     """One prerequisite, tried from the host with the credentials that will be written."""
 
@@ -68,6 +75,7 @@ class Report(BaseModel):
     systemd: bool
     addresses: list[Address]
     kvm: Kvm
+    hypervisor: Hypervisor = Hypervisor()
     checks: list[Check]
 
     @classmethod

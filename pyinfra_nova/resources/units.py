@@ -27,12 +27,14 @@ class Unit:
         reads: files or glob patterns; one that is newer than the unit's process means a restart.
         reload: reload instead of restart when a file is newer.
         url: where it serves HTTP; a server error there means a restart.
+        log: the file in which to look for the cause when it does not run.
     """
 
     name: str
     reads: tuple[str, ...] = ()
     reload: bool = False
     url: str | None = None
+    log: str | None = None
 
     def as_request(self) -> dict[str, object]:
         return {
@@ -40,6 +42,7 @@ class Unit:
             "reads": list(self.reads),
             "reload": self.reload,
             "url": self.url,
+            "log": self.log,
         }
 
 

@@ -24,6 +24,7 @@ ORDER = (
     "test_interrupted",
     "test_main_job",
     "test_sites_differ",
+    "test_rpm_packages",
     "test_drift",
     "test_limit",
     "test_failure_speaks",
@@ -35,9 +36,11 @@ ORDER = (
 """Each module begins from nothing or from what the one before it has left, and says which."""
 
 
-def run(*command: str, timeout: int = 15 * MINUTE) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str, timeout: int = 15 * MINUTE, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command in the checkout; its whole output is kept, and shown when a test fails."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYINFRA")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYINFRA")} | variables
     result = subprocess.run(
         command,
         cwd=ROOT,
@@ -68,6 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: run with --all only")
     config.addinivalue_line("markers", "sampled: a third of them is run, all with --all")
+    config.addinivalue_line("markers", "rotated: one of a module's is run, all with --all")
 
 
 def pytest_report_header() -> str:
@@ -84,8 +88,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     sampled = [item for item in items if item.get_closest_marker("sampled")]
     chosen = random.Random(SEED).sample(sampled, -(-len(sampled) // 3))
+    turns: dict[Path, list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker("slow") or (item in sampled and item not in chosen):
+        if item.get_closest_marker("rotated"):
+            turns.setdefault(item.path, []).append(item)
+    chosen += [turn[SEED % len(turn)] for turn in turns.values()]
+    part = [*sampled, *(item for turn in turns.values() for item in turn)]
+    for item in items:
+        if item.get_closest_marker("slow") or (item in part and item not in chosen):
             item.add_marker(pytest.mark.skip(reason="takes long: ./run test --all"))
 
 

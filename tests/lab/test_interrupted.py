@@ -16,6 +16,7 @@ from .test_main_job import PYINFRA
 ENOUGH = 60
 """More operations than a deploy has."""
 HOSTS = ("controller", "compute1", "compute2")
+ALL_IN_ONE = ("inventories/aio.py", "inventories/debian13/aio.py")
 
 # One line for everything that a deploy is there for, without what differs in every run: the numbers
 # of rows, times, and what daemons write.
@@ -112,15 +113,20 @@ def kill_at_every_operation(inventory: str) -> int:
     raise AssertionError("the deploy never came to its end")
 
 
-def test_one_host_deployed_by_runs_that_are_all_killed(request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(
+    "inventory", [pytest.param(path, marks=pytest.mark.rotated) for path in ALL_IN_ONE]
+)
+def test_one_host_deployed_by_runs_that_are_all_killed(
+    request: pytest.FixtureRequest, inventory: str
+) -> None:
     """Then the all-in-one inventory holds what it should: proven as after any other deploy."""
     if request.config.getoption("--keep-lab"):
         pytest.skip("--keep-lab was given, and this needs a lab of its own")
     prepared_secrets()
-    lab = ("./run", "-i", "inventories/aio.py")
+    lab = ("./run", "-i", inventory)
     assert run(*lab, "lab", "down").returncode == 0
     assert run(*lab, "lab", "up").returncode == 0
-    kills = kill_at_every_operation("inventories/aio.py")
+    kills = kill_at_every_operation(inventory)
     assert kills > 12
     assert run(*lab, "plan").returncode == 0
     assert run(*lab, "deploy").returncode == 0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, on, run
+from .conftest import ROOT, SECRETS, on, run
 from .test_main_job import PYINFRA
 
 Deployed = subprocess.CompletedProcess[str]
@@ -78,6 +79,36 @@ def test_accounts_made_elsewhere_that_do_not_fit_are_refused_by_name(deployed: D
     assert run(PYINFRA, "inventory.py", "deploy.py", "-y").returncode == 0
     assert run("./run", "plan").returncode == 0
     assert deploy_with_accounts_made_elsewhere().returncode == 0
+
+
+@pytest.fixture
+def encrypted(deployed: Deployed, tmp_path: Path) -> Iterator[Path]:
+    """The secrets file encrypted with age in place of the plain one; the file of its key."""
+    key, plain, hidden = tmp_path / "keys.txt", tmp_path / "secrets.yml", ROOT / "secrets.yml.age"
+    assert run("age-keygen", "-o", str(key)).returncode == 0
+    reader = run("age-keygen", "-y", str(key)).stdout.splitlines()[-1]
+    encrypt = ("age", "--encrypt", "-r", reader, "-o", str(hidden), str(SECRETS))
+    assert run(*encrypt).returncode == 0
+    shutil.move(SECRETS, plain)
+    yield key
+    hidden.unlink()
+    shutil.move(plain, SECRETS)
+
+
+def test_an_encrypted_secrets_file_is_as_good_as_the_plain_one(encrypted: Path) -> None:
+    on("compute1", "sed -i 's/^password = .*/password = other/' /etc/nova/nova.conf")
+    key = str(encrypted)
+    assert run("./run", "plan", SOPS_AGE_KEY_FILE=key).returncode == 2
+    assert run(PYINFRA, "inventory.py", "deploy.py", "-y", SOPS_AGE_KEY_FILE=key).returncode == 0
+    assert run("./run", "plan", SOPS_AGE_KEY_FILE=key).returncode == 0
+
+
+def test_a_missing_key_is_named_and_no_host_is_touched(encrypted: Path) -> None:
+    encrypted.unlink()
+    result = run(PYINFRA, "inventory.py", "deploy.py", "-y", SOPS_AGE_KEY_FILE=str(encrypted))
+    assert result.returncode == 1
+    assert str(encrypted) in result.stdout
+    assert "Starting operation" not in result.stdout and "Traceback" not in result.stdout
 
 
 @pytest.mark.parametrize("host", HOSTS)

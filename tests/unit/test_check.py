@@ -123,11 +123,7 @@ def test_a_newer_release_reads_less_of_it() -> None:
 
 def sources(where: Site, name: str, virt_type: Any = "kvm") -> list[Source]:
     files = files_for(where, where.hosts[name], debian(), virt_type)
-    return [
-        Source(file.path, file.content, int(file.mode, 8))
-        for file in files
-        if file.path.endswith(".conf")
-    ]
+    return [Source(file.path, file.content, int(file.mode, 8)) for file in files if file.oslo]
 
 
 @pytest.mark.parametrize("release", VERSIONS)

@@ -466,7 +466,7 @@ def test_rabbitmqctl_gets_names_as_they_are(tmp_path: Path, names: list[tuple[st
         commands += [set_user(user), *_permit(user)]
         expected += [
             ["-q", "list_users", "--no-table-headers"],
-            ["-q", "add_user", name],
+            ["add_user", name],
             ["-q", "list_vhosts", "--no-table-headers"],
             ["-q", "add_vhost", virtual_host],
             ["-q", "set_permissions", "-p", virtual_host, name, ".*", ".*", ".*"],

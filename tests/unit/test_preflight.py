@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import preflight as script
 import pytest
 
 from pyinfra_nova.errors import SettingsError
@@ -169,3 +171,39 @@ def test_an_option_that_may_be_meant_is_only_said(
 ) -> None:
     warnings = [str(fault) for fault in check_files(site(nova_conf={section: {option: value}}))]
     assert any(said in warning for warning in warnings)
+
+
+def test_it_is_said_of_a_system_that_nobody_has_proven_it() -> None:
+    wanted = site(release="2024.1")
+    rocky = report("compute1", "10.0.0.31", os={"id": "rocky", "version": "9.5"})
+    findings = judge(whole(wanted), {"compute1": rocky}, {})
+    (system,) = (finding for finding in findings if finding.what == "operating system")
+    assert system.ok
+    assert system.detail.startswith("rocky 9.5 with 2024.1, which is not proven")
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"libvirt": "9.0.0", "qemu": "7.2.22"}, []),
+        ({}, []),  # not installed yet
+        ({"libvirt": "5.9.0"}, ["libvirt: 5.9.0, but Nova of zed needs at least 6.0.0"]),
+        ({"qemu": "4.1"}, ["QEMU: 4.1, but Nova of zed needs at least 4.2.0"]),
+    ],
+)
+def test_nova_does_not_start_with_an_older_hypervisor(
+    found: dict[str, str], said: list[str]
+) -> None:
+    assert faults(hypervisor=found) == said
+
+
+def test_the_first_program_that_is_there_tells_its_version(tmp_path: Path) -> None:
+    program = tmp_path / "virtqemud"
+    program.write_text("#!/bin/sh\necho 'virtqemud (libvirt) 10.10.0'\n")
+    program.chmod(0o755)
+    assert script.version([str(tmp_path / "libvirtd"), str(program)]) == "10.10.0"
+    assert script.version([str(tmp_path / "libvirtd")]) is None
+
+
+def test_what_apache_reads_is_not_taken_for_a_file_of_oslo_config() -> None:
+    assert check_files(site(release="2026.1")) == []

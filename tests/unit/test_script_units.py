@@ -36,6 +36,11 @@ def test_a_running_enabled_unit_needs_nothing() -> None:
     assert needed({}) == []
 
 
+def test_a_socket_has_no_process_to_be_older_than_anything() -> None:
+    listening = {key: value for key, value in RUNNING.items() if "Exec" not in key}
+    assert units.compare({"name": "virtqemud.socket"}, listening) is None
+
+
 def test_a_stopped_unit_is_started_and_a_failed_one_restarted() -> None:
     assert needed({"ActiveState": "inactive"}) == ["start"]
     assert needed({"ActiveState": "failed"}) == ["restart"]
@@ -69,7 +74,7 @@ def test_a_cell_mapping_changed_after_the_start_means_a_restart() -> None:
 
 
 def test_what_a_daemon_logged_last_is_its_cause_but_not_an_empty_line_of_a_traceback(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "nova-compute.log"
     path.write_text(
@@ -77,8 +82,10 @@ def test_what_a_daemon_logged_last_is_its_cause_but_not_an_empty_line_of_a_trace
         "2026-11-23 01:28:16.413 4459 ERROR nova \n"
         "2026-11-23 01:28:17.002 4460 INFO nova.service [-] Starting compute node\n"
     )
-    monkeypatch.setattr(units.glob, "glob", lambda _: [str(path)])
-    assert units.logged("nova-compute.service").endswith("ERROR nova ValueError: no such port")
+    assert units.logged({"name": "x", "log": str(path)}).endswith(
+        "ERROR nova ValueError: no such port"
+    )
+    assert units.logged({"name": "x", "log": str(tmp_path / "absent.log")}) is None
 
 
 def test_what_systemd_does_about_a_unit_is_not_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,10 +131,14 @@ def restarts_at_first(cloud: Cloud) -> tuple[float, Counts]:
 @pytest.fixture(scope="session")
 def upgrade_check(cloud: Cloud, primary: Host) -> Callable[[], CommandResult]:
     """``nova-status upgrade check``, which takes seconds, beside the other checks."""
+
     # As root it would make files of root's in Nova's folders. With a database that does not answer
     # it would try for minutes.
-    command = "timeout 60 runuser -u nova -- nova-status upgrade check 2>/dev/null"
-    return cloud.begin(lambda: primary.run(command))
+    def asked() -> CommandResult:
+        user = cloud.target(cloud.site.primary_controller).platform.user
+        return primary.run(f"timeout 60 runuser -u {user} -- nova-status upgrade check 2>/dev/null")
+
+    return cloud.begin(asked)
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,13 @@ def units_of(target: Target) -> list[Unit]:
     return [unit for role in roles if role in target.host.roles for unit in target.units(role)]
 
 
+def requests(target: Target) -> list[dict[str, object]]:
+    """What scripts are told of the host's units."""
+    return [unit.as_request() for unit in units_of(target)]
+
+
 def restarts(cloud: Cloud, target: Target) -> dict[str, int]:
     """How often systemd has restarted each unit since it was last started by hand."""
-    request = {"units": [unit.name for unit in units_of(target)], "causes": False}
+    request = {"units": requests(target), "causes": False}
     states = cloud.ask(target.host.name, UnitStates, request)
     return {name: state["restarts"] for name, state in states.items()}

@@ -12,14 +12,14 @@ import pytest
 from pyinfra_nova.render import ConfigFile, option, option_values
 from pyinfra_nova.resources.config_files import ConfigFileDifferences, comparison
 from pyinfra_nova.resources.host_script import ScriptFact
-from pyinfra_nova.resources.packages import LEFT_GUARD, InstalledPackages
+from pyinfra_nova.resources.packages import LEFT_GUARD, states
 from pyinfra_nova.resources.units import UnitDifferences
 from pyinfra_nova.settings import HostSettings
 from pyinfra_nova.target import Target
 from pyinfra_nova.verification import Cloud
 
 from .conftest import require
-from .questions import UnitStates, units_of
+from .questions import UnitStates, requests
 
 
 class ParsedOptions(ScriptFact):
@@ -37,28 +37,28 @@ class FilesWithText(ScriptFact):
 def package_states(cloud: Cloud, target: Target) -> dict[str, str]:
     wanted = target.platform.packages_for(target.host.roles)
     with cloud.on(target.host.name) as host:
-        states: dict[str, str] = host.get_fact(InstalledPackages, packages=sorted(wanted))
-    return states
+        return states(host, target.platform.packager, wanted)
 
 
 def test_packages_are_installed(cloud: Cloud, nova_host: HostSettings) -> None:
-    states = cloud.answer(package_states, nova_host)
+    found = cloud.answer(package_states, nova_host)
     wanted = cloud.target(nova_host).platform.packages_for(nova_host.roles)
     faults = [
-        f"{nova_host.name}: package {name} is {states.get(name, 'not installed')}"
+        f"{nova_host.name}: package {name} is {found.get(name, 'not installed')}"
         for name in wanted
-        if states.get(name) != "installed"
+        if found.get(name) != "installed"
     ]
-    if LEFT_GUARD in states:
+    if LEFT_GUARD in found:
         faults.append(f"{nova_host.name}: /usr/sbin/policy-rc.d: {LEFT_GUARD}")
     require(faults, "deploy again")
 
 
 def unit_faults(cloud: Cloud, target: Target) -> list[str]:
     name = target.host.name
-    request = {"units": [unit.as_request() for unit in units_of(target)]}
-    differing = cloud.ask(name, UnitDifferences, request)["units"]
-    wrong = [unit["name"] for unit in differing]
+    asked = requests(target)
+    differing = cloud.ask(name, UnitDifferences, {"units": asked})["units"]
+    names = [unit["name"] for unit in differing]
+    wrong = [unit for unit in asked if unit["name"] in names]
     states = cloud.ask(name, UnitStates, {"units": wrong, "causes": True}) if wrong else {}
     return [
         f"{name}: {unit['name']}: {unit['reason']}; {states[unit['name']]['cause']}"
@@ -98,7 +98,7 @@ def test_only_root_and_nova_read_nova_conf(cloud: Cloud, nova_host: HostSettings
 
 
 def oslo_files(target: Target) -> list[ConfigFile]:
-    return [file for file in target.files if file.path.endswith(".conf")]
+    return [file for file in target.files if file.oslo]
 
 
 def option_faults(cloud: Cloud, target: Target) -> list[str]:

@@ -10,7 +10,7 @@ from pyinfra_nova.settings import HostSettings
 from pyinfra_nova.verification import Cloud
 
 from .conftest import require
-from .questions import Counts, UnitStates, restarts
+from .questions import Counts, UnitStates, requests, restarts
 
 WATCH_SECONDS = 8
 """Longer than the restart delay of any unit here and its way to the fault."""
@@ -38,7 +38,8 @@ def test_no_unit_is_restarted_over_and_over(
     if isinstance(after, Exception):
         raise after
     grown = [unit for unit, count in after.items() if count > before.get(unit, 0)]
-    request = {"units": grown, "causes": True}
+    asked = requests(cloud.target(nova_host)) if grown else []
+    request = {"units": [unit for unit in asked if unit["name"] in grown], "causes": True}
     states = cloud.ask(nova_host.name, UnitStates, request) if grown else {}
     seconds = time.monotonic() - began
     faults = [

@@ -24,7 +24,9 @@ printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$guard"
 chmod 755 "$guard"
 
 lists=/var/lib/apt/lists
-if [ -z "$(find "$lists" -maxdepth 1 -name '*Packages*' -mmin -1440 2>/dev/null | head -n 1)" ]; then
+sources="/etc/apt/sources.list /etc/apt/sources.list.d"
+if [ -z "$(find "$lists" -maxdepth 1 -name '*Packages*' -mmin -1440 2>/dev/null | head -n 1)" ] ||
+    [ -n "$(find $sources -newer "$lists" 2>/dev/null | head -n 1)" ]; then
     apt-get -q -o DPkg::Lock::Timeout=300 update
 fi
 dpkg --configure -a

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Enable a pocket of the Ubuntu Cloud Archive, as add-apt-repository does.
+# usage: sh -s -- KEYRING-PACKAGE POCKET   (this text on stdin), such as jammy-updates/antelope
+set -eu
+exec 9>/run/pyinfra-nova.packages
+flock -w 900 9
+export DEBIAN_FRONTEND=noninteractive
+file=/etc/apt/sources.list.d/cloudarchive-${2##*/}.list
+
+apt-get -q -o DPkg::Lock::Timeout=300 update
+apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$1"
+printf 'deb http://ubuntu-cloud.archive.canonical.com/ubuntu %s main\n' "$2" >"$file"
+# Enabled but never fetched it would be passed over, and the system's own release installed.
+apt-get -q -o DPkg::Lock::Timeout=300 -o APT::Update::Error-Mode=any update || {
+    rm -f "$file"
+    exit 1
+}

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Enable RDO's repository of a release, and those that its packages depend on.
+# usage: sh -s -- RELEASE-PACKAGE REPOSITORY-ID...   (this text on stdin)
+set -eu
+exec 9>/run/pyinfra-nova.packages
+flock -w 900 9
+dnf -y --setopt=install_weak_deps=False install dnf-plugins-core "$1"
+shift
+for id; do
+    dnf config-manager --set-enabled "$id"
+done
+# What is enabled but cannot be fetched is told now; with the lists here, the plan of what comes next
+# is complete.
+dnf -q makecache
