@@ -27,6 +27,7 @@ ORDER = (
     "test_rpm_packages",
     "test_drift",
     "test_limit",
+    "test_resources",
     "test_failure_speaks",
     "test_rotation",
     "test_verify_finds_faults",
