@@ -199,14 +199,17 @@ def test_a_pinned_guest_has_its_cpu_on_the_hosts_that_are_kept_for_it(dedicated:
 
 def test_what_is_said_to_be_absent_is_removed_and_nothing_else(declared: Cloud) -> None:
     resources = yaml.safe_load(EXAMPLE.read_text())
-    del resources["images"]  # the lab's own
+    images = resources.pop("images")  # the lab's own, which stays
+    images["tiny"]["properties"]["os_distro"] = None
     for kind in resources.values():
         for one in kind.values():
             one["absent"] = True
+    resources["images"] = images
     declared.declare(resources)
     result = declared.deploy()
     assert result.returncode == 0
     assert "remove flavor m1.small" in result.stdout
+    assert "image tiny: no property os_distro" in result.stdout
     assert declared.plan().returncode == 0
     assert openstack("aggregate list") == openstack("server group list") == []
     assert openstack("flavor list --all") == openstack("keypair list") == []
