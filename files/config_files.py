@@ -1,6 +1,6 @@
 """Compare configuration files with what they should be, or write them.
 
-Request: {"files": [{"path", "content", "owner", "group", "mode"}], "write": bool}
+Request: {"files": [{"path", "content", "owner", "group", "mode", "hidden"}], "write": bool}
 Answer:  {"files": [{"path", "change", "diff"}]}, only those that differ.
 The diff is made here, on the host, and masked here, so that no secret travels back.
 """
@@ -62,6 +62,11 @@ def masked(lines, unchanged):
     return shown
 
 
+def shown_diff(wanted, before):
+    """The diff of a file; none of one that is a secret as a whole, such as a private key."""
+    return "" if wanted.get("hidden") else diff(wanted["path"], before, wanted["content"])
+
+
 def diff(path, before, after):
     """A unified diff from BEFORE to AFTER that shows no secret."""
     # Not splitlines(): it breaks at characters that a value may hold.
@@ -100,7 +105,7 @@ def compare(wanted):
         with open(path, encoding="utf-8", errors="replace") as stream:
             content = stream.read()
     except (FileNotFoundError, NotADirectoryError):
-        return {"path": path, "change": "create", "diff": diff(path, "", wanted["content"])}
+        return {"path": path, "change": "create", "diff": shown_diff(wanted, "")}
     changes = []
     if content != wanted["content"]:
         changes.append("content")
@@ -114,7 +119,7 @@ def compare(wanted):
     return {
         "path": path,
         "change": ", ".join(changes),
-        "diff": diff(path, content, wanted["content"]),
+        "diff": shown_diff(wanted, content),
     }
 
 

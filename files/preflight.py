@@ -4,11 +4,12 @@ Request: {"checks": [{"name", "kind", ...}], "lock": path, "patience": seconds};
 functions of KINDS. Somebody who holds the lock still changes this host: it is waited for.
 Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "address"}], "time",
           "kvm": {"flag", "usable"}, "hypervisor": {"libvirt": version|null, "qemu": version|null},
-          "root", "systemd", "busy",
+          "root", "systemd", "busy", "host_keys": ["TYPE BASE64", ...],
           "checks": [{"name", "ok", "detail"}]}
 """
 
 import fcntl
+import glob
 import http.client
 import json
 import os
@@ -26,6 +27,7 @@ import mysql_login
 
 TIMEOUT = 10
 KVM_CREATE_VM = 0xAE01
+HOST_KEYS = "/etc/ssh/ssh_host_*_key.pub"
 # One daemon or many; a system's QEMU, or the one that EL keeps out of the path.
 LIBVIRT = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
 QEMU = ("/usr/libexec/qemu-kvm", "/usr/bin/qemu-system-" + platform.machine())
@@ -86,6 +88,15 @@ def version(programs):
         if found:
             return found.group()
     return None
+
+
+def host_keys():
+    """The public keys by which this host's SSH server is known."""
+    found = []
+    for path in sorted(glob.glob(HOST_KEYS)):
+        with open(path, encoding="ascii", errors="replace") as stream:
+            found.append(" ".join(stream.read().split()[:2]))
+    return found
 
 
 def is_busy(lock, patience):
@@ -189,6 +200,7 @@ def answer(request):
         "hostname": platform.node(),
         "root": os.geteuid() == 0,
         "busy": busy,
+        "host_keys": host_keys(),
         "systemd": os.path.isdir("/run/systemd/system"),
         "addresses": addresses(),
         "kvm": kvm(),

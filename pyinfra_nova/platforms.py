@@ -160,6 +160,8 @@ class Platform(Row):
         ports: what firewalld has to let in, as it names it.
         vnc_ports: what it has to let in for consoles; ``{novncproxy_port}`` is a setting.
         booleans: what SELinux has to allow.
+        migration: whether computes may move guests by SSH as the user of nova-compute: it has a
+            shell and libvirt lets it in.
     """
 
     os: str
@@ -184,6 +186,7 @@ class Platform(Row):
     ports: ByRole = ByRole()
     vnc_ports: ByRole = ByRole()
     booleans: ByRole = ByRole()
+    migration: bool = False
 
     @property
     def system(self) -> str:

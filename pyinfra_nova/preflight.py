@@ -79,7 +79,16 @@ def _file_findings(site: Site, host: HostSettings) -> list[FileFinding]:
         role = "all-in-one" if host.is_compute else "controller"
     # A finding is of one host and one line; the same one elsewhere is said together with it.
     found = file_findings(sources, site.settings.release, role)
-    return [replace(finding, file="", line=0) for finding in found]
+    return [replace(finding, file="", line=0) for finding in found if not _is_own(finding, host)]
+
+
+def _is_own(finding: FileFinding, host: HostSettings) -> bool:
+    """Whether it is of what no setting can change: the one option that names libvirt's user.
+
+    Deprecated since Nova 15, and read up to now; ``live_migration_scheme`` logs in as root.
+    """
+    own = (finding.section, finding.option) == ("libvirt", "live_migration_uri")
+    return own and "live_migration_uri" not in host.nova_conf.get("libvirt", {})
 
 
 def _is_fault(finding: FileFinding) -> bool:

@@ -7,7 +7,7 @@ which unwraps a secret and escapes it for oslo.config.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 from pydantic import SecretStr
 
+from pyinfra_nova import migration
 from pyinfra_nova.capacity_options import capacity_options
 from pyinfra_nova.platforms import Platform, removed_option
 from pyinfra_nova.secrets import forbidden_character
@@ -41,6 +42,7 @@ class ConfigFile:
         mode: octal digits, such as "0640".
         before_install: it has to be there before the package that reads it is installed.
         oslo: oslo.config reads it; of several such files the later ones win.
+        hidden: all of it is a secret, so no diff of it is shown.
     """
 
     path: str
@@ -50,6 +52,7 @@ class ConfigFile:
     mode: str
     before_install: bool = False
     oslo: bool = False
+    hidden: bool = False
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("configuration files hold secrets and are not pickled")
@@ -254,6 +257,9 @@ def _nova_values(
         "virt_type": virt_type,
         "cpu_mode": cpu_mode,
         "secrets": site.secrets,
+        "migration_uri": migration.URI.format(user=platform.user)
+        if migration.wanted(site, host, platform)
+        else None,
     }
     if host.is_controller:
         values["api_database_url"] = database_url(site, settings.database.nova_api)
@@ -360,4 +366,35 @@ def files_for(
         files.append(ConfigFile(compute_path, text, *private, oslo=True))
     if host.is_controller:
         files += _controller_files(site, platform)
+    return files
+
+
+def migration_files(
+    site: Site,
+    host: HostSettings,
+    platform: Platform,
+    host_keys: Mapping[str, Sequence[str]],
+) -> list[ConfigFile]:
+    """What HOST needs to send guests to other computes and to take theirs.
+
+    HOST_KEYS are those of the computes of this run; what is known of others is left alone.
+    """
+    secret = site.secrets.migration_secret
+    if secret is None or not migration.wanted(site, host, platform):
+        return []
+    private, public = migration.key_pair(secret.get_secret_value())
+    user, group, root = platform.user, platform.group, ("root", "root", "0644")
+    files = [
+        ConfigFile(migration.KEY, private, user, group, "0600", hidden=True),
+        ConfigFile(
+            f"{platform.paths.state}/.ssh/authorized_keys",
+            migration.authorized_keys(site, public),
+            *("root", group, "0640"),
+        ),
+        ConfigFile(migration.SSH_CONFIG, migration.ssh_config(site, user), *root),
+    ]
+    for other in site.computes:
+        if keys := host_keys.get(other.name):
+            path = migration.KNOWN_HOSTS + other.nova_host
+            files.append(ConfigFile(path, migration.known_hosts(other, keys), *root))
     return files

@@ -27,6 +27,7 @@ from pyinfra_nova.secret_files import (
 
 PLACEHOLDER = "CHANGE_ME"
 MINIMUM_LENGTH = 8
+MINIMUM_KEY_LENGTH = 20
 # RabbitMQ reads a login from a first frame of 4096 bytes (AMQP 0-9-1, frame-min-size).
 MAXIMUM_LENGTH = 255
 
@@ -97,9 +98,18 @@ def _database_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _key_secret(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < MINIMUM_KEY_LENGTH:
+        raise ValueError(
+            f"is shorter than {MINIMUM_KEY_LENGTH} characters, and a key is made of it"
+        )
+    return secret
+
+
 Secret = Annotated[SecretStr, AfterValidator(_usable)]
 BrokerSecret = Annotated[Secret, AfterValidator(_broker_secret)]
 DatabaseSecret = Annotated[Secret, AfterValidator(_database_secret)]
+KeySecret = Annotated[Secret, AfterValidator(_key_secret)]
 
 
 class Secrets(BaseModel):
@@ -113,6 +123,8 @@ class Secrets(BaseModel):
         neutron_password: of the Keystone user that Nova asks Neutron with.
         metadata_secret: shared with Neutron's metadata agent.
         admin_password: of the Keystone administrator.
+        migration_secret: what the SSH key is made of that computes move guests with, so it has to
+            be random; None where guests are not moved.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
@@ -124,10 +136,12 @@ class Secrets(BaseModel):
     neutron_password: Secret
     metadata_secret: Secret
     admin_password: Secret
+    migration_secret: KeySecret | None = None
 
     def values(self) -> tuple[str, ...]:
         """The bare passwords, for the renderer and for masking output."""
-        return tuple(getattr(self, name).get_secret_value() for name in type(self).model_fields)
+        held = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(secret.get_secret_value() for secret in held if secret is not None)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("secrets are not pickled")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import get_args
 
 from pyinfra_nova.declared import Declared
 from pyinfra_nova.part import Part
 from pyinfra_nova.platforms import NOVNCPROXY_PORT, NovaRole, Platform
-from pyinfra_nova.render import ConfigFile, VirtType, cell_urls, files_for
+from pyinfra_nova.render import ConfigFile, VirtType, cell_urls, files_for, migration_files
 from pyinfra_nova.resources.compute_api import ComputeApi
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
 from pyinfra_nova.resources.units import Unit
@@ -26,6 +27,7 @@ class Target:
         platform: the row of platforms.yaml for its operating system and the site's release.
         virt_type: what ``auto`` comes out as on this host.
         part: what of the site this run deploys.
+        host_keys: of the SSH servers of the hosts that were asked, by inventory name.
         declared: what resources.yml wants in the cloud; None without such a file.
     """
 
@@ -35,6 +37,7 @@ class Target:
     virt_type: VirtType
     part: Part
     declared: Declared | None = None
+    host_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def is_deployed(self) -> bool:
@@ -44,7 +47,10 @@ class Target:
     @cached_property
     def files(self) -> tuple[ConfigFile, ...]:
         """Every configuration file of the host, rendered."""
-        return tuple(files_for(self.site, self.host, self.platform, self.virt_type))
+        return (
+            *files_for(self.site, self.host, self.platform, self.virt_type),
+            *migration_files(self.site, self.host, self.platform, self.host_keys),
+        )
 
     @property
     def is_primary_controller(self) -> bool:

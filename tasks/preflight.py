@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import gevent
@@ -80,8 +81,9 @@ def _prepare(state: State) -> dict[str, Target]:
         log(f"    {line}")
     if not all(finding.ok for finding in findings):
         raise PreflightError(findings)
+    host_keys = {name: report.host_keys for name, report in reports.items() if report}
     return {
-        name: _target(part, site.hosts[name], report, declared)
+        name: replace(_target(part, site.hosts[name], report, declared), host_keys=host_keys)
         for name, report in reports.items()
         if report is not None
     }

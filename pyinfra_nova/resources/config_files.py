@@ -29,6 +29,7 @@ def _request(files: Sequence[ConfigFile], *, write: bool) -> dict[str, Any]:
                 "owner": file.owner,
                 "group": file.group,
                 "mode": file.mode,
+                "hidden": file.hidden,
             }
             for file in files
         ],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from pyinfra_nova.resources.host_script import ScriptFact
 from pyinfra_nova.resources.steps import LOCK
@@ -59,12 +60,23 @@ class Check(BaseModel):
     detail: str
 
 
+def _host_key(text: str) -> str:
+    # A host's word ends up in the known_hosts of others.
+    if not re.fullmatch(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+=*", text):
+        raise ValueError("is not a type and a key")
+    return text
+
+
+HostKey = Annotated[str, AfterValidator(_host_key)]
+
+
 class Report(BaseModel):
     """The answer of one host.
 
     Attributes:
         time: its clock, in seconds since 1970.
         busy: whether a command of an earlier run still changes the host.
+        host_keys: its SSH server's public keys, type and base64.
     """
 
     time: float
@@ -76,6 +88,7 @@ class Report(BaseModel):
     addresses: list[Address]
     kvm: Kvm
     hypervisor: Hypervisor = Hypervisor()
+    host_keys: list[HostKey] = []
     checks: list[Check]
 
     @classmethod
