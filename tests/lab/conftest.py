@@ -26,6 +26,7 @@ ORDER = (
     "test_sites_differ",
     "test_rpm_packages",
     "test_workshop",
+    "test_moves",
     "test_drift",
     "test_limit",
     "test_failure_speaks",

@@ -84,7 +84,7 @@ class Pages(BaseHTTPRequestHandler):
 
     @property
     def own(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
+        return f"http://{self.headers['Host']}"
 
     def version(self, path: str, number: str) -> Any:
         links = [{"rel": "self", "href": f"{self.own}{path}"}]
