@@ -156,6 +156,8 @@ def workshop(inventory: Path, options: argparse.Namespace) -> int:
     """Do the exercise on the deployed lab."""
     from lab.workshop import course, steps  # with Jinja2 and pydantic, which no other word needs
 
+    if not names_lab(inventory):
+        raise LabError(f"{inventory} names no lab; the exercise by hand is in docs/workshop.md")
     place = steps.Place.of(read_settings(inventory), inventory)
     if options.list:
         for each in steps.exercise(place):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -113,19 +115,30 @@ class RealLab:
 
 
 def _ended(command: list[str], timeout: float) -> Result:
-    try:
-        done = subprocess.run(
-            command,
-            cwd=CHECKOUT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Result(124, "", f"not ended after {timeout:.0f} s")
-    return Result(done.returncode, done.stdout.strip(), done.stderr.strip())
+    """Run COMMAND; where it is late, or we are interrupted, end all that it has started."""
+    with subprocess.Popen(
+        command,
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return Result(124, "", f"not ended after {timeout:.0f} s")
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return Result(process.returncode, output.strip(), errors.strip())
+
+
+def show(text: str) -> None:
+    """A line for whoever watches, at once also where it goes into a file."""
+    print(text, flush=True)
 
 
 class StepError(LabError):
@@ -146,7 +159,7 @@ class Course:
         place: Place,
         lab: Lab,
         *,
-        show: Callable[[str], None] = print,
+        show: Callable[[str], None] = show,
         before: Path = BEFORE,
         pause: float = PAUSE_SECONDS,
     ) -> None:
@@ -353,6 +366,7 @@ def chosen(steps: Iterable[Step], name: str | None) -> list[Step]:
 
 def walk(course: Course, *, only: str | None, keep: bool) -> None:
     """The whole exercise, or the step ONLY; all it made is removed again unless KEEP is set."""
+    begun = time.monotonic()
     steps = chosen(exercise(course.place), only)
     course.begin()
     course.walk(steps)
@@ -362,3 +376,5 @@ def walk(course: Course, *, only: str | None, keep: bool) -> None:
         return
     course.show("\nAnd back:")
     course.remove()
+    minutes, seconds = divmod(round(time.monotonic() - begun), 60)
+    course.show(f"All of it took {minutes} min {seconds:02d} s.")

@@ -18,7 +18,7 @@ import pytest
 from lab.settings import settings_from
 from lab.shell import LabError
 from lab.workshop import course, steps
-from lab.workshop.course import Cloud, Course, Result, StepError, walk
+from lab.workshop.course import Cloud, Course, RealLab, Result, StepError, walk
 from lab.workshop.steps import FIRST, NAME, SECOND, Command, Place, Where, exercise, tidy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -426,6 +426,17 @@ def test_the_guests_variables_are_the_way_into_them() -> None:
     one, _, two = shown.stdout.partition("--\n")
     assert one.split()[0] == two.split()[0] == "ssh"
     assert (one.split()[-1], two.split()[-1]) == ("root@198.51.100.253", "root@198.51.100.254")
+
+
+def test_a_line_on_this_machine_is_run_in_the_checkout_with_the_guests_at_hand() -> None:
+    here = RealLab(place())
+    assert here.run("here", "pwd", 5) == Result(0, str(ROOT))
+    assert here.run("here", "echo $SECOND", 5).output.endswith(" root@198.51.100.254")
+    assert here.run("here", "echo no >&2; exit 3", 5) == Result(3, "", "no")
+
+
+def test_a_line_that_does_not_end_is_ended() -> None:
+    assert RealLab(place()).run("here", "sleep 9", 0.2) == Result(124, "", "not ended after 0 s")
 
 
 def test_everything_that_is_made_bears_the_exercises_name() -> None:
