@@ -162,11 +162,8 @@ def _before_guests(place: Place) -> tuple[Step, ...]:
             "A flavor: how large a guest is",
             (
                 _openstack(
-                    f"flavor create --vcpus 1 --ram 192 --disk 1 {NAME}",
+                    f"flavor create --vcpus 1 --ram 192 --disk 1 -f value -c ram -c vcpus {NAME}",
                     makes="flavor",
-                ),
-                _openstack(
-                    f"flavor show -f value -c ram -c vcpus {NAME}",
                     see=r"192\s+1",
                 ),
             ),
@@ -184,33 +181,48 @@ def _before_guests(place: Place) -> tuple[Step, ...]:
                     "public key file",
                     see="ssh-ed25519 ",
                 ),
-                _openstack(f"keypair create --public-key {NAME}.pub {NAME}", makes="keypair"),
+                _openstack(
+                    f"keypair create --public-key {NAME}.pub -f value -c fingerprint {NAME}",
+                    makes="keypair",
+                    see="([0-9a-f]{2}:)+",
+                ),
             ),
-            "the public half; the private one stays on this machine",
+            "the fingerprint of the public key; the private one stays on this machine",
             nova_api,
         ),
         Step(
             "security-group",
             "A security group: what may reach a guest",
             (
-                _openstack(f"security group create {NAME}", makes="security group"),
                 _openstack(
-                    f"security group rule create --protocol icmp {NAME}",
-                    makes="security group rule icmp",
+                    f"security group create -f value -c name {NAME}",
+                    makes="security group",
+                    see=NAME,
                 ),
                 _openstack(
-                    f"security group rule create --protocol tcp --dst-port 22 {NAME}",
+                    f"security group rule create --protocol icmp -f value -c protocol {NAME}",
+                    makes="security group rule icmp",
+                    see="icmp",
+                ),
+                _openstack(
+                    "security group rule create --protocol tcp --dst-port 22"
+                    f" -f value -c port_range_min {NAME}",
                     makes="security group rule ssh",
+                    see="22",
                 ),
             ),
-            "nothing but echo requests and SSH come in",
+            "its two rules: echo requests and port 22; nothing else comes in",
             neutron,
         ),
         Step(
             "network",
             "A network: guests of one project among themselves",
-            (_openstack(f"network create {NAME}", makes="network"),),
-            "a network that no other project sees",
+            (
+                _openstack(
+                    f"network create -f value -c status {NAME}", makes="network", see="ACTIVE"
+                ),
+            ),
+            "ACTIVE; no other project sees it",
             neutron,
         ),
         Step(
@@ -218,26 +230,34 @@ def _before_guests(place: Place) -> tuple[Step, ...]:
             "A subnet: the addresses on it",
             (
                 _openstack(
-                    f"subnet create --network {NAME} --subnet-range {SUBNET} {NAME}",
+                    f"subnet create --network {NAME} --subnet-range {SUBNET}"
+                    f" -f value -c cidr -c gateway_ip {NAME}",
                     makes="subnet",
+                    see=re.escape(SUBNET),
                 ),
             ),
-            "Neutron serves DHCP on it",
+            "its range, and the address that the router will have in it",
             neutron,
         ),
         Step(
             "router",
             "A router: the way to the provider network",
             (
-                _openstack(f"router create {NAME}", makes="router"),
+                _openstack(
+                    f"router create -f value -c status {NAME}", makes="router", see="ACTIVE"
+                ),
                 _openstack(
                     f"router set --external-gateway provider --fixed-ip ip-address={place.gateway}"
                     f" {NAME}",
                     makes="router gateway",
                 ),
                 _openstack(f"router add subnet {NAME} {NAME}", makes="router interface"),
+                _openstack(
+                    f"router show -f value -c external_gateway_info {NAME}",
+                    see=re.escape(place.gateway),
+                ),
             ),
-            "one leg on the provider network, one on the guests' own",
+            "its address on the provider network; its other one is the subnet's gateway",
             neutron,
         ),
     )
@@ -282,10 +302,12 @@ def _guests(place: Place) -> tuple[Step, ...]:
             "A server group: guests that no single host takes with it",
             (
                 _openstack(
-                    f"server group create --policy anti-affinity {NAME}", makes="server group"
+                    f"server group create --policy anti-affinity -f value {NAME}",
+                    makes="server group",
+                    see="anti-affinity",
                 ),
             ),
-            "its members will run on hosts of their own",
+            "its policy: members will run on hosts of their own",
             (place.on(place.controller, "'tail -n 20 /var/log/nova/nova-api*.log'"),),
         ),
     )
@@ -320,7 +342,7 @@ def _guests(place: Place) -> tuple[Step, ...]:
             "floating-ip",
             "A floating IP: an address of the provider network for it",
             _floating_ip(place.first, FIRST),
-            "the router translates this address into the guest's own",
+            "the address, which the router translates into the guest's own",
             way_in[1:],
         ),
         Step(
@@ -398,8 +420,10 @@ def _server(place: Place, name: str) -> Command:
 def _floating_ip(address: str, guest: str) -> tuple[Command, ...]:
     return (
         _openstack(
-            f"floating ip create --floating-ip-address {address} --description {NAME} provider",
+            f"floating ip create --floating-ip-address {address} --description {NAME}"
+            " -f value -c floating_ip_address provider",
             makes=f"floating ip {address}",
+            see=re.escape(address),
         ),
         _openstack(
             f"server add floating ip {guest} {address}", makes=f"floating ip {address} in use"

@@ -113,7 +113,19 @@ class SmallLab:
     def printed(self, text: str) -> str:
         guest = SECOND if SECOND in text or "$SECOND" in text else FIRST
         answers = {
-            "flavor show": "192\n1",
+            "flavor create": "192\n1",
+            "keypair create": "0e:a1:5c",
+            "security group create": NAME,
+            "--protocol icmp": "icmp",
+            "--dst-port 22": "22",
+            "network create": "ACTIVE",
+            "subnet create": "10.98.0.0/24\n10.98.0.1",
+            "router create": "ACTIVE",
+            "router show": "{'ip_address': '198.51.100.252'}",
+            "server group create": "id workshop ['anti-affinity']",
+            "floating ip create": self.place.second
+            if self.place.second in text
+            else self.place.first,
             "tee ": "ssh-ed25519 AAAA workshop",
             "server create": "ACTIVE",
             "server list": f"{FIRST} ACTIVE compute2\n{SECOND} BUILD compute1",
@@ -223,7 +235,10 @@ def test_a_step_can_be_done_alone_and_again(walker: Walk) -> None:
     walker.do(only="flavor")
     assert walker.lab.cloud.things == {"flavor"}
     walker.do(only="flavor")
-    assert openstack(walker.lab) == ["flavor show -f value -c ram -c vcpus workshop"]
+    assert openstack(walker.lab) == []
+    walker.do(only="router")
+    walker.do(only="router")
+    assert openstack(walker.lab) == ["router show -f value -c external_gateway_info workshop"]
 
 
 def test_a_step_that_is_not_there_is_said_with_those_that_are(walker: Walk) -> None:
