@@ -30,6 +30,13 @@ install -d -m 700 -o nova -g nova {SSH_FOLDER}
 [ -e {KEY} ] || runuser -u nova -- ssh-keygen -q -t ed25519 -N '' -f {KEY}
 cat {KEY}.pub /etc/ssh/ssh_host_ed25519_key.pub
 """
+# libvirt refuses to migrate between hosts of one UUID, and hosts in containers have the machine's.
+OWN_UUID = """
+sed -i '/^host_uuid_source/d' /etc/libvirt/libvirtd.conf
+echo 'host_uuid_source = "machine-id"' >>/etc/libvirt/libvirtd.conf
+systemctl restart libvirtd
+"""
+OLD_UUID = "sed -i '/^host_uuid_source/d' /etc/libvirt/libvirtd.conf; systemctl restart libvirtd"
 URI = f"qemu+ssh://nova@%s/system?keyfile={KEY}&no_tty=1"
 LARGER = "workshop-larger"
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
@@ -82,6 +89,7 @@ def way_between(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) ->
         given = f"echo '{chr(10).join(keys)}' >{SSH_FOLDER}/authorized_keys"
         assert on(name, f"{given}; chown nova: {SSH_FOLDER}/*").returncode == 0
         assert on(name, f"echo '{chr(10).join(hosts)}' >{KNOWN_HOSTS}").returncode == 0
+        assert on(name, OWN_UUID).returncode == 0
     inventory = tmp_path_factory.mktemp("moves") / "inventory.py"
     options = f"{{'live_migration_uri': {URI!r}, 'live_migration_inbound_addr': _data['my_ip']}}"
     loop = f"for _host, _data in computes:\n    _data['nova_conf'] = {{'libvirt': {options}}}\n"
@@ -89,7 +97,7 @@ def way_between(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) ->
     assert run(PYINFRA, str(inventory), "deploy.py", "-y").returncode == 0
     yield
     for name in COMPUTES:
-        on(name, f"rm -rf {SSH_FOLDER} {KNOWN_HOSTS}")
+        on(name, f"rm -rf {SSH_FOLDER} {KNOWN_HOSTS}; {OLD_UUID}")
     assert run(PYINFRA, "inventory.py", "deploy.py", "-y").returncode == 0
 
 
