@@ -1,7 +1,7 @@
 """Compare systemd units with what they should be, or wait until they run.
 
 Request: {"units": [{"name", "reads": [paths], "reload": bool, "url": text|null,
-                     "log": path|null}],
+                     "broker": port|null, "log": path|null}],
           "cells": what nova_state.py needs to read the cell mappings|absent,
           "wait": seconds|absent}
 Answer to a comparison: {"units": [{"name", "actions": [...], "reason"}], "daemon_reload": bool}
@@ -10,6 +10,7 @@ A unit has to be restarted when a file that it reads is newer than its main proc
 from the host, so it also holds after a run that was cut off before it could restart anything.
 So does one that is active but answers at `url` with a server error: uwsgi goes on without an
 application that could not be loaded, because the database was away, say.
+Who waits for a unit with a `broker` waits until it is connected: Nova's daemons get ready without.
 """
 
 import datetime
@@ -166,8 +167,53 @@ def is_settled(state):
     return state.get("ActiveState") == "active" and not is_queued(state)
 
 
+def sockets_of(service):
+    """The sockets, by inode, that the processes of a systemd service hold."""
+    found = set()
+    for group in glob.glob("/proc/[0-9]*/cgroup"):
+        folder = os.path.dirname(group)
+        try:
+            with open(group) as stream:
+                member = any(line.rstrip().endswith("/" + service) for line in stream)
+            for descriptor in os.listdir(folder + "/fd") if member else ():
+                kind, _, inode = os.readlink(f"{folder}/fd/{descriptor}").partition(":")
+                if kind == "socket":
+                    found.add(inode.strip("[]"))
+        except OSError:  # ended meanwhile
+            continue
+    return found
+
+
+def connections_to(port):
+    """The sockets, by inode, of this host's established connections to PORT anywhere."""
+    found = set()
+    for table in glob.glob("/proc/net/tcp*"):
+        with open(table) as stream:
+            rows = [line.split() for line in stream][1:]
+        # proc(5), /proc/net/tcp: 01 is ESTABLISHED.
+        found |= {row[9] for row in rows if row[3] == "01" and row[2].endswith(f":{port:04X}")}
+    return found
+
+
+def lacks_broker(unit, state):
+    """Whether a unit that listens at the broker is not connected to it."""
+    port = unit.get("broker")
+    return bool(port) and not sockets_of(state.get("Id", "")) & connections_to(port)
+
+
 def is_given_up(state):
     return state.get("ActiveState") == "failed" and not is_queued(state)
+
+
+def is_there(unit, state):
+    return is_settled(state) and not lacks_broker(unit, state)
+
+
+def described(unit, state):
+    text = "{} ({})".format(state.get("ActiveState"), state.get("SubState"))
+    if is_settled(state):
+        text += ", but not connected to RabbitMQ at port {}".format(unit["broker"])
+    return text
 
 
 def wait(units, seconds):
@@ -176,19 +222,20 @@ def wait(units, seconds):
     deadline = time.monotonic() + seconds
     while True:
         states = show(names)
-        pending = [n for n in names if not is_settled(states.get(n, {}))]
+        pending = [unit for unit in units if not is_there(unit, states.get(unit["name"], {}))]
         over = time.monotonic() > deadline
-        hopeless = [n for n in pending if is_given_up(states.get(n, {}))]
+        hopeless = [u for u in pending if is_given_up(states.get(u["name"], {}))]
         if not pending or over or hopeless:
             break
         time.sleep(0.2)
-    failed = []
-    for unit in units:
-        if unit["name"] in pending:
-            state = states.get(unit["name"], {})
-            described = "{} ({})".format(state.get("ActiveState"), state.get("SubState"))
-            failed.append({"name": unit["name"], "state": described, "cause": cause(unit)})
-    return failed
+    return [
+        {
+            "name": unit["name"],
+            "state": described(unit, states.get(unit["name"], {})),
+            "cause": cause(unit),
+        }
+        for unit in pending
+    ]
 
 
 def answer(request):

@@ -54,6 +54,7 @@ class PlatformUnit(Row):
         reads: the files that it reads at its start.
         ports: the TCP ports it serves.
         reload: it reads them again when it is reloaded.
+        broker: it listens at the broker as long as it runs.
         log: its log file; ``NAME.log`` in Nova's folder where it is not said.
     """
 
@@ -62,6 +63,7 @@ class PlatformUnit(Row):
     reads: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
     reload: bool = False
+    broker: bool = False
     log: str | None = None
 
     @property

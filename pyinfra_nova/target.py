@@ -72,7 +72,8 @@ class Target:
                 port = vnc.novncproxy_port
             url = f"http://127.0.0.1:{port}/" if port else None
             log = self.platform.log_of(unit)
-            found.append(Unit(unit.name, unit.reads, unit.reload, url, log))
+            broker = self.site.settings.messaging.port if unit.broker else None
+            found.append(Unit(unit.name, unit.reads, unit.reload, url, broker, log))
         return found
 
     @property

@@ -27,6 +27,7 @@ class Unit:
         reads: files or glob patterns; one that is newer than the unit's process means a restart.
         reload: reload instead of restart when a file is newer.
         url: where it serves HTTP; a server error there means a restart.
+        broker: the broker's port, for one that is only there once it is connected to it.
         log: the file in which to look for the cause when it does not run.
     """
 
@@ -34,6 +35,7 @@ class Unit:
     reads: tuple[str, ...] = ()
     reload: bool = False
     url: str | None = None
+    broker: int | None = None
     log: str | None = None
 
     def as_request(self) -> dict[str, object]:
@@ -42,6 +44,7 @@ class Unit:
             "reads": list(self.reads),
             "reload": self.reload,
             "url": self.url,
+            "broker": self.broker,
             "log": self.log,
         }
 
@@ -73,8 +76,8 @@ def running(
     With DATABASES they are also to be younger than the newest cell mapping in them.
 
     Starting does not block on ``Type=notify`` daemons that never get ready: the jobs are queued,
-    then waited for until DEADLINE seconds have passed; what does not run by then is named with the
-    cause from its log.
+    then waited for, and for connections to the broker, until DEADLINE seconds have passed; what is
+    not there by then is named with the cause from its log.
     """
     request: dict[str, Any] = {"units": [unit.as_request() for unit in units]}
     cells = databases.as_request() if databases else None

@@ -29,6 +29,7 @@ ORDER = (
     "test_moves",
     "test_drift",
     "test_limit",
+    "test_resources",
     "test_failure_speaks",
     "test_rotation",
     "test_verify_finds_faults",

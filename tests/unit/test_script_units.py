@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -133,3 +134,30 @@ def test_a_unit_that_runs_but_answers_with_a_server_error_is_restarted(server: s
     assert needed({}, url=f"{server}/300") == []
     assert needed({}, url=f"{server}/401") == []
     assert needed({}, url="http://127.0.0.1:1/") == []
+
+
+@pytest.fixture
+def own_service() -> str:
+    """What systemd would call this process's own service: the end of its control group."""
+    return Path("/proc/self/cgroup").read_text().split()[-1].rpartition("/")[2]
+
+
+def test_a_unit_lacks_its_broker_as_long_as_it_is_not_connected_to_it(own_service: str) -> None:
+    state = {"Id": own_service, "ActiveState": "active", "SubState": "running"}
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        port = broker.getsockname()[1]
+        unit = {"name": "nova-conductor", "broker": port}
+        assert not units.is_there(unit, state)
+        assert units.described(unit, state) == (
+            f"active (running), but not connected to RabbitMQ at port {port}"
+        )
+        with socket.create_connection(("127.0.0.1", port)):
+            assert units.is_there(unit, state)
+            assert not units.is_there(unit, {**state, "Id": "another.service"})
+        assert not units.is_there(unit, state)
+
+
+def test_a_unit_without_a_broker_is_there_once_it_is_active(own_service: str) -> None:
+    state = {"Id": own_service, "ActiveState": "active"}
+    assert units.is_there({"name": "libvirtd", "broker": None}, state)
+    assert not units.is_there({"name": "libvirtd"}, {**state, "Job": "12"})
