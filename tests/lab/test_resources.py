@@ -162,7 +162,7 @@ def dedicated(declared: Cloud, tmp_path: Path) -> Iterator[Cloud]:
     declared.declare(PINNED)
     declared.settle()
     yield declared
-    on("controller", "openstack server delete --wait pinned floating")
+    assert on("controller", "openstack server delete --wait pinned floating").returncode == 0
     declared.declare(
         {
             "flavors": {"m1.pinned": {"absent": True}},
