@@ -336,7 +336,7 @@ def _guests(place: Place) -> tuple[Step, ...]:
             (_server(place, FIRST),),
             "ACTIVE: libvirt has started it; it goes on booting by itself",
             boot,
-            why=f"openstack server show -f value -c fault {FIRST}",
+            why=_fault(FIRST),
         ),
         Step(
             "floating-ip",
@@ -351,7 +351,7 @@ def _guests(place: Place) -> tuple[Step, ...]:
             (_server(place, SECOND), *_floating_ip(place.second, SECOND)),
             "ACTIVE",
             boot,
-            why=f"openstack server show -f value -c fault {SECOND}",
+            why=_fault(SECOND),
         ),
         *(apart if is_apart(place) else ()),
         Step(
@@ -404,6 +404,11 @@ def _guests(place: Place) -> tuple[Step, ...]:
             (place.on(place.controller, f"openstack console log show {SECOND}"), *way_in[1:]),
         ),
     )
+
+
+def _fault(guest: str) -> str:
+    """The command that prints why GUEST is in ERROR, without the traceback behind it."""
+    return f"openstack server show -f value -c fault {guest} | grep -o \"'message': [^,]*\""
 
 
 def _server(place: Place, name: str) -> Command:
