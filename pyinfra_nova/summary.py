@@ -43,7 +43,7 @@ def next_steps(site: Site, *, is_lab: bool) -> list[Row]:
     ]
     if is_lab:
         steps.append(
-            ("./run workshop", "an exercise: guests, floating IPs, volumes, every command")
+            ("./run workshop", "an exercise: guests, floating IPs, every command shown")
         )
         steps.append(("./run lab down", "remove the lab"))
     return steps
