@@ -127,6 +127,8 @@ def write(wanted):
     """Put the file in place at once; nobody else can read it before its mode is right."""
     path = wanted["path"]
     folder = os.path.dirname(path)
+    # A folder that is made has to let daemons through, whatever root's umask is.
+    os.umask(0o022)
     os.makedirs(folder, exist_ok=True)
     beside = os.path.join(folder, "." + os.path.basename(path) + ".pyinfra-nova")
     if os.path.lexists(beside):

@@ -40,6 +40,16 @@ def test_a_missing_file_is_created_with_its_mode_and_then_nothing_differs(tmp_pa
     assert compare(file) == []
 
 
+def test_a_folder_lets_others_through_whatever_the_umask_is(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write(wanted(tmp_path / "state" / ".ssh" / "authorized_keys", "x\n"))
+    finally:
+        os.umask(before)
+    folder = tmp_path / "state" / ".ssh"
+    assert [path.stat().st_mode & 0o777 for path in (folder.parent, folder)] == [0o755, 0o755]
+
+
 def test_comparing_writes_nothing(tmp_path: Path) -> None:
     compare(wanted(tmp_path / "nova" / "nova.conf", "x"))
     assert list(tmp_path.iterdir()) == []
