@@ -3,7 +3,7 @@
 Request: {"database": {"host", "port", "user", "password"}, "names": {"api", "cell0", "cell1"},
           "migrations": {"api": folder, "main": folder},
           "cells": {"cell0": {"transport_url", "database_connection"}, "cell1": {...}},
-          "computes": [hosts], "wait": seconds|absent, "clear": [databases]|absent}
+          "computes": {host: its address}, "wait": seconds|absent, "clear": [databases]|absent}
 Answer:  {"schemas": {"api"|"cell0"|"cell1": "current"|"old"|"empty"|"stuck"|"missing"},
           "cells": [{"name", "uuid", "right"}], "cells_changed": epoch|null,
           "computes": {host: {"up", "node", "mapped", "flagged", "address"}}, "error": text|null}
@@ -182,9 +182,9 @@ def read(connection, request):
 
 
 def unregistered(found, expected):
-    """The expected hosts that are not up with a node, each with what is missing."""
+    """The expected hosts without a node at their address or not up, each with what is missing."""
     missing = {}
-    for host in expected:
+    for host, address in expected.items():
         state = found.get(host)
         if state is None:
             missing[host] = "nova-compute has not registered"
@@ -192,6 +192,9 @@ def unregistered(found, expected):
             missing[host] = "nova-compute is registered but not up"
         elif not state["node"]:
             missing[host] = "nova-compute is up but has no compute node yet"
+        elif state["address"] != address:
+            # It is up by its last heartbeat; the node follows after a restart.
+            missing[host] = f"its compute node has address {state['address']} instead of {address}"
     return missing
 
 
@@ -200,7 +203,7 @@ def wait(connection, request):
     while True:
         missing = unregistered(computes(connection, request), request["computes"])
         if not missing:
-            return {"registered": request["computes"]}
+            return {"registered": list(request["computes"])}
         if time.monotonic() > deadline:
             for host, why in sorted(missing.items()):
                 print(f"{host}: {why}; look at /var/log/nova/nova-compute.log there")

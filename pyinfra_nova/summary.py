@@ -42,6 +42,9 @@ def next_steps(site: Site, *, is_lab: bool) -> list[Row]:
         ("./run verify", "the checks again, guests included"),
     ]
     if is_lab:
+        steps.append(
+            ("./run workshop", "an exercise: guests, floating IPs, volumes, every command")
+        )
         steps.append(("./run lab down", "remove the lab"))
     return steps
 

@@ -13,12 +13,13 @@ def discover(target: Target) -> None:
     """Wait for the computes to register, then map them, once, on the primary controller."""
     if not target.is_primary_controller:
         return
-    databases = target.databases
-    computes = [host.nova_host for host in target.part.computes]
+    databases, computes = target.databases, _addresses(target)
     hypervisors.registered(
         name="Wait for the computes to register", databases=databases, computes=computes
     )
-    hypervisors.mapped(name="Map the computes to cell1", databases=databases, computes=computes)
+    hypervisors.mapped(
+        name="Map the computes to cell1", databases=databases, computes=list(computes)
+    )
 
 
 @deploy("Proof")
@@ -30,5 +31,10 @@ def prove(target: Target) -> None:
         name="Ask the APIs for every service and hypervisor",
         api=target.compute_api,
         controllers=[host.nova_host for host in target.site.controllers],
-        computes={host.nova_host: str(host.my_ip) for host in target.part.computes},
+        computes=_addresses(target),
     )
+
+
+def _addresses(target: Target) -> dict[str, str]:
+    """The computes of this run by their name in Nova, with their addresses."""
+    return {host.nova_host: str(host.my_ip) for host in target.part.computes}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyinfra import host
 from pyinfra.api import operation
@@ -19,9 +19,9 @@ REGISTRATION_DEADLINE = 120
 
 @operation()
 def registered(
-    databases: NovaDatabases, computes: Sequence[str], deadline: int = REGISTRATION_DEADLINE
+    databases: NovaDatabases, computes: Mapping[str, str], deadline: int = REGISTRATION_DEADLINE
 ) -> Commands:
-    """Wait until every one of COMPUTES is up and has a compute node.
+    """Wait until every one of COMPUTES is up and has a compute node with its address.
 
     A service registers before its node does; a discovery in between finds nothing and says so with
     exit code 0, so both are waited for.
@@ -29,8 +29,8 @@ def registered(
     found = ask(host, NovaState, databases.as_request()).get("computes", {})
     waiting = [
         name
-        for name in computes
-        if not (name in found and found[name]["up"] and found[name]["node"])
+        for name, address in computes.items()
+        if not (name in found and found[name]["up"] and found[name]["address"] == address)
     ]
     if waiting:
         say(f"wait for {', '.join(waiting)} to register")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,7 @@ class NovaDatabases:
     main_migrations: str
     cells: tuple[Cell, Cell]
 
-    def as_request(self, computes: Sequence[str] = ()) -> dict[str, Any]:
+    def as_request(self, computes: Mapping[str, str] | None = None) -> dict[str, Any]:
         cell0, cell1 = self.cells
         return {
             "database": {
@@ -57,7 +57,7 @@ class NovaDatabases:
                 }
                 for cell in (cell0, cell1)
             },
-            "computes": list(computes),
+            "computes": dict(computes or {}),
         }
 
 

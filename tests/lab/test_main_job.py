@@ -15,6 +15,18 @@ from .conftest import ROOT, SECRETS, Planned, on, run
 
 Deployed = subprocess.CompletedProcess[str]
 PYINFRA = str(ROOT / ".venv" / "bin" / "pyinfra")
+ASK_AFTER_NO_CONTENT = """
+import openstack, requests
+cloud = openstack.connect()
+url = cloud.compute.get_endpoint() + "/os-keypairs"
+headers = {"X-Auth-Token": cloud.session.get_token(), "OpenStack-API-Version": "compute 2.60"}
+kept = requests.Session()
+for number in range(60):
+    requests.post(url, json={"keypair": {"name": "reset"}}, headers=headers)
+    assert kept.delete(url + "/reset", headers=headers).status_code == 204
+    kept.get(url, headers=headers)
+print("answered")
+"""
 
 
 WAITS = {
@@ -82,6 +94,11 @@ def test_both_hypervisors_are_listed_and_up(deployed: Deployed) -> None:
 
 def test_the_upgrade_check_finds_nothing(deployed: Deployed) -> None:
     assert on("controller", "nova-status upgrade check").returncode == 0
+
+
+def test_the_compute_api_resets_no_connection(deployed: Deployed) -> None:
+    result = on("controller", f"python3 - <<'END'\n{ASK_AFTER_NO_CONTENT}END")
+    assert (result.returncode, result.stdout.split()[-1]) == (0, "answered")
 
 
 def test_a_second_deploy_changes_nothing(deployed: Deployed) -> None:

@@ -24,15 +24,18 @@ def test_no_package_means_no_head(tmp_path: Path) -> None:
 
 def test_an_unregistered_compute_is_named_with_what_it_lacks() -> None:
     found = {
-        "a": {"up": True, "node": True},
-        "b": {"up": False, "node": True},
-        "c": {"up": True, "node": False},
+        "a": {"up": True, "node": True, "address": "10.0.0.1"},
+        "b": {"up": False, "node": True, "address": "10.0.0.2"},
+        "c": {"up": True, "node": False, "address": None},
+        "e": {"up": True, "node": True, "address": "127.0.0.1"},
     }
-    missing = nova_state.unregistered(found, ["a", "b", "c", "d"])
-    assert sorted(missing) == ["b", "c", "d"]
+    expected = {name: f"10.0.0.{number}" for number, name in enumerate("abcde", 1)}
+    missing = nova_state.unregistered(found, expected)
+    assert sorted(missing) == ["b", "c", "d", "e"]
     assert "not up" in missing["b"]
     assert "no compute node" in missing["c"]
     assert "has not registered" in missing["d"]
+    assert "address 127.0.0.1 instead of 10.0.0.5" in missing["e"]
 
 
 def test_a_server_that_is_not_there_is_an_answer() -> None:
