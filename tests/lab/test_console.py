@@ -26,7 +26,7 @@ MAKE_FLAVOR = "openstack flavor create --vcpus 1 --ram 128 --disk 0 console"
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def browser(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A Debian of its own with Chromium: this machine needs none, and keeps none."""
     folder = tmp_path_factory.mktemp("browser")
     settings, sources, root = folder / "apt.conf", folder / "sources.list", folder / "root"
@@ -37,7 +37,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (*command, f"--aptopt={settings}", RELEASE, str(root), str(sources)), check=False
     )
     assert made.returncode == 0
-    (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
+    (root / "etc/hosts").write_text(on("controller", "cat /etc/hosts").stdout)
     yield root
     shutil.rmtree(root)
 
