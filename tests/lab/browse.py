@@ -12,10 +12,11 @@ import time
 from PIL import Image, ImageOps
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
 
 DEADLINE = 60
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=800,520")
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=800,560")
 
 
 def opened(url):
@@ -29,11 +30,21 @@ def opened(url):
     return driver
 
 
-def canvas_of(driver):
-    found = WebDriverWait(driver, DEADLINE).until(
-        lambda browser: browser.find_elements(By.TAG_NAME, "canvas")
+def connect(driver):
+    """Debian's vnc_auto.html is noVNC's whole application, which waits for a click."""
+    button = WebDriverWait(driver, DEADLINE).until(
+        expected_conditions.element_to_be_clickable((By.ID, "noVNC_connect_button"))
     )
-    return found[0]
+    button.click()
+
+
+def canvas_of(driver):
+    """The guest's screen; it has no size before the guest's has arrived."""
+    return WebDriverWait(driver, DEADLINE).until(
+        expected_conditions.visibility_of_element_located(
+            (By.CSS_SELECTOR, "#noVNC_container canvas")
+        )
+    )
 
 
 def read(canvas):
@@ -68,6 +79,7 @@ def main():
     driver = opened(url)
     screen = ""
     try:
+        connect(driver)
         for number, text in enumerate(script):
             if number % 2:
                 typed(driver, text + "\n")

@@ -79,7 +79,7 @@ def test_a_person_logs_in_on_the_console_in_a_browser(
     talk = (
         *("login:", "cirros"),
         *("assword", "gocubsgo"),
-        *("#", "uname -s; echo $((6 * 7))$((6 * 7))$((6 * 7))"),
+        *("commands", "uname -sr; echo $((6 * 7))$((6 * 7))$((6 * 7))"),
         "424242",
     )
     result = browse(browser, tmp_path, console, *talk)
