@@ -30,7 +30,7 @@ ORDER = (
     "test_drift",
     "test_limit",
     "test_resources",
-    "test_moves",
+    "test_console",
     "test_failure_speaks",
     "test_rotation",
     "test_verify_finds_faults",

@@ -1,0 +1,88 @@
+"""A guest's console as a person has it: noVNC in a browser, a login, a command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import image
+
+from .conftest import on
+from .test_resources import booted
+
+Deployed = subprocess.CompletedProcess[str]
+BROWSE = Path(__file__).with_name("browse.py")
+RELEASE = "bookworm"
+PACKAGES = (
+    *("chromium", "chromium-driver", "python3-selenium", "python3-pil", "tesseract-ocr"),
+    "fonts-dejavu-core",
+)
+MAKE_FLAVOR = "openstack flavor create --vcpus 1 --ram 128 --disk 0 console"
+
+
+@pytest.fixture(scope="module")
+def browser(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A Debian of its own with Chromium: this machine needs none, and keeps none."""
+    folder = tmp_path_factory.mktemp("browser")
+    settings, sources, root = folder / "apt.conf", folder / "sources.list", folder / "root"
+    settings.write_text(image.apt_settings() + 'APT::Install-Recommends "false";\n')
+    sources.write_text(image.sources(RELEASE))
+    command = ("mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(PACKAGES)}")
+    made = subprocess.run(
+        (*command, f"--aptopt={settings}", RELEASE, str(root), str(sources)), check=False
+    )
+    assert made.returncode == 0
+    (root / "etc/hosts").write_text(on("controller", "cat /etc/hosts").stdout)
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def console(deployed: Deployed) -> Iterator[str]:
+    """The address of the console of a guest without a network."""
+    on("controller", MAKE_FLAVOR)
+    try:
+        assert booted("console", "console")["status"] == "ACTIVE"
+        shown = on("controller", "openstack console url show --novnc console -f json").stdout
+        yield json.loads(shown)["url"]
+    finally:
+        on("controller", "openstack server delete --wait console")
+        on("controller", "openstack flavor delete console")
+
+
+def browse(root: Path, folder: Path, url: str, *script: str) -> subprocess.CompletedProcess[str]:
+    shutil.copy(BROWSE, folder)
+    result = subprocess.run(
+        (
+            *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe"),
+            *("-D", str(root), f"--bind={folder}:/mnt"),
+            *("python3", "/mnt/browse.py", url, "/mnt/console.png", *script),
+        ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    print(result.stdout, result.stderr)
+    return result
+
+
+@pytest.mark.slow
+def test_a_person_logs_in_on_the_console_in_a_browser(
+    browser: Path, console: str, tmp_path: Path
+) -> None:
+    talk = (
+        *("login:", "cirros"),
+        *("assword", "gocubsgo"),
+        *("commands", "uname -sr; echo $((6 * 7))$((6 * 7))$((6 * 7))"),
+        "424242",
+    )
+    result = browse(browser, tmp_path, console, *talk)
+    assert result.returncode == 0
+    assert "Linux" in result.stdout
+    assert (tmp_path / "console.png").read_bytes().startswith(b"\x89PNG")
