@@ -49,6 +49,8 @@ CONTROLLER_PACKAGES = (
     "mtools", "syslinux", "syslinux-common", "qemu-utils",
 )  # fmt: skip
 
+NEUTRON_DAEMONS = ("neutron-rpc-server", "neutron-periodic-workers")
+"""Packages and units: what is beside neutron-api where there is no neutron-server."""
 NEUTRON_DROP_IN = "/etc/systemd/system/neutron-api.service.d"
 PROVIDER_BRIDGE = "br-provider"
 
@@ -86,6 +88,12 @@ class Cloud:
     def host(self, name: str) -> LabHost:
         return next(host for host in self.lab.hosts if host.name == name)
 
+    def packages(self, name: str) -> tuple[str, ...]:
+        if not self.is_controller(name):
+            return AGENT_PACKAGES
+        daemons = NEUTRON_DAEMONS if self.lab.has_wsgi_modules else ()
+        return (*AGENT_PACKAGES, *CONTROLLER_PACKAGES, *daemons)
+
     # --- files ------------------------------------------------------------------------------------
 
     def agent_files(self, name: str) -> list[ConfigFile]:
@@ -117,15 +125,14 @@ class Cloud:
             self._file("placement.conf", "/etc/placement", ("root", "placement", "0640"), name),
             self._file("neutron.conf", "/etc/neutron", neutron, name),
             self._file("ml2_conf.ini", "/etc/neutron/plugins/ml2", neutron, name),
-            self._file("neutron-server.conf", NEUTRON_DROP_IN, _PUBLIC, name),
         ]
         for agent in ("dhcp_agent.ini", "l3_agent.ini", "metadata_agent.ini"):
             files.append(self._file(agent, "/etc/neutron", neutron, name))
-        for project, unit in (
-            ("keystone", "keystone"),
-            ("placement", "placement-api"),
-        ):
-            files.append(self._uwsgi(project, unit))
+        files += [self._uwsgi("keystone", "keystone"), self._uwsgi("placement", "placement-api")]
+        if self.lab.has_wsgi_modules:
+            files.append(self._uwsgi("neutron", "neutron-api"))
+        else:
+            files.append(self._file("neutron-server.conf", NEUTRON_DROP_IN, _PUBLIC, name))
         files.append(
             ConfigFile(
                 "/root/.config/openstack/clouds.yaml", self.clouds_yaml(), "root", "root", "0600"
@@ -141,11 +148,12 @@ class Cloud:
         return ConfigFile(f"{folder}/{template}", self._render(template, name), *owner)
 
     def _uwsgi(self, project: str, unit: str) -> ConfigFile:
-        wsgi = "keystone-wsgi-public" if project == "keystone" else unit
+        script = "keystone-wsgi-public" if project == "keystone" else unit
+        module = f"{project}.wsgi.api:application" if self.lab.has_wsgi_modules else None
         content = (
             _environment()
             .get_template("uwsgi.ini.j2")
-            .render(project=project, unit=unit, wsgi=wsgi)
+            .render(project=project, unit=unit, script=script, module=module)
         )
         return ConfigFile(f"/etc/{project}/{unit}-uwsgi.ini", content, *_PUBLIC)
 
@@ -341,8 +349,6 @@ class Cloud:
         ]
 
     def service_units(self) -> list[Unit]:
-        neutron = "/etc/neutron/neutron.conf"
-        ml2 = "/etc/neutron/plugins/ml2/ml2_conf.ini"
         return [
             Unit(
                 "keystone.service",
@@ -353,8 +359,24 @@ class Cloud:
                 "placement-api.service",
                 ("/etc/placement/placement.conf", "/etc/placement/placement-api-uwsgi.ini"),
             ),
-            Unit("neutron-api.service", (neutron, ml2, f"{NEUTRON_DROP_IN}/neutron-server.conf")),
+            *self._neutron_units(),
         ]
+
+    def _neutron_units(self) -> list[Unit]:
+        reads = ("/etc/neutron/neutron.conf", "/etc/neutron/plugins/ml2/ml2_conf.ini")
+        if not self.lab.has_wsgi_modules:
+            drop_in = f"{NEUTRON_DROP_IN}/neutron-server.conf"
+            return [Unit("neutron-api.service", (*reads, drop_in))]
+        return [
+            Unit("neutron-api.service", (*reads, "/etc/neutron/neutron-api-uwsgi.ini")),
+            *(Unit(f"{daemon}.service", reads) for daemon in NEUTRON_DAEMONS),
+        ]
+
+    @property
+    def neutron_rpc_unit(self) -> str:
+        """The unit that takes the agents' calls."""
+        name = "neutron-rpc-server" if self.lab.has_wsgi_modules else "neutron-api"
+        return f"{name}.service"
 
     def agent_units(self, name: str) -> list[Unit]:
         """Neutron's agents; on the controller also those that serve all networks."""

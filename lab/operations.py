@@ -135,16 +135,16 @@ def drop_in_read(unit: str, path: str) -> Commands:
 
 
 class NeutronServerAge(FactBase[float]):
-    """Seconds since Neutron's server was started; -1 while it does not run."""
+    """Seconds since UNIT, Neutron's server, was started; -1 while it does not run."""
 
     default = float
 
     @override
-    def command(self) -> str:
+    def command(self, unit: str) -> str:
         return (
             "echo $(cut -d ' ' -f 1 /proc/uptime)"
             " $(systemctl show --value --property=ActiveState,ActiveEnterTimestampMonotonic"
-            " neutron-api.service)"
+            f" {unit})"
         )
 
     @override
@@ -158,12 +158,12 @@ SURELY_SERVING = 120.0
 
 
 @operation()
-def neutron_serves() -> Commands:
-    """Wait until Neutron's server takes what agents send.
+def neutron_serves(unit: str) -> Commands:
+    """Wait until UNIT, Neutron's server, takes what agents send.
 
     An agent that calls before the queues exist waits for a minute or more for the lost answer.
     """
-    if host.get_fact(NeutronServerAge) > SURELY_SERVING:
+    if host.get_fact(NeutronServerAge, unit=unit) > SURELY_SERVING:
         return
     queues = "q-plugin q-reports-plugin q-l3-plugin q-server-resource-versions"
     yield StringCommand(

@@ -82,6 +82,15 @@ class LabSettings:
     def networks(self) -> tuple[Network, Network, Network]:
         return (self.nat, self.management, self.provider)
 
+    @property
+    def has_wsgi_modules(self) -> bool:
+        """Whether the APIs are modules alone and Neutron's server three daemons.
+
+        Neutron 28 and Keystone 28 came without the scripts and without neutron-server; of the
+        Debian releases that the lab knows sid alone has later ones.
+        """
+        return self.release == "sid"
+
     def hosts_file(self) -> str:
         """/etc/hosts: every name on its management address.
 

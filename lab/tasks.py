@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab import operations
-from lab.cloud import AGENT_PACKAGES, CONTROLLER_PACKAGES, NEUTRON_DROP_IN, PROVIDER_BRIDGE, Cloud
+from lab.cloud import NEUTRON_DROP_IN, PROVIDER_BRIDGE, Cloud
 from pyinfra_nova.resources import (
     config_files,
     databases,
@@ -17,9 +17,7 @@ from pyinfra_nova.resources import (
 
 def install_packages(cloud: Cloud, name: str) -> None:
     """All packages of a host at once, none of their daemons started."""
-    own = CONTROLLER_PACKAGES if cloud.is_controller(name) else ()
-    wanted = (*AGENT_PACKAGES, *own)
-    packages.installed(name="Packages are installed", packages=wanted)
+    packages.installed(name="Packages are installed", packages=cloud.packages(name))
 
 
 def provider_network(cloud: Cloud, name: str) -> None:
@@ -50,11 +48,12 @@ def database_and_broker(cloud: Cloud, name: str) -> None:
 
 def services(cloud: Cloud) -> None:
     """Keystone with everything in it but Nova's entries; Glance, Placement, Neutron's server."""
-    operations.drop_in_read(
-        name="Neutron's unit is read",
-        unit="neutron-api.service",
-        path=f"{NEUTRON_DROP_IN}/neutron-server.conf",
-    )
+    if not cloud.lab.has_wsgi_modules:
+        operations.drop_in_read(
+            name="Neutron's unit is read",
+            unit="neutron-api.service",
+            path=f"{NEUTRON_DROP_IN}/neutron-server.conf",
+        )
     units.running(name="Keystone, Glance, Placement, Neutron run", units=cloud.service_units())
     http_answers.answering(name="Keystone answers", urls=cloud.answers("identity"))
     admin = cloud.keystone_admin()
@@ -68,7 +67,7 @@ def services(cloud: Cloud) -> None:
         name="Glance, Placement, Neutron answer",
         urls=cloud.answers("image", "placement", "network"),
     )
-    operations.neutron_serves(name="Neutron's server takes calls")
+    operations.neutron_serves(name="Neutron's server takes calls", unit=cloud.neutron_rpc_unit)
 
 
 def network_agents(cloud: Cloud, name: str) -> None:

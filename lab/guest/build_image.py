@@ -31,6 +31,7 @@ TOOLS = {
     "dpkg-deb": "dpkg",
 }
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
+KERNELS = ("boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz")
 PACKAGES = (
     *("busybox-static", "dropbear-bin", "libtomcrypt1", "libtommath1", "libgmp10", "libcrypt1"),
     *("zlib1g", "libc6", "ethtool", "libmnl0", "e2fsprogs", "libcom-err2", "libuuid1", "libblkid1"),
@@ -81,15 +82,22 @@ def run(*command, **arguments):
     subprocess.run([str(word) for word in command], check=True, **arguments)
 
 
-def kernel_package():
-    """The package that the newest cloud kernel's metapackage depends on."""
+def depends(package):
+    """The names of the packages that PACKAGE depends on."""
     shown = subprocess.run(
-        ["apt-cache", "depends", "--important", KERNEL_PACKAGE],
+        ["apt-cache", "depends", "--important", package],
         check=True,
         stdout=subprocess.PIPE,
         universal_newlines=True,
     ).stdout
-    return re.search(r"Depends: (linux-image-\S+)", shown).group(1)
+    return re.findall(r"Depends: (\S+)", shown)
+
+
+def kernel_packages():
+    """What the newest cloud kernel is in: one package, or since Linux 7 one that needs two more."""
+    image = next(name for name in depends(KERNEL_PACKAGE) if name.startswith("linux-image-"))
+    parts = [name for name in depends(image) if name.startswith(("linux-binary-", "linux-modules-"))]
+    return [image, *parts]
 
 
 def ext2_package():
@@ -112,7 +120,7 @@ def unpack(work):
     # apt's own sandbox user cannot write here; the packages are checked all the same.
     run(
         *("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download"),
-        *(*PACKAGES, ext2_package(), kernel_package()),
+        *(*PACKAGES, ext2_package(), *kernel_packages()),
         cwd=debs,
         stdout=subprocess.DEVNULL,
     )
@@ -277,7 +285,7 @@ def disk(work, root):
     (work / "syslinux.cfg").write_text(
         f"DEFAULT linux\nLABEL linux\n KERNEL /vmlinuz\n INITRD /initrd\n APPEND {COMMAND_LINE}\n"
     )
-    kernel = next(root.glob("boot/vmlinuz-*"))
+    kernel = next(p for place in KERNELS for p in root.glob(place))
     shutil.copy(kernel, work / "vmlinuz")
     run("mcopy", "-i", where, *(work / n for n in ("vmlinuz", "initrd", "syslinux.cfg")), "::")
     run("syslinux", "-i", "-t", offset, path)
