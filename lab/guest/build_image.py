@@ -96,7 +96,9 @@ def depends(package):
 def kernel_packages():
     """What the newest cloud kernel is in: one package, or since Linux 7 one that needs two more."""
     image = next(name for name in depends(KERNEL_PACKAGE) if name.startswith("linux-image-"))
-    parts = [name for name in depends(image) if name.startswith(("linux-binary-", "linux-modules-"))]
+    parts = [
+        name for name in depends(image) if name.startswith(("linux-binary-", "linux-modules-"))
+    ]
     return [image, *parts]
 
 

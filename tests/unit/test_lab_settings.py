@@ -19,7 +19,6 @@ from lab.settings import (
 from lab.shell import LabError
 
 ROOT = Path(__file__).resolve().parents[2]
-DEBIAN_13 = "inventories/debian13/inventory.py"
 CONTROLLER = ("controller", {"my_ip": "10.0.0.11"})
 COMPUTE = ("compute1", {"my_ip": "10.0.0.31"})
 
@@ -143,9 +142,13 @@ def test_group_data_beside_the_inventory_wins_over_that_of_the_checkout(tmp_path
     assert names_lab(inventory)
 
 
-def test_the_inventory_of_debian_13_is_the_lab_s_with_another_release() -> None:
-    ours, theirs = (read_settings(ROOT / name) for name in ("inventory.py", DEBIAN_13))
-    assert (ours.release, theirs.release) == ("bookworm", "trixie")
+@pytest.mark.parametrize(("folder", "debian"), [("debian13", "trixie"), ("sid", "sid")])
+def test_an_inventory_of_another_debian_is_the_lab_s_with_another_release(
+    folder: str, debian: str
+) -> None:
+    names = ("inventory.py", f"inventories/{folder}/inventory.py")
+    ours, theirs = (read_settings(ROOT / name) for name in names)
+    assert (ours.release, theirs.release) == ("bookworm", debian)
     assert ours.hosts == theirs.hosts
 
 
