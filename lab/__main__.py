@@ -1,4 +1,4 @@
-"""The lab's commands: up, down, status, snapshot, restore."""
+"""The lab's commands: up, down, status, snapshot, restore, workshop."""
 
 from __future__ import annotations
 
@@ -152,6 +152,28 @@ def restore(inventory: Path, name: str) -> int:
     return 0
 
 
+def workshop(inventory: Path, options: argparse.Namespace) -> int:
+    """Do the exercise on the deployed lab."""
+    from lab.workshop import course, steps  # with Jinja2 and pydantic, which no other word needs
+
+    if not names_lab(inventory):
+        raise LabError(f"{inventory} names no lab; the exercise by hand is in docs/workshop.md")
+    place = steps.Place.of(read_settings(inventory), inventory)
+    if options.list:
+        for each in steps.exercise(place):
+            print(f"{each.name:<15} {each.title}")
+        return 0
+    if not machines.answers(place.controller_address):
+        raise LabError(f"{place.controller} does not answer: {place.run} deploy")
+    with state.locked():
+        walked = course.Course(place, course.RealLab(place))
+        if options.clean:
+            walked.remove()
+        else:
+            course.walk(walked, only=options.step, keep=options.keep)
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
     words = top.add_subparsers(dest="word", required=True)
@@ -162,6 +184,7 @@ def parser() -> argparse.ArgumentParser:
         ("owns", "exit status 0 if the inventory's hosts are the lab's"),
         ("snapshot", "keep a copy of the hosts under a name"),
         ("restore", "put the hosts back to such a copy"),
+        ("workshop", "the exercise, step by step: docs/workshop.md"),
     ):
         command = words.add_parser(word, help=text)
         command.add_argument("--inventory", type=Path, default=Path("inventory.py"))
@@ -173,6 +196,13 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--purge", action="store_true", help="the package cache as well")
         if word in ("snapshot", "restore"):
             command.add_argument("name")
+        if word == "workshop":
+            command.add_argument("--keep", action="store_true", help="leave all that it makes")
+            command.add_argument(
+                "--step", metavar="NAME", help="this step alone; leaves it as well"
+            )
+            command.add_argument("--list", action="store_true", help="the steps and their names")
+            command.add_argument("--clean", action="store_true", help="only remove what is there")
     return top
 
 
@@ -190,6 +220,8 @@ def main() -> int:
         return status(options.inventory)
     if options.word == "snapshot":
         return snapshot(options.inventory, options.name)
+    if options.word == "workshop":
+        return workshop(options.inventory, options)
     return restore(options.inventory, options.name)
 
 
@@ -199,4 +231,4 @@ if __name__ == "__main__":
     except LabError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted: the next `up` goes on from here")
+        sys.exit("interrupted: the same command goes on from here")

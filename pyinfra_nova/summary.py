@@ -42,6 +42,7 @@ def next_steps(site: Site, *, is_lab: bool) -> list[Row]:
         ("./run verify", "the checks again, guests included"),
     ]
     if is_lab:
+        steps.append(("./run workshop", "an exercise: guests, floating IPs, every command shown"))
         steps.append(("./run lab down", "remove the lab"))
     return steps
 

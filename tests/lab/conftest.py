@@ -25,6 +25,8 @@ ORDER = (
     "test_main_job",
     "test_sites_differ",
     "test_rpm_packages",
+    "test_workshop",
+    "test_moves",
     "test_drift",
     "test_limit",
     "test_resources",

@@ -133,6 +133,7 @@ def test_what_was_changed_by_hand_is_put_right_and_what_is_others_is_kept(
     on("controller", "openstack flavor delete theirs")
 
 
+@pytest.mark.rotated
 def test_other_numbers_of_a_flavor_are_refused_unless_it_may_be_replaced(declared: Cloud) -> None:
     resources = yaml.safe_load(EXAMPLE.read_text())
     flavor = resources["flavors"]["m1.small"]
