@@ -23,6 +23,7 @@ from tasks import (
     preflight,
     security,
     services,
+    storage,
 )
 
 # Settings, then preflight: every fault is named before the first change on any host.
@@ -48,6 +49,7 @@ barrier(name="The controllers answer")
 
 if deployed:
     services.start_compute(target=deployed)
+    storage.let_in(target=deployed)
 barrier(name="The computes are started")
 
 if target:

@@ -83,7 +83,11 @@ glance = {
     # "api_servers": ["http://controller:9292"],  # only if the catalogue cannot be used
 }
 
-# cinder = {"os_region_name": "REGION"}
+cinder = {
+    # "os_region_name": "REGION",
+    # "catalog_info": "volumev3::internalURL",  # Nova's choice is volumev3::publicURL
+    # "cross_az_attach": False,  # Nova's choice is True
+}
 
 vnc = {
     "enabled": True,

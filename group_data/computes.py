@@ -6,6 +6,10 @@ libvirt = {
     # "host-model", "host-passthrough", "custom" (with cpu_models) or "none"; None is Nova's choice.
     "cpu_mode": None,
     "cpu_models": [],
+    # Volumes on Ceph (docs/storage.md): the UUID that Cinder has as rbd_secret_uuid. The key is
+    # rbd_secret_key in secrets.yml.
+    # "rbd_secret_uuid": "457eb676-33da-42ec-9a8c-9293d545c337",
+    # "rbd_user": "cinder",  # only if guests' own disks are there, too
 }
 
 # What a compute gives to guests, by the names of nova.conf; what is left out is Nova's choice.

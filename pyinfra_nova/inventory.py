@@ -15,6 +15,7 @@ from pyinfra.api.arguments import all_global_arguments
 from pyinfra.api.connectors import get_all_connectors
 from pyinfra.api.inventory import Inventory
 
+from pyinfra_nova import releases
 from pyinfra_nova.errors import Fault, SecretsError, SettingsError
 from pyinfra_nova.layers import Data, Layers
 from pyinfra_nova.overrides import merged_overrides, override_faults
@@ -221,6 +222,7 @@ class _Builder:
         return {key: value for key, value in data.items() if key not in HOST_KEYS}
 
     def _check_site(self, settings: Settings, layers: Layers) -> None:
+        self._check_catalog_info(settings, layers)
         database = settings.database
         names = [database.nova_api, database.nova, database.nova_cell0]
         if len(set(names)) < len(names):
@@ -232,6 +234,15 @@ class _Builder:
             if getattr(settings, key) and not self.groups[group]:
                 remedy = f"name a host, or set {key} = False in {ALL_FILE}"
                 self.faults.append(Fault(self.file, group, "is an empty group", remedy))
+
+    def _check_catalog_info(self, settings: Settings, layers: Layers) -> None:
+        found = settings.cinder.catalog_info or ""
+        # nova/conf/cinder.py takes a hyphen since Nova 28.
+        if "-" in found and releases.VERSIONS[settings.release] < 28:
+            problem = f"{found!r} has a hyphen, which Nova of {settings.release} does not take"
+            file = layers.origin(["cinder", "catalog_info"], ALL_FILE)
+            remedy = "take volumev3, and have Cinder in the catalogue under that type"
+            self.faults.append(Fault(file, "cinder.catalog_info", problem, remedy))
 
     def hosts(self, settings: Settings | None) -> dict[str, HostSettings]:
         """Every host that has a part in Nova, in the inventory's order."""
@@ -354,6 +365,15 @@ class _Builder:
                 self.faults.append(Fault(self.file, f"{host.name}.nova_host", problem))
 
 
+def _missing_secrets(secrets: Secrets, hosts: Iterable[HostSettings]) -> Iterator[Fault]:
+    """The secrets that only some settings need."""
+    uuid = next((h.libvirt.rbd_secret_uuid for h in hosts if h.libvirt.rbd_secret_uuid), None)
+    if uuid and secrets.rbd_secret_key is None:
+        problem = f"is missing, and libvirt.rbd_secret_uuid {uuid} says that there is one"
+        remedy = "add what `ceph auth get-key client.USER` prints, of the user that Cinder has"
+        yield Fault("secrets.yml", "rbd_secret_key", problem, remedy)
+
+
 def build_site(
     groups: Mapping[str, Sequence[str]],
     all_data: Data,
@@ -384,6 +404,7 @@ def build_site(
     faults = list(builder.faults)
     if isinstance(secrets, SecretsError):
         raise SettingsError([*faults, *secrets.faults])
+    faults += _missing_secrets(secrets, hosts.values())
     if faults or settings is None:
         raise SettingsError(faults)
     return Site(settings=settings, secrets=secrets, hosts=hosts)

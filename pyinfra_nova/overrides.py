@@ -32,6 +32,8 @@ OWNED_OPTIONS = {
     "libvirt/virt_type": "set `libvirt` in group_data/computes.py or of the host",
     "libvirt/cpu_mode": "set `libvirt` in group_data/computes.py or of the host",
     "libvirt/cpu_models": "set `libvirt` in group_data/computes.py or of the host",
+    "libvirt/rbd_user": "set `libvirt` in group_data/computes.py or of the host",
+    "libvirt/rbd_secret_uuid": "set `libvirt` in group_data/computes.py or of the host",
 }
 
 

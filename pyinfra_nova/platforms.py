@@ -153,6 +153,7 @@ class Platform(Row):
         source: where the row's values come from, and what could not be confirmed.
         packager: what installs packages.
         repository: None where there is but one release for the system, its own.
+        rbd_packages: what QEMU opens volumes on Ceph with.
         wsgi: what serves the API: its own uwsgi units, the eventlet server nova-api, or Apache.
         wsgi_apps: None where no WSGI server is configured.
         mkisofs: the program that makes config drives.
@@ -173,6 +174,7 @@ class Platform(Row):
     packager: Literal["apt", "dnf"]
     repository: Repository | None
     packages: Packages
+    rbd_packages: tuple[str, ...]
     units: tuple[PlatformUnit, ...]
     user: str
     group: str

@@ -57,6 +57,12 @@ def named_encryption(path: Path) -> Encryption | None:
     return "SOPS" if ".sops" in path.suffixes else None
 
 
+def is_encrypted(path: Path) -> bool:
+    """Whether PATH, a file that can be read, holds something encrypted."""
+    content, _ = _content(path)
+    return _is_age(content) or _sops_data(content) is not None
+
+
 def read_secrets_file(path: Path) -> str:
     """The text of PATH, decrypted if it is encrypted.
 

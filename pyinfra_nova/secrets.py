@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import secrets as random_source
+import struct
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, Validatio
 from pyinfra_nova.errors import Fault, SecretsError
 from pyinfra_nova.secret_files import (
     HOW_TO_ENCRYPT,
+    is_encrypted,
     named_encryption,
     read_secrets_file,
     secrets_file,
@@ -106,10 +109,23 @@ def _key_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _ceph_key(secret: SecretStr) -> SecretStr:
+    # src/auth/Crypto.cc, CryptoKey: type, seconds, nanoseconds, length, then the key itself.
+    try:
+        data = base64.b64decode(secret.get_secret_value(), validate=True)
+        length: int = struct.unpack("<HIIH", data[:12])[3]
+    except (ValueError, struct.error):
+        length = -1
+    if length != len(data[12:] if length >= 0 else b""):
+        raise ValueError("is no key of Ceph, as `ceph auth get-key` prints it")
+    return secret
+
+
 Secret = Annotated[SecretStr, AfterValidator(_usable)]
 BrokerSecret = Annotated[Secret, AfterValidator(_broker_secret)]
 DatabaseSecret = Annotated[Secret, AfterValidator(_database_secret)]
 KeySecret = Annotated[Secret, AfterValidator(_key_secret)]
+CephKey = Annotated[Secret, AfterValidator(_ceph_key)]
 
 
 class Secrets(BaseModel):
@@ -125,6 +141,7 @@ class Secrets(BaseModel):
         admin_password: of the Keystone administrator.
         migration_secret: what the SSH key is made of that computes move guests with, so it has to
             be random; None where guests are not moved.
+        rbd_secret_key: of the Ceph user that Cinder's volumes are opened as; None without Ceph.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
@@ -137,11 +154,12 @@ class Secrets(BaseModel):
     metadata_secret: Secret
     admin_password: Secret
     migration_secret: KeySecret | None = None
+    rbd_secret_key: CephKey | None = None
 
     def values(self) -> tuple[str, ...]:
         """The bare passwords, for the renderer and for masking output."""
-        held = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(secret.get_secret_value() for secret in held if secret is not None)
+        found = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(secret.get_secret_value() for secret in found if secret is not None)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("secrets are not pickled")
@@ -199,9 +217,39 @@ def _fault(path: Path, location: Sequence[int | str], details: Mapping[str, Any]
     return Fault(str(path), key, "is not a text", "put it in quotes")
 
 
+PASSWORDS = tuple(name for name in Secrets.model_fields if name != "rbd_secret_key")
+"""What can be anything; the key of Ceph comes from Ceph."""
+
+
 def generated() -> dict[str, str]:
-    """A fresh password for each key."""
-    return {name: random_source.token_urlsafe(24) for name in Secrets.model_fields}
+    """A fresh password for each key that can have one."""
+    return {name: random_source.token_urlsafe(24) for name in PASSWORDS}
+
+
+def ceph_key() -> str:
+    """A fresh key as Ceph makes them: AES (1), valid from the epoch on, 16 bytes."""
+    key = random_source.token_bytes(16)
+    return base64.b64encode(struct.pack("<HIIH", 1, 0, 0, len(key)) + key).decode()
+
+
+def add_ceph_key(path: Path) -> bool:
+    """Add a fresh ``rbd_secret_key`` to the file at PATH; False if it has one.
+
+    Raises:
+        SecretsError: the file cannot be used, or has none and a line cannot be added to it.
+    """
+    if load_secrets(path).rbd_secret_key:
+        return False
+    by_hand = [Fault(str(path), "rbd_secret_key", "is missing", "docs/storage.md says what it is")]
+    if is_encrypted(path):
+        raise SecretsError(by_hand)
+    text = path.read_text(encoding="utf-8").rstrip("\n") + f"\nrbd_secret_key: '{ceph_key()}'\n"
+    try:
+        Secrets.model_validate(_parse(path, text))
+    except (SecretsError, ValidationError):
+        raise SecretsError(by_hand) from None
+    path.write_text(text, encoding="utf-8")
+    return True
 
 
 def create(path: Path) -> None:
@@ -234,9 +282,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     init = commands.add_parser("init", help="make a secrets file with generated passwords")
     init.add_argument("file", nargs="?", type=Path, help="default: the one that a deploy reads")
     init.add_argument("--if-missing", action="store_true", help="leave one that is there alone")
+    add = commands.add_parser("add-ceph-key", help="add a generated rbd_secret_key")
+    add.add_argument("file", nargs="?", type=Path, help="default: the one that a deploy reads")
     options = parser.parse_args(arguments)
     try:
         path: Path = options.file or secrets_file()
+        if options.command == "add-ceph-key":
+            print(f"{path}: rbd_secret_key " + ("added" if add_ceph_key(path) else "is there"))
+            return 0
         if options.if_missing and os.path.lexists(path):
             return 0
         create(path)

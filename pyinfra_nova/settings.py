@@ -25,6 +25,9 @@ VIRTUAL_HOST = re.compile(r"/|(?!-)[A-Za-z0-9._-]{1,255}")
 # MariaDB's limit is 80; rabbitmqctl prints other characters escaped, and takes - for an option.
 LOGIN = re.compile(r"(?!-)[A-Za-z0-9._@+-]{1,80}")
 CPU_MODEL = re.compile(r"[A-Za-z0-9._+-]{1,255}")
+# Less than nova/conf/cinder.py lets pass: an interface that is none ends in an empty catalogue.
+CATALOG_INFO = re.compile(r"[\w-]+:\w*:(public|internal|admin)(URL)?", re.ASCII)
+UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 # RFC 3986, section 2: what a URL is made of. Brackets are there for addresses of IPv6.
 URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 # Keystone's longest names, of users and regions (keystone/identity/schema.py).
@@ -112,6 +115,19 @@ def _listed_url(text: str) -> str:
     return text
 
 
+def _catalog_info(text: str) -> str:
+    if not CATALOG_INFO.fullmatch(text):
+        raise ValueError(f"{_shown(text)} is not like volumev3::internalURL")
+    return text
+
+
+def _uuid(text: str) -> str:
+    """TEXT as libvirt and Cinder write a UUID."""
+    if not UUID.fullmatch(text):
+        raise ValueError(f"{_shown(text)} is not a UUID (`uuidgen` makes one)")
+    return text.lower()
+
+
 def _listen_address(text: str) -> str:
     if text != MY_IP:
         try:
@@ -132,6 +148,8 @@ Server = Annotated[str, AfterValidator(_server)]
 CpuModel = Annotated[str, AfterValidator(_cpu_model)]
 Url = Annotated[str, AfterValidator(_url)]
 ListedUrl = Annotated[Url, AfterValidator(_listed_url)]
+CatalogInfo = Annotated[str, AfterValidator(_catalog_info)]
+Uuid = Annotated[str, AfterValidator(_uuid)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=1024)]
@@ -227,9 +245,17 @@ class Glance(Section):
 
 
 class Cinder(Section):
-    """Which Cinder endpoint Nova takes from the catalogue."""
+    """Which Cinder endpoint Nova takes from the catalogue, and for which guests.
+
+    Attributes:
+        catalog_info: ``TYPE:NAME:INTERFACE`` as Nova has it; None is its volumev3::publicURL.
+        cross_az_attach: whether a volume may be in another availability zone than its guest; None
+            is Nova's choice, which is yes.
+    """
 
     os_region_name: Text
+    catalog_info: CatalogInfo | None = None
+    cross_az_attach: bool | None = None
 
 
 class Vnc(Section):
@@ -289,11 +315,17 @@ class Libvirt(Section):
         virt_type: ``auto`` is kvm where the host can, else qemu (software emulation).
         cpu_mode: what guests see of the CPU; None leaves it to Nova, except that qemu gets none.
         cpu_models: for cpu_mode custom.
+        rbd_secret_uuid: under which libvirt knows the key of Ceph, ``rbd_secret_key`` of the
+            secrets; Cinder has the same in its ``rbd_secret_uuid`` and tells it with each volume.
+        rbd_user: whose key that is, without ``client.``; only for what Nova itself has on Ceph,
+            such as guests' disks with images_type rbd. Nova has both options only with it.
     """
 
     virt_type: Literal["auto", "kvm", "qemu"] = "auto"
     cpu_mode: Literal["host-model", "host-passthrough", "custom", "none"] | None = None
     cpu_models: list[CpuModel] = []
+    rbd_secret_uuid: Uuid | None = None
+    rbd_user: Login | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Libvirt:
@@ -302,6 +334,8 @@ class Libvirt(Section):
             raise ValueError("cpu_mode custom and cpu_models need each other")
         if self.virt_type == "qemu" and self.cpu_mode == "host-passthrough":
             raise ValueError("cpu_mode host-passthrough needs virt_type kvm")
+        if self.rbd_user and not self.rbd_secret_uuid:
+            raise ValueError("rbd_user needs rbd_secret_uuid")
         return self
 
 

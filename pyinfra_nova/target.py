@@ -12,6 +12,7 @@ from pyinfra_nova.part import Part
 from pyinfra_nova.platforms import NOVNCPROXY_PORT, NovaRole, Platform
 from pyinfra_nova.render import ConfigFile, VirtType, cell_urls, files_for, migration_files
 from pyinfra_nova.resources.compute_api import ComputeApi
+from pyinfra_nova.resources.libvirt_secrets import LibvirtSecret
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
 from pyinfra_nova.resources.units import Unit
 from pyinfra_nova.settings import Api, HostSettings, Site
@@ -65,6 +66,21 @@ class Target:
     def is_messaging_host(self) -> bool:
         found = self.site.messaging_host
         return found is not None and found.name == self.host.name
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What is to be installed here."""
+        has_ceph = self.host.is_compute and self.host.libvirt.rbd_secret_uuid
+        ceph = self.platform.rbd_packages if has_ceph else ()
+        return (*self.platform.packages_for(self.host.roles), *ceph)
+
+    @property
+    def ceph_secret(self) -> LibvirtSecret | None:
+        """What a compute's libvirt has to have for volumes on Ceph; None where it has none."""
+        uuid, key = self.host.libvirt.rbd_secret_uuid, self.site.secrets.rbd_secret_key
+        if not (self.host.is_compute and uuid and key):
+            return None
+        return LibvirtSecret(uuid, f"pyinfra-nova {uuid}", key)
 
     def units(self, role: NovaRole) -> list[Unit]:
         """The units of ROLE, in starting order; without consoles, no proxy for them."""

@@ -18,7 +18,7 @@ def install(target: Target) -> None:
         repositories.enabled(
             name="Enable the repository of the release", repository=target.platform.repository
         )
-    wanted = target.platform.packages_for(target.host.roles)
+    wanted = target.packages
     if wanted:
         packages.installed(
             name="Install packages", packages=wanted, packager=target.platform.packager

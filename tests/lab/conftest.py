@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pyinfra_nova.secrets import Secrets
+from pyinfra_nova.secrets import PASSWORDS
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ROOT / "secrets.yml"
@@ -106,8 +106,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def hostile_secrets() -> str:
     """A secrets file whose passwords mean something to shells, SQL, INI files and URLs."""
     passwords = {
-        name: f"p@ss/{number}% :$HOME#;\"'\\`&{{}}|*? end"
-        for number, name in enumerate(Secrets.model_fields)
+        name: f"p@ss/{number}% :$HOME#;\"'\\`&{{}}|*? end" for number, name in enumerate(PASSWORDS)
     }
     # No slash in this one: oslo.messaging cannot use it (see pyinfra_nova.secrets.broker_usable).
     passwords["messaging_password"] = passwords["messaging_password"].replace("/", "+")

@@ -13,10 +13,11 @@ from pyinfra_nova.inventory import build_site
 from pyinfra_nova.part import Part, part_of
 from pyinfra_nova.preflight import PreflightError, check_files, checks_for, judge, table
 from pyinfra_nova.resources.preflight import Report
+from pyinfra_nova.secrets import PASSWORDS as NAMES
 from pyinfra_nova.secrets import Secrets
 from pyinfra_nova.settings import Site
 
-PASSWORDS = {name: f"{name}-value" for name in Secrets.model_fields}
+PASSWORDS = {name: f"{name}-value" for name in NAMES}
 
 
 def site(**all_data: Any) -> Site:

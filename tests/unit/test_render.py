@@ -25,7 +25,7 @@ from pyinfra_nova.render import (
     overridden,
     transport_url,
 )
-from pyinfra_nova.secrets import FORBIDDEN_CATEGORIES
+from pyinfra_nova.secrets import FORBIDDEN_CATEGORIES, PLACEHOLDER, ceph_key
 from pyinfra_nova.settings import Site
 from tests.unit.site_data import AWKWARD, all_in_one, debian, read_back, secrets, site
 
@@ -40,7 +40,7 @@ SECRET_WORDS = st.text(
     ),
     min_size=8,
     max_size=24,
-)
+).filter(lambda text: text != PLACEHOLDER)
 
 
 def rendered(
@@ -155,6 +155,43 @@ def test_a_compute_has_what_it_needs_and_no_more(tmp_path: Path) -> None:
     password = database_url(where, "x").split(":")[2].rpartition("@")[0]
     for hidden in (password, AWKWARD["database_password"], AWKWARD["metadata_secret"], "mysql"):
         assert hidden not in text
+
+
+UUID = "457eb676-33da-42ec-9a8c-9293d545c337"
+
+
+def with_ceph(**libvirt: str) -> Site:
+    given = {"computes": {"libvirt": {"rbd_secret_uuid": UUID, **libvirt}}}
+    return site(group_data=given, passwords=secrets(rbd_secret_key=ceph_key()))
+
+
+def test_volumes_on_ceph_need_nothing_in_nova_conf(tmp_path: Path) -> None:
+    """Cinder tells user and secret with each volume."""
+    assert nova_conf(tmp_path, with_ceph(), "compute1") == nova_conf(tmp_path, site(), "compute1")
+
+
+def test_what_nova_itself_has_on_ceph_is_opened_as_the_user_that_is_named(tmp_path: Path) -> None:
+    libvirt = nova_conf(tmp_path, with_ceph(rbd_user="cinder"), "compute1")["libvirt"]
+    assert (libvirt["rbd_user"], libvirt["rbd_secret_uuid"]) == ("cinder", UUID)
+
+
+def test_the_key_of_ceph_is_in_no_file() -> None:
+    where = with_ceph(rbd_user="cinder")
+    assert where.secrets.rbd_secret_key
+    for name in where.hosts:
+        for file in rendered(where, name).values():
+            assert where.secrets.rbd_secret_key.get_secret_value() not in file.content
+
+
+def test_cinder_is_described_only_as_far_as_it_is_set(tmp_path: Path) -> None:
+    assert nova_conf(tmp_path, site(), "compute1")["cinder"] == {"os_region_name": "RegionOne"}
+    given = {"catalog_info": "volumev3::internalURL", "cross_az_attach": False}
+    conf = nova_conf(tmp_path, site({"cinder": given}), "compute1")
+    assert conf["cinder"] == {
+        "os_region_name": "RegionOne",
+        "catalog_info": "volumev3::internalURL",
+        "cross_az_attach": "false",
+    }
 
 
 def test_all_in_one_is_the_union(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import pickle
 import stat
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from pyinfra_nova.errors import SecretsError
-from pyinfra_nova.secrets import Secrets, create, load_secrets, main
+from pyinfra_nova.secrets import PASSWORDS, ceph_key, create, load_secrets, main
 from tests.unit.site_data import AWKWARD, secrets
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -58,7 +59,7 @@ def test_init_makes_a_private_usable_file_once(tmp_path: Path) -> None:
         os.umask(old)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     before = path.read_text(encoding="utf-8")
-    assert len(set(load_secrets(path).values())) == len(Secrets.model_fields)
+    assert len(set(load_secrets(path).values())) == len(PASSWORDS)
     assert main(["init", str(path)]) == 1
     assert path.read_text(encoding="utf-8") == before
 
@@ -171,7 +172,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 def test_the_example_has_every_key_and_is_not_accepted(tmp_path: Path) -> None:
     example = (CHECKOUT / "secrets.example.yml").read_text(encoding="utf-8")
-    assert set(yaml.safe_load(example)) == set(Secrets.model_fields)
+    assert set(yaml.safe_load(example)) == set(PASSWORDS)
     assert "still the example's" in fault_of(write(tmp_path / "secrets.yml", example))
 
 
@@ -185,3 +186,49 @@ def test_secrets_do_not_show_themselves() -> None:
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(held)
     assert copy.deepcopy(held) == held
+
+
+# --- the key of Ceph ------------------------------------------------------------------------------
+
+
+def test_a_key_of_ceph_is_optional_and_masked_like_a_password(tmp_path: Path) -> None:
+    path = write(tmp_path / "secrets.yml", with_value("admin_password", "'12345678'"))
+    assert load_secrets(path).rbd_secret_key is None
+    assert len(load_secrets(path).values()) == len(PASSWORDS)
+    key = ceph_key()
+    path.write_text(path.read_text() + f"rbd_secret_key: '{key}'\n")
+    assert key in load_secrets(path).values()
+    assert key not in repr(load_secrets(path))
+
+
+# The first is one that `ceph auth get-key client.bootstrap-osd` printed.
+@pytest.mark.parametrize("key", ["AQCANgRrr1UjGRAAiTo/OWT+Y1x+hQWwry/ldA==", ceph_key()])
+def test_a_key_as_ceph_prints_it_is_taken(key: str) -> None:
+    assert secrets(rbd_secret_key=key).values()[-1] == key
+
+
+@pytest.mark.parametrize(
+    "key", ["password1", "'[client.cinder] key = AQ'", "AAAAAAAA", "AQAAAAAAAAAAABAA5uXlYA=="]
+)
+def test_what_is_no_key_of_ceph_is_refused_unseen(tmp_path: Path, key: str) -> None:
+    text = fault_of(write(tmp_path / "secrets.yml", with_value("rbd_secret_key", key)))
+    assert "rbd_secret_key: is no key of Ceph" in text
+    assert key not in text
+
+
+def test_a_key_is_added_once_and_nothing_else_is_changed(tmp_path: Path) -> None:
+    path = write(tmp_path / "secrets.yml", with_value("admin_password", "'12345678'").rstrip())
+    before = path.read_text()
+    assert main(["add-ceph-key", str(path)]) == 0
+    added = path.read_text()
+    assert added.startswith(before + "\nrbd_secret_key: '")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert main(["add-ceph-key", str(path)]) == 0
+    assert path.read_text() == added
+
+
+def test_no_key_is_added_where_a_line_would_break_the_file(tmp_path: Path) -> None:
+    text = json.dumps({key: f"{key} 12345678" for key in PASSWORDS})
+    path = write(tmp_path / "secrets.yml", text)
+    assert main(["add-ceph-key", str(path)]) == 1
+    assert path.read_text() == text

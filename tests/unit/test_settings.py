@@ -342,3 +342,45 @@ def test_junk_is_a_fault_and_never_a_crash(
         assert all(fault.file for fault in error.faults)
     else:
         assert where.hosts
+
+
+# --- block storage --------------------------------------------------------------------------------
+
+UUID = "457eb676-33da-42ec-9a8c-9293d545c337"
+
+
+def test_a_uuid_without_its_key_is_refused_and_the_key_named() -> None:
+    (fault,) = host_faults(libvirt={"rbd_secret_uuid": UUID})
+    assert fault.startswith("secrets.yml: rbd_secret_key: is missing")
+    assert UUID in fault and "ceph auth get-key" in fault
+
+
+@pytest.mark.parametrize(
+    ("libvirt", "said"),
+    [
+        ({"rbd_secret_uuid": "457eb676"}, "libvirt.rbd_secret_uuid: '457eb676' is not a UUID"),
+        ({"rbd_user": "cinder"}, "rbd_user needs rbd_secret_uuid"),
+        ({"rbd_secret_uuid": UUID, "rbd_user": "a b"}, "libvirt.rbd_user"),
+    ],
+)
+def test_what_libvirt_or_ceph_would_not_take_is_refused(libvirt: dict[str, str], said: str) -> None:
+    assert said in "\n".join(host_faults(libvirt=libvirt))
+
+
+def test_options_of_ceph_have_one_place() -> None:
+    given = {"libvirt": {"rbd_secret_uuid": UUID, "images_type": "rbd"}}
+    (fault,) = host_faults(nova_conf=given)
+    assert "nova_conf.libvirt.rbd_secret_uuid: is decided by the settings" in fault
+
+
+@pytest.mark.parametrize("text", ["volumev3", "volumev3::internal url", "volumev3::nowhere", ""])
+def test_a_catalogue_entry_that_nova_would_not_find_is_refused(text: str) -> None:
+    (fault,) = faults({"cinder": {"catalog_info": text}})
+    assert "cinder.catalog_info" in fault and "volumev3::internalURL" in fault
+
+
+def test_a_service_type_with_a_hyphen_needs_a_nova_that_takes_it() -> None:
+    given = {"cinder": {"catalog_info": "block-storage::publicURL"}}
+    assert site({**given, "release": "2025.1"}).settings.cinder.catalog_info
+    (fault,) = faults(given)
+    assert "has a hyphen" in fault and "take volumev3" in fault

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from pyinfra_nova.part import part_of
+from pyinfra_nova.platforms import Platform, platform_for
+from pyinfra_nova.secrets import ceph_key
 from pyinfra_nova.target import Target
-from tests.unit.site_data import debian, site
+from tests.unit.site_data import debian, secrets, site
 
 
 def controller(**all_data: Any) -> Target:
@@ -33,6 +35,40 @@ def test_the_console_proxy_is_asked_where_the_settings_put_it() -> None:
 
 def test_without_consoles_their_proxy_is_not_started() -> None:
     assert "nova-novncproxy" not in urls(controller(vnc={"enabled": False}))
+
+
+UUID = "457eb676-33da-42ec-9a8c-9293d545c337"
+
+
+def target_with_ceph(name: str, platform: Platform) -> Target:
+    given = {"computes": {"libvirt": {"rbd_secret_uuid": UUID.upper()}}}
+    where = site(group_data=given, passwords=secrets(rbd_secret_key=ceph_key()))
+    return Target(where.hosts[name], where, platform, "qemu", part_of(where, where.hosts))
+
+
+@pytest.mark.parametrize(
+    ("platform", "package"),
+    [
+        (platform_for("debian", "12", "zed"), "qemu-block-extra"),
+        (platform_for("rocky", "9", "zed"), "qemu-kvm-block-rbd"),
+    ],
+)
+def test_computes_get_what_opens_volumes_on_ceph_and_its_key(
+    platform: Platform, package: str
+) -> None:
+    compute, other = (target_with_ceph(name, platform) for name in ("compute1", "controller"))
+    assert package in compute.packages and package not in other.packages
+    assert compute.ceph_secret and compute.ceph_secret.uuid == UUID
+    assert compute.ceph_secret.value == compute.site.secrets.rbd_secret_key
+    assert other.ceph_secret is None
+
+
+def test_without_ceph_there_is_neither() -> None:
+    where = site()
+    host = where.hosts["compute1"]
+    target = Target(host, where, debian(), "qemu", part_of(where, where.hosts))
+    assert "qemu-block-extra" not in target.packages
+    assert target.ceph_secret is None
 
 
 @pytest.mark.parametrize("release", [2025.1, "2025.1"])

@@ -35,14 +35,14 @@ class FilesWithText(ScriptFact):
 
 
 def package_states(cloud: Cloud, target: Target) -> dict[str, str]:
-    wanted = target.platform.packages_for(target.host.roles)
+    wanted = target.packages
     with cloud.on(target.host.name) as host:
         return states(host, target.platform.packager, wanted)
 
 
 def test_packages_are_installed(cloud: Cloud, nova_host: HostSettings) -> None:
     found = cloud.answer(package_states, nova_host)
-    wanted = cloud.target(nova_host).platform.packages_for(nova_host.roles)
+    wanted = cloud.target(nova_host).packages
     faults = [
         f"{nova_host.name}: package {name} is {found.get(name, 'not installed')}"
         for name in wanted
