@@ -9,3 +9,6 @@ ssh_strict_host_key_checking = "yes"
 # the same number in them as its my_ip has in management_network; this machine is number 1 in each.
 nat_network = "10.0.2.0/24"
 provider_network = "198.51.100.0/24"
+
+# Cinder, with volumes on a Ceph of one disk; inventories/volumes has it (docs/storage.md).
+block_storage = False

@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass
 from ipaddress import IPv4Interface
 from pathlib import Path
 from urllib.parse import quote
+from uuid import NAMESPACE_DNS, uuid5
 
 from jinja2 import Environment, FileSystemLoader
 from pydantic import SecretStr
 
 from lab.passwords import LabSecrets
 from lab.settings import LabHost, LabSettings
+from lab.shell import LabError
 from pyinfra_nova.render import ConfigFile, environment
 from pyinfra_nova.resources.databases import DatabaseUser
 from pyinfra_nova.resources.http_answers import Answering
@@ -49,10 +51,21 @@ CONTROLLER_PACKAGES = (
     "mtools", "syslinux", "syslinux-common", "qemu-utils",
 )  # fmt: skip
 
+STORAGE_PACKAGES = (
+    "cinder-api", "cinder-scheduler", "cinder-volume", "python3-rbd",
+    "ceph-mon", "ceph-mgr", "ceph-osd",
+)  # fmt: skip
+POOL = "volumes"
+CEPH_USER = "cinder"
+DISK_SIZE = 20 * 2**30
+"""Bytes that volumes may use in all; the file grows with what is written."""
+
 NEUTRON_DAEMONS = ("neutron-rpc-server", "neutron-periodic-workers")
 """Packages and units: what is beside neutron-api where there is no neutron-server."""
 NEUTRON_DROP_IN = "/etc/systemd/system/neutron-api.service.d"
 PROVIDER_BRIDGE = "br-provider"
+SCRIPTS = {"keystone": "keystone-wsgi-public", "cinder": "cinder-wsgi"}
+"""Those that are not called as their unit."""
 
 SERVICES = (
     KeystoneService("identity", "keystone", "OpenStack Identity"),
@@ -61,6 +74,8 @@ SERVICES = (
     KeystoneService("network", "neutron", "OpenStack Networking"),
 )
 PORTS = {"identity": "5000/v3", "image": "9292", "placement": "8778", "network": "9696"}
+STORAGE_SERVICE = KeystoneService("block-storage", "cinder", "OpenStack Block Storage")
+STORAGE_PORT = "8776"
 
 
 @dataclass(frozen=True)
@@ -92,7 +107,8 @@ class Cloud:
         if not self.is_controller(name):
             return AGENT_PACKAGES
         daemons = NEUTRON_DAEMONS if self.lab.has_wsgi_modules else ()
-        return (*AGENT_PACKAGES, *CONTROLLER_PACKAGES, *daemons)
+        storage = STORAGE_PACKAGES if self.lab.block_storage else ()
+        return (*AGENT_PACKAGES, *CONTROLLER_PACKAGES, *daemons, *storage)
 
     # --- files ------------------------------------------------------------------------------------
 
@@ -133,6 +149,8 @@ class Cloud:
             files.append(self._uwsgi("neutron", "neutron-api"))
         else:
             files.append(self._file("neutron-server.conf", NEUTRON_DROP_IN, _PUBLIC, name))
+        if self.lab.block_storage:
+            files += self._storage_files(name)
         files.append(
             ConfigFile(
                 "/root/.config/openstack/clouds.yaml", self.clouds_yaml(), "root", "root", "0600"
@@ -142,13 +160,24 @@ class Cloud:
         files.append(ConfigFile("/etc/environment", "OS_CLOUD=admin\n", *_PUBLIC))
         return files
 
+    def _storage_files(self, name: str) -> list[ConfigFile]:
+        """Cinder and Ceph, with the keys that Cinder and the administrator use."""
+        keys = self._ceph_keys()
+        return [
+            self._file("cinder.conf", "/etc/cinder", ("root", "cinder", "0640"), name),
+            self._uwsgi("cinder", "cinder-api"),
+            self._file("ceph.conf", "/etc/ceph", _PUBLIC, name),
+            _keyring("client.admin", keys, "root", "0600"),
+            _keyring(f"client.{CEPH_USER}", keys, "cinder", "0640"),
+        ]
+
     def _file(
         self, template: str, folder: str, owner: tuple[str, str, str], name: str
     ) -> ConfigFile:
         return ConfigFile(f"{folder}/{template}", self._render(template, name), *owner)
 
     def _uwsgi(self, project: str, unit: str) -> ConfigFile:
-        script = "keystone-wsgi-public" if project == "keystone" else unit
+        script = SCRIPTS.get(project, unit)
         module = f"{project}.wsgi.api:application" if self.lab.has_wsgi_modules else None
         content = (
             _environment()
@@ -177,6 +206,13 @@ class Cloud:
                     for service, password in self._database_passwords().items()
                 },
                 glance_password=self.secrets.glance_password,
+                cinder_password=self.secrets.cinder_password,
+                cinder_transport_url=f"rabbit://cinder:{_quoted(self.secrets.cinder_messaging)}"
+                f"@{self.controller}:5672/",
+                ceph=self.ceph(),
+                ceph_user=CEPH_USER,
+                disk_size=DISK_SIZE,
+                rbd_secret_uuid=self.rbd_secret_uuid,
             )
         )
 
@@ -207,7 +243,9 @@ class Cloud:
 
     def _database_passwords(self) -> Mapping[str, SecretStr]:
         secrets = self.secrets
+        storage = {"cinder": secrets.cinder_database} if self.lab.block_storage else {}
         return {
+            **storage,
             "keystone": secrets.keystone_database,
             "glance": secrets.glance_database,
             "placement": secrets.placement_database,
@@ -220,8 +258,48 @@ class Cloud:
             for service, password in self._database_passwords().items()
         ]
 
-    def broker_user(self) -> BrokerUser:
-        return BrokerUser("neutron", self.secrets.neutron_messaging)
+    def broker_users(self) -> list[BrokerUser]:
+        users = [BrokerUser("neutron", self.secrets.neutron_messaging)]
+        if self.lab.block_storage:
+            users.append(BrokerUser("cinder", self.secrets.cinder_messaging))
+        return users
+
+    @property
+    def rbd_secret_uuid(self) -> str | None:
+        """Under which the computes' libvirt knows the key of Cinder's user."""
+        return next((host.libvirt.rbd_secret_uuid for host in self.site.computes), None)
+
+    def _ceph_keys(self) -> dict[str, str]:
+        """Every user of Ceph and its key."""
+        mine, key = self.secrets, self.site.secrets.rbd_secret_key
+        if key is None or self.rbd_secret_uuid is None:
+            raise LabError(
+                "block_storage is True, and the computes have no libvirt.rbd_secret_uuid: see"
+                " inventories/volumes/group_data"
+            )
+        keys = {
+            "mon.": mine.ceph_monitor,
+            "client.admin": mine.ceph_admin,
+            f"mgr.{self.controller}": mine.ceph_manager,
+            "osd.0": mine.ceph_disk,
+            f"client.{CEPH_USER}": key,
+        }
+        return {user: secret.get_secret_value() for user, secret in keys.items()}
+
+    def ceph(self) -> dict[str, object]:
+        """The request that `files/ceph.py` takes; empty without block storage."""
+        if not self.lab.block_storage:
+            return {}
+        address = str(self.site.primary_controller.my_ip)
+        return {
+            "name": self.controller,
+            "address": address,
+            # Made of the address: a Ceph that is made again after an interruption is the same one.
+            "fsid": str(uuid5(NAMESPACE_DNS, f"ceph.{address}")),
+            "osd_uuid": str(uuid5(NAMESPACE_DNS, f"osd.0.{address}")),
+            "pool": POOL,
+            "keys": self._ceph_keys(),
+        }
 
     def keystone_admin(self) -> KeystoneAdmin:
         """The administrator's login, asked on the controller itself."""
@@ -273,6 +351,11 @@ class Cloud:
             _schema("glance", "glance-common", ["glance-manage", "db_sync"]),
             _schema("placement", "placement-common", ["placement-manage", "db", "sync"]),
             _schema("neutron", "neutron-common", neutron),
+            *(
+                [_schema("cinder", "cinder-common", ["cinder-manage", "db", "sync"])]
+                if self.lab.block_storage
+                else []
+            ),
         ]
 
     def keystone_entries(self) -> KeystoneEntries:
@@ -283,6 +366,11 @@ class Cloud:
             self.site.settings.placement.username: secrets.placement_password,
             self.site.settings.neutron.username: secrets.neutron_password,
         }
+        services, urls = list(SERVICES), dict(PORTS)
+        if self.lab.block_storage:
+            passwords["cinder"] = self.secrets.cinder_password
+            services.append(STORAGE_SERVICE)
+            urls[STORAGE_SERVICE.type] = f"{STORAGE_PORT}/v3"
         return KeystoneEntries(
             projects=("service",),
             roles=("service",),
@@ -290,12 +378,12 @@ class Cloud:
                 KeystoneUser(name, password, "service", ("admin", "service"))
                 for name, password in passwords.items()
             ),
-            services=SERVICES,
+            services=tuple(services),
             endpoints=tuple(
                 KeystoneEndpoint(
                     type_, interface, f"http://{self.controller}:{port}", self.site.settings.region
                 )
-                for type_, port in PORTS.items()
+                for type_, port in urls.items()
                 for interface in ("public", "internal", "admin")
             ),
         )
@@ -378,6 +466,21 @@ class Cloud:
         name = "neutron-rpc-server" if self.lab.has_wsgi_modules else "neutron-api"
         return f"{name}.service"
 
+    def ceph_units(self) -> list[Unit]:
+        names = (f"ceph-mon@{self.controller}", f"ceph-mgr@{self.controller}", "ceph-osd@0")
+        return [Unit(f"{name}.service", ("/etc/ceph/ceph.conf",)) for name in names]
+
+    def cinder_units(self) -> list[Unit]:
+        conf, keyring = "/etc/cinder/cinder.conf", f"/etc/ceph/ceph.client.{CEPH_USER}.keyring"
+        return [
+            Unit("cinder-scheduler.service", (conf,)),
+            Unit("cinder-volume.service", (conf, "/etc/ceph/ceph.conf", keyring)),
+            Unit("cinder-api.service", (conf, "/etc/cinder/cinder-api-uwsgi.ini")),
+        ]
+
+    def cinder_answers(self) -> list[Answering]:
+        return [Answering("cinder", f"http://{self.controller}:{STORAGE_PORT}/", '"version')]
+
     def agent_units(self, name: str) -> list[Unit]:
         """Neutron's agents; on the controller also those that serve all networks."""
         neutron = "/etc/neutron/neutron.conf"
@@ -414,6 +517,11 @@ def _digest(sources: Mapping[str, bytes]) -> str:
     for name, data in sources.items():
         total.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
     return total.hexdigest()[:12]
+
+
+def _keyring(user: str, keys: Mapping[str, str], group: str, mode: str) -> ConfigFile:
+    text = f"[{user}]\n\tkey = {keys[user]}\n"
+    return ConfigFile(f"/etc/ceph/ceph.{user}.keyring", text, "root", group, mode)
 
 
 def _schema(name: str, package: str, command: list[str]) -> dict[str, object]:

@@ -26,6 +26,8 @@ tasks.provider_network(cloud, name)
 if cloud.is_controller(name):
     tasks.database_and_broker(cloud, name)
     tasks.services(cloud)
+    if lab.block_storage:
+        tasks.block_storage(cloud)
 barrier(name="Neutron's server is there")
 tasks.network_agents(cloud, name)
 if cloud.is_controller(name):

@@ -47,6 +47,13 @@ def _apply(fact: type[ScriptFact], request: Mapping[str, Any]) -> StringCommand:
     return script_command(fact.script, "apply", request, fact.uses, fact.folder)
 
 
+class Ceph(ScriptFact):
+    """What is missing of a Ceph of one host."""
+
+    script = "ceph"
+    folder = FILES
+
+
 class ProviderBridge(FactBase[bool]):
     """Whether the provider bridge stands: userspace datapath, its port, its address."""
 
@@ -176,6 +183,47 @@ def neutron_serves(unit: str) -> Commands:
             ' echo "$consumed" | grep -Fxq $queue || missing="$missing $queue"; done;'
             ' [ -z "$missing" ] && exit 0; sleep 0.3; done;'
             ' echo "neutron-server does not serve$missing" >&2; exit 1'
+        ),
+    )
+
+
+@operation()
+def ceph(request: Mapping[str, Any]) -> Commands:
+    """Have Ceph's monitor, manager, disk, users and pool."""
+    changes = ask(host, Ceph, {**request, "apply": False})["changes"]
+    for change in changes:
+        say(change)
+    if changes:
+        yield _apply(Ceph, request)
+
+
+CINDER_IS_UP = "cinder-manage service list 2>/dev/null | grep -E '^cinder-volume .*:-\\)' -q"
+
+
+class CinderVolumeIsUp(FactBase[bool]):
+    """Whether cinder-volume has its storage: before that it reports nothing."""
+
+    default = bool
+
+    @override
+    def command(self) -> str:
+        return f"command -v cinder-manage >/dev/null && {CINDER_IS_UP} && echo yes || echo no"
+
+    @override
+    def process(self, output: Any) -> bool:
+        return list(output)[-1:] == ["yes"]
+
+
+@operation()
+def cinder_serves() -> Commands:
+    """Wait until Cinder has somewhere to make volumes."""
+    if host.get_fact(CinderVolumeIsUp):
+        return
+    yield StringCommand(
+        "sh -c",
+        QuoteString(
+            f"for n in $(seq 60); do {CINDER_IS_UP} && exit 0; sleep 0.5; done;"
+            ' echo "cinder-volume is not up: see /var/log/cinder/cinder-volume.log" >&2; exit 1'
         ),
     )
 

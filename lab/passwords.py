@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from lab import state
+from pyinfra_nova.secrets import ceph_key
 
 
 class LabSecrets(BaseModel):
@@ -18,7 +19,10 @@ class LabSecrets(BaseModel):
         keystone_database, glance_database, placement_database, neutron_database: of the services'
             MariaDB users.
         neutron_messaging: of Neutron's RabbitMQ user.
+        cinder_database, cinder_messaging, cinder_password: of Cinder's users in MariaDB, RabbitMQ
+            and Keystone.
         glance_password: of Glance's Keystone user.
+        ceph_monitor, ceph_manager, ceph_disk, ceph_admin: keys of Ceph's own users.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
@@ -29,6 +33,13 @@ class LabSecrets(BaseModel):
     neutron_database: SecretStr
     neutron_messaging: SecretStr
     glance_password: SecretStr
+    cinder_database: SecretStr
+    cinder_messaging: SecretStr
+    cinder_password: SecretStr
+    ceph_monitor: SecretStr
+    ceph_manager: SecretStr
+    ceph_disk: SecretStr
+    ceph_admin: SecretStr
 
 
 def lab_secrets(path: Path = state.LAB / "secrets.yml") -> LabSecrets:
@@ -39,7 +50,7 @@ def lab_secrets(path: Path = state.LAB / "secrets.yml") -> LabSecrets:
     for name in missing:
         # No character that a URL has to escape: Keystone 22 cannot read a `%` in its database URL
         # (keystone/common/sql/upgrades.py hands it to configparser as it is).
-        values[name] = random_source.token_urlsafe(24)
+        values[name] = ceph_key() if name.startswith("ceph_") else random_source.token_urlsafe(24)
     if missing:
         state.write(path, yaml.safe_dump(values), 0o600)
     return LabSecrets.model_validate(values)

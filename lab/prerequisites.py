@@ -32,6 +32,8 @@ def prepare(inventory: Path, settings: LabSettings, *, again: bool) -> None:
     """Run the lab's deploy, unless the hosts still run as that very deploy left them."""
     if not any(path.exists() for path in SECRETS):
         run(sys.executable, "-m", "pyinfra_nova.secrets", "init")
+    if settings.block_storage:
+        run(sys.executable, "-m", "pyinfra_nova.secrets", "add-ceph-key")
     if not again and state.read_json(state.PREPARED) == _wanted(inventory, settings):
         return
     state.PREPARED.unlink(missing_ok=True)

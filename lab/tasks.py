@@ -41,9 +41,10 @@ def database_and_broker(cloud: Cloud, name: str) -> None:
     units.running(name="MariaDB, RabbitMQ, memcached run", units=cloud.base_units())
     databases.present(name="Databases and users exist", users=cloud.database_users())
     operations.schemas(name="Schemas are current", services=cloud.schemas())
-    messaging.present(
-        name="Neutron's broker user exists", user=cloud.broker_user(), address=cloud.controller
-    )
+    for user in cloud.broker_users():
+        messaging.present(
+            name=f"{user.name.title()}'s broker user exists", user=user, address=cloud.controller
+        )
 
 
 def services(cloud: Cloud) -> None:
@@ -68,6 +69,15 @@ def services(cloud: Cloud) -> None:
         urls=cloud.answers("image", "placement", "network"),
     )
     operations.neutron_serves(name="Neutron's server takes calls", unit=cloud.neutron_rpc_unit)
+
+
+def block_storage(cloud: Cloud) -> None:
+    """Ceph with one disk, a file; Cinder, which has its volumes on it."""
+    operations.ceph(name="Ceph and its pool exist", request=cloud.ceph())
+    units.running(name="Ceph runs", units=cloud.ceph_units())
+    units.running(name="Cinder runs", units=cloud.cinder_units())
+    http_answers.answering(name="Cinder answers", urls=cloud.cinder_answers())
+    operations.cinder_serves(name="Cinder's volume service is up")
 
 
 def network_agents(cloud: Cloud, name: str) -> None:
