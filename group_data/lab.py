@@ -10,5 +10,6 @@ ssh_strict_host_key_checking = "yes"
 nat_network = "10.0.2.0/24"
 provider_network = "198.51.100.0/24"
 
-# Cinder, with volumes on a Ceph of one disk; inventories/volumes has it (docs/storage.md).
-block_storage = False
+# Volumes are on Ceph, once `./run workshop` or `./run lab up --volumes` has brought it: libvirt has
+# its key, rbd_secret_key of secrets.yml, under this UUID (docs/storage.md).
+libvirt = {"rbd_secret_uuid": "457eb676-33da-42ec-9a8c-9293d545c337"}

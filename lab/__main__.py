@@ -13,11 +13,16 @@ from lab.settings import LabSettings, names_lab, read_settings
 from lab.shell import LabError, run, say, step
 
 
-def up(inventory: Path, *, hosts_only: bool) -> int:
-    """Have the lab of INVENTORY run, whatever was left of an earlier one."""
+def up(inventory: Path, *, hosts_only: bool = False, volumes: bool = False) -> int:
+    """Have the lab of INVENTORY run, whatever was left of an earlier one.
+
+    With VOLUMES it has Cinder, from then on.
+    """
     settings = read_settings(inventory)
     with state.locked():
         state.make_directories()
+        if volumes:
+            state.BLOCK_STORAGE.touch()
         image.install_tools()
         network.refuse_conflicts(settings)
         network.bring_up(settings)
@@ -146,6 +151,8 @@ def restore(inventory: Path, name: str) -> int:
         kept = state.HOSTS / ".prepared.json"
         if kept.exists():
             kept.rename(state.PREPARED)
+        if not state.read_json(state.PREPARED).get("block_storage"):
+            state.BLOCK_STORAGE.unlink(missing_ok=True)
         network.bring_up(settings)
         machines.bring_up(settings)
         _answer_again(inventory, settings)
@@ -165,8 +172,14 @@ def workshop(inventory: Path, options: argparse.Namespace) -> int:
         return 0
     if not machines.answers(place.controller_address):
         raise LabError(f"{place.controller} does not answer: {place.run} deploy")
+    lab = course.RealLab(place)
+    if not (options.clean or options.step):
+        services = lab.ask().services
+        if "compute" in services and steps.VOLUME_SERVICE not in services:
+            say("Cinder comes first, once; it stays until `lab down`")
+            up(inventory, volumes=True)
     with state.locked():
-        walked = course.Course(place, course.RealLab(place))
+        walked = course.Course(place, lab)
         if options.clean:
             walked.remove()
         else:
@@ -192,6 +205,9 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--hosts-only", action="store_true", help="bare hosts, nothing installed on them"
             )
+            command.add_argument(
+                "--volumes", action="store_true", help="Cinder, too; it stays until `down`"
+            )
         if word == "down":
             command.add_argument("--purge", action="store_true", help="the package cache as well")
         if word in ("snapshot", "restore"):
@@ -213,7 +229,7 @@ def main() -> int:
     if os.geteuid() != 0:
         raise LabError("the lab needs root: run it with sudo")
     if options.word == "up":
-        return up(options.inventory, hosts_only=options.hosts_only)
+        return up(options.inventory, hosts_only=options.hosts_only, volumes=options.volumes)
     if options.word == "down":
         return down(purge=options.purge)
     if options.word == "status":

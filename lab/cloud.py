@@ -86,11 +86,13 @@ class Cloud:
         site: what the Nova deployment expects of them.
         lab: the hosts and ranges.
         secrets: passwords that only the prerequisites know.
+        block_storage: whether Cinder, and the Ceph that its volumes are on, are among them.
     """
 
     site: Site
     lab: LabSettings
     secrets: LabSecrets
+    block_storage: bool = False
 
     @property
     def controller(self) -> str:
@@ -107,7 +109,7 @@ class Cloud:
         if not self.is_controller(name):
             return AGENT_PACKAGES
         daemons = NEUTRON_DAEMONS if self.lab.has_wsgi_modules else ()
-        storage = STORAGE_PACKAGES if self.lab.block_storage else ()
+        storage = STORAGE_PACKAGES if self.block_storage else ()
         return (*AGENT_PACKAGES, *CONTROLLER_PACKAGES, *daemons, *storage)
 
     # --- files ------------------------------------------------------------------------------------
@@ -149,7 +151,7 @@ class Cloud:
             files.append(self._uwsgi("neutron", "neutron-api"))
         else:
             files.append(self._file("neutron-server.conf", NEUTRON_DROP_IN, _PUBLIC, name))
-        if self.lab.block_storage:
+        if self.block_storage:
             files += self._storage_files(name)
         files.append(
             ConfigFile(
@@ -243,7 +245,7 @@ class Cloud:
 
     def _database_passwords(self) -> Mapping[str, SecretStr]:
         secrets = self.secrets
-        storage = {"cinder": secrets.cinder_database} if self.lab.block_storage else {}
+        storage = {"cinder": secrets.cinder_database} if self.block_storage else {}
         return {
             **storage,
             "keystone": secrets.keystone_database,
@@ -260,7 +262,7 @@ class Cloud:
 
     def broker_users(self) -> list[BrokerUser]:
         users = [BrokerUser("neutron", self.secrets.neutron_messaging)]
-        if self.lab.block_storage:
+        if self.block_storage:
             users.append(BrokerUser("cinder", self.secrets.cinder_messaging))
         return users
 
@@ -274,8 +276,8 @@ class Cloud:
         mine, key = self.secrets, self.site.secrets.rbd_secret_key
         if key is None or self.rbd_secret_uuid is None:
             raise LabError(
-                "block_storage is True, and the computes have no libvirt.rbd_secret_uuid: see"
-                " inventories/volumes/group_data"
+                "Cinder's volumes need libvirt.rbd_secret_uuid of the computes (group_data/lab.py)"
+                " and rbd_secret_key (secrets.yml): see docs/storage.md"
             )
         keys = {
             "mon.": mine.ceph_monitor,
@@ -288,7 +290,7 @@ class Cloud:
 
     def ceph(self) -> dict[str, object]:
         """The request that `files/ceph.py` takes; empty without block storage."""
-        if not self.lab.block_storage:
+        if not self.block_storage:
             return {}
         address = str(self.site.primary_controller.my_ip)
         return {
@@ -353,7 +355,7 @@ class Cloud:
             _schema("neutron", "neutron-common", neutron),
             *(
                 [_schema("cinder", "cinder-common", ["cinder-manage", "db", "sync"])]
-                if self.lab.block_storage
+                if self.block_storage
                 else []
             ),
         ]
@@ -367,7 +369,7 @@ class Cloud:
             self.site.settings.neutron.username: secrets.neutron_password,
         }
         services, urls = list(SERVICES), dict(PORTS)
-        if self.lab.block_storage:
+        if self.block_storage:
             passwords["cinder"] = self.secrets.cinder_password
             services.append(STORAGE_SERVICE)
             urls[STORAGE_SERVICE.type] = f"{STORAGE_PORT}/v3"

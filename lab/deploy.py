@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pyinfra import host, inventory
 
-from lab import tasks
+from lab import state, tasks
 from lab.cloud import Cloud
 from lab.passwords import lab_secrets
 from lab.settings import read_settings
@@ -18,7 +18,7 @@ from pyinfra_nova.resources.barrier import barrier
 site = site_of(inventory)
 redact.install(site.secrets)
 lab = read_settings(Path(os.environ.get("PYINFRA_NOVA_INVENTORY", "inventory.py")))
-cloud = Cloud(site, lab, lab_secrets())
+cloud = Cloud(site, lab, lab_secrets(), block_storage=state.BLOCK_STORAGE.exists())
 name = host.name
 
 tasks.install_packages(cloud, name)
@@ -26,7 +26,7 @@ tasks.provider_network(cloud, name)
 if cloud.is_controller(name):
     tasks.database_and_broker(cloud, name)
     tasks.services(cloud)
-    if lab.block_storage:
+    if cloud.block_storage:
         tasks.block_storage(cloud)
 barrier(name="Neutron's server is there")
 tasks.network_agents(cloud, name)

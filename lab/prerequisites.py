@@ -32,8 +32,7 @@ def prepare(inventory: Path, settings: LabSettings, *, again: bool) -> None:
     """Run the lab's deploy, unless the hosts still run as that very deploy left them."""
     if not any(path.exists() for path in SECRETS):
         run(sys.executable, "-m", "pyinfra_nova.secrets", "init")
-    if settings.block_storage:
-        run(sys.executable, "-m", "pyinfra_nova.secrets", "add-ceph-key")
+    run(sys.executable, "-m", "pyinfra_nova.secrets", "add-ceph-key")
     if not again and state.read_json(state.PREPARED) == _wanted(inventory, settings):
         return
     state.PREPARED.unlink(missing_ok=True)
@@ -61,7 +60,11 @@ def prepare(inventory: Path, settings: LabSettings, *, again: bool) -> None:
 
 
 def _wanted(inventory: Path, settings: LabSettings) -> dict[str, object]:
-    return {"digest": _digest(inventory), "hosts": [host.name for host in settings.hosts]}
+    return {
+        "digest": _digest(inventory),
+        "hosts": [host.name for host in settings.hosts],
+        "block_storage": state.BLOCK_STORAGE.exists(),
+    }
 
 
 def _digest(inventory: Path) -> str:

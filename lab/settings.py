@@ -70,11 +70,9 @@ class LabSettings:
 
     Attributes:
         release: the Debian release that the hosts run.
-        block_storage: whether Cinder and the Ceph that it has volumes on are there, too.
     """
 
     release: str
-    block_storage: bool
     nat: Network
     management: Network
     provider: Network
@@ -179,12 +177,7 @@ def settings_from(
     _refuse_overlap((nat, management, provider))
     release = _debian_release(str(all_data.get("release", "zed")))
     hosts = _hosts(inventory_hosts(inventory), (nat, management, provider))
-    block_storage = lab_data.get("block_storage", False)
-    if not isinstance(block_storage, bool):
-        raise LabError(
-            f"group_data/lab.py: block_storage = {block_storage!r}; it has to be True or False"
-        )
-    return LabSettings(release, block_storage, nat, management, provider, hosts)
+    return LabSettings(release, nat, management, provider, hosts)
 
 
 def _debian_release(nova_release: str) -> str:

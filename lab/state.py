@@ -24,6 +24,8 @@ KEY = LAB / "id_ed25519"
 KNOWN_HOSTS = LAB / "known_hosts"
 RESTORE = LAB / "restore.json"
 PREPARED = LAB / "prepared.json"
+BLOCK_STORAGE = LAB / "block-storage"
+"""There once Cinder was asked for."""
 ARCHIVES = CACHE / "archives"
 
 

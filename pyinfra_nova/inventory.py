@@ -370,7 +370,10 @@ def _missing_secrets(secrets: Secrets, hosts: Iterable[HostSettings]) -> Iterato
     uuid = next((h.libvirt.rbd_secret_uuid for h in hosts if h.libvirt.rbd_secret_uuid), None)
     if uuid and secrets.rbd_secret_key is None:
         problem = f"is missing, and libvirt.rbd_secret_uuid {uuid} says that there is one"
-        remedy = "add what `ceph auth get-key client.USER` prints, of the user that Cinder has"
+        remedy = (
+            "add what `ceph auth get-key client.USER` prints, of the user that Cinder has; for a "
+            "Ceph that is still to be made, `python -m pyinfra_nova.secrets add-ceph-key`"
+        )
         yield Fault("secrets.yml", "rbd_secret_key", problem, remedy)
 
 

@@ -15,7 +15,7 @@ from pyinfra_nova.errors import SettingsError
 from pyinfra_nova.inventory import pyinfra_keys, site_of
 from pyinfra_nova.platforms import platform_for
 from pyinfra_nova.render import files_for
-from pyinfra_nova.secrets import create
+from pyinfra_nova.secrets import add_ceph_key, create
 from pyinfra_nova.settings import Settings
 from tests.unit.site_data import read_back, site
 
@@ -32,6 +32,7 @@ def load(path: Path, cwd: Path, **override_data: Any) -> Inventory:
 @pytest.fixture
 def secrets_file(tmp_path: Path) -> Path:
     create(tmp_path / "secrets.yml")
+    add_ceph_key(tmp_path / "secrets.yml")
     return tmp_path / "secrets.yml"
 
 

@@ -1,3 +1,0 @@
-"""What differs from the checkout's group_data/lab.py: this is laid over it."""
-
-block_storage = True
