@@ -21,9 +21,12 @@ IDENTITY = "Identity | Create user, roles, service and endpoints"
 CELLS = "Cells | Bring schemas and cells in line"
 CONTROLLER = "Controller services | Enable and start the controller's units"
 COMPUTE = "Compute services | Enable and start the compute's units"
+STORAGE = "Block storage | Have the key of Ceph in libvirt"
 REGISTERED = "Hypervisors | Wait for the computes to register"
 MAPPED = "Hypervisors | Map the computes to cell1"
 NOVA_CONF = "/etc/nova/nova.conf"
+RBD_SECRET = "457eb676-33da-42ec-9a8c-9293d545c337"
+OTHER_KEY = "AQAAAAAAAAAAABAAAAAAAAAAAAAAAAAAAAAAAA=="
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,12 @@ DRIFTS = {
     ),
     "a unit stopped": Drift(
         "controller", "systemctl stop nova-scheduler", "inactive (dead)", (CONTROLLER,)
+    ),
+    "the key of Ceph": Drift(
+        "compute2",
+        f"echo {OTHER_KEY} | virsh secret-set-value {RBD_SECRET} --file /dev/stdin",
+        f"set the value of libvirt secret {RBD_SECRET}",
+        (STORAGE,),
     ),
     "a unit disabled": Drift("compute1", "systemctl disable nova-compute", "disabled", (COMPUTE,)),
     "a unit masked": Drift(

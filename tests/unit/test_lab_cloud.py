@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from lab.cloud import Cloud
 from lab.passwords import LabSecrets
 from lab.settings import settings_from
+from lab.shell import LabError
+from pyinfra_nova.secrets import ceph_key
 from tests.unit.site_data import GROUPS, HOSTS, site
+from tests.unit.site_data import secrets as passwords
 
 NOVA = {"bookworm": "zed", "trixie": "2025.1", "sid": "2026.2"}
 SCRIPTS = {
@@ -23,14 +27,18 @@ MODULES = {
     "/etc/neutron/neutron-api-uwsgi.ini": "neutron.wsgi.api:application",
 }
 NEUTRON = {"neutron-api", "neutron-rpc-server", "neutron-periodic-workers"}
+UUID = "457eb676-33da-42ec-9a8c-9293d545c337"
 DROP_IN = "/etc/systemd/system/neutron-api.service.d/neutron-server.conf"
 
 
-def cloud(debian: str) -> Cloud:
+def cloud(debian: str, *, block_storage: bool = False) -> Cloud:
     data = {"release": NOVA[debian]}
     groups = {group: [(name, HOSTS[name]) for name in names] for group, names in GROUPS.items()}
     secrets = dict.fromkeys(LabSecrets.model_fields, "secret")
-    return Cloud(site(data), settings_from(groups, data, {}), LabSecrets.model_validate(secrets))
+    computes = {"computes": {"libvirt": {"rbd_secret_uuid": UUID}}}
+    where = site(data, group_data=computes, passwords=passwords(rbd_secret_key=ceph_key()))
+    lab = settings_from(groups, data, {})
+    return Cloud(where, lab, LabSecrets.model_validate(secrets), block_storage=block_storage)
 
 
 def loaded(debian: str, key: str) -> dict[str, str]:
@@ -69,3 +77,51 @@ def test_neutron_without_that_server_is_three_daemons_and_uwsgi_loads_modules() 
     assert cloud("sid").neutron_rpc_unit == "neutron-rpc-server.service"
     assert loaded("sid", "module") == MODULES
     assert set(loaded("sid", "wsgi-file").values()) == {""}
+
+
+def named(where: Cloud) -> set[str]:
+    """Everything of the controller that has a name."""
+    return {
+        *where.packages("controller"),
+        *(file.path for file in where.service_files("controller")),
+        *(user.name for user in where.database_users()),
+        *(user.name for user in where.broker_users()),
+        *(user.name for user in where.keystone_entries().users),
+        *(service.type for service in where.keystone_entries().services),
+        *(str(schema["name"]) for schema in where.schemas()),
+    }
+
+
+def test_cinder_is_there_where_it_was_asked_for_and_nowhere_else() -> None:
+    without, with_it = named(cloud("bookworm")), named(cloud("bookworm", block_storage=True))
+    assert without < with_it
+    assert with_it - without == {
+        *("cinder-api", "cinder-scheduler", "cinder-volume", "python3-rbd"),
+        *("ceph-mon", "ceph-mgr", "ceph-osd", "cinder", "block-storage"),
+        *("/etc/cinder/cinder.conf", "/etc/cinder/cinder-api-uwsgi.ini", "/etc/ceph/ceph.conf"),
+        *("/etc/ceph/ceph.client.admin.keyring", "/etc/ceph/ceph.client.cinder.keyring"),
+    }
+    assert cloud("bookworm", block_storage=True).packages("compute1") == cloud("bookworm").packages(
+        "compute1"
+    )
+
+
+def test_cinder_ceph_and_libvirt_agree_on_the_key_and_where_it_is() -> None:
+    where = cloud("bookworm", block_storage=True)
+    key = where.site.secrets.rbd_secret_key
+    assert key is not None
+    files = {Path(file.path).name: file for file in where.service_files("controller")}
+    assert key.get_secret_value() in files["ceph.client.cinder.keyring"].content
+    assert files["ceph.client.cinder.keyring"].mode == "0640"
+    assert f"rbd_secret_uuid = {UUID}\n" in files["cinder.conf"].content
+    request = where.ceph()
+    assert request["keys"]["client.cinder"] == key.get_secret_value()  # type: ignore[index]
+    assert f"fsid = {request['fsid']}\n" in files["ceph.conf"].content
+    assert where.ceph()["fsid"] == request["fsid"]
+
+
+def test_cinder_without_a_key_for_the_computes_is_refused_by_name() -> None:
+    where = cloud("bookworm", block_storage=True)
+    bare = replace(where, site=site({"release": "zed"}))
+    with pytest.raises(LabError, match=r"rbd_secret_uuid.*rbd_secret_key"):
+        bare.service_files("controller")
