@@ -110,7 +110,7 @@ def test_the_exercise_succeeds_in_six_minutes(walk: tuple[Deployed, float]) -> N
 def test_a_volume_takes_what_was_written_to_the_other_guest(walk: tuple[Deployed, float]) -> None:
     result, _ = walk
     assert result.stdout.count("    written on workshop-1") == 2
-    assert "left out" not in result.stdout
+    assert "no service of type" not in result.stdout
     assert on("controller", "rbd ls volumes").stdout.strip() == ""
 
 
