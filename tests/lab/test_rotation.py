@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from lab import state
+from pyinfra_nova.secrets import ceph_key
 
 from .conftest import ROOT, SECRETS, on, run
 from .test_main_job import PYINFRA
@@ -78,6 +79,7 @@ def rotated(deployed: Deployed) -> dict[str, object]:
     old = secrets_now()
     values = yaml.safe_load(SECRETS.read_text())
     fresh = {key: "new " + value[::-1] for key, value in values.items()}
+    fresh["rbd_secret_key"] = ceph_key()
     SECRETS.write_text(yaml.safe_dump(fresh))
     with every_argument_list() as seen:
         # What Nova builds on has passwords of this file as well.
