@@ -282,7 +282,7 @@ class Cloud:
         keys = {
             "mon.": mine.ceph_monitor,
             "client.admin": mine.ceph_admin,
-            f"mgr.{self.controller}": mine.ceph_manager,
+            f"mgr.{self.site.primary_controller.name}": mine.ceph_manager,
             "osd.0": mine.ceph_disk,
             f"client.{CEPH_USER}": key,
         }
@@ -292,9 +292,10 @@ class Cloud:
         """The request that `files/ceph.py` takes; empty without block storage."""
         if not self.block_storage:
             return {}
-        address = str(self.site.primary_controller.my_ip)
+        host = self.site.primary_controller
+        address = str(host.my_ip)
         return {
-            "name": self.controller,
+            "name": host.name,
             "address": address,
             # Made of the address: a Ceph that is made again after an interruption is the same one.
             "fsid": str(uuid5(NAMESPACE_DNS, f"ceph.{address}")),
@@ -469,7 +470,8 @@ class Cloud:
         return f"{name}.service"
 
     def ceph_units(self) -> list[Unit]:
-        names = (f"ceph-mon@{self.controller}", f"ceph-mgr@{self.controller}", "ceph-osd@0")
+        name = self.site.primary_controller.name
+        names = (f"ceph-mon@{name}", f"ceph-mgr@{name}", "ceph-osd@0")
         return [Unit(f"{name}.service", ("/etc/ceph/ceph.conf",)) for name in names]
 
     def cinder_units(self) -> list[Unit]:
