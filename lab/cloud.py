@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from lab.passwords import LabSecrets
 from lab.settings import LabHost, LabSettings
-from lab.shell import LabError
+from pyinfra_nova.errors import Fault, SettingsError
 from pyinfra_nova.render import ConfigFile, environment
 from pyinfra_nova.resources.databases import DatabaseUser
 from pyinfra_nova.resources.http_answers import Answering
@@ -275,10 +275,10 @@ class Cloud:
         """Every user of Ceph and its key."""
         mine, key = self.secrets, self.site.secrets.rbd_secret_key
         if key is None or self.rbd_secret_uuid is None:
-            raise LabError(
-                "Cinder's volumes need libvirt.rbd_secret_uuid of the computes (group_data/lab.py)"
-                " and rbd_secret_key (secrets.yml): see docs/storage.md"
-            )
+            problem = "is missing, and the lab has Cinder with volumes on Ceph"
+            remedy = "docs/storage.md says what it is"
+            fault = Fault("group_data/lab.py", "libvirt.rbd_secret_uuid", problem, remedy)
+            raise SettingsError([fault])
         keys = {
             "mon.": mine.ceph_monitor,
             "client.admin": mine.ceph_admin,

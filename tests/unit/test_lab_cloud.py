@@ -11,7 +11,7 @@ import pytest
 from lab.cloud import Cloud
 from lab.passwords import LabSecrets
 from lab.settings import settings_from
-from lab.shell import LabError
+from pyinfra_nova.errors import SettingsError
 from pyinfra_nova.secrets import ceph_key
 from tests.unit.site_data import GROUPS, HOSTS, site
 from tests.unit.site_data import secrets as passwords
@@ -123,5 +123,5 @@ def test_cinder_ceph_and_libvirt_agree_on_the_key_and_where_it_is() -> None:
 def test_cinder_without_a_key_for_the_computes_is_refused_by_name() -> None:
     where = cloud("bookworm", block_storage=True)
     bare = replace(where, site=site({"release": "zed"}))
-    with pytest.raises(LabError, match=r"rbd_secret_uuid.*rbd_secret_key"):
+    with pytest.raises(SettingsError, match=r"group_data/lab.py: libvirt.rbd_secret_uuid"):
         bare.service_files("controller")
