@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.settings import read_settings
-from lab.workshop.steps import FIRST, SECOND, Place
+from lab.workshop.steps import FIRST, NAME, SECOND, Place
 
 from .conftest import MINUTE, ROOT, on, run
 
@@ -81,7 +81,24 @@ def test_a_guest_gets_more_memory_on_another_host(guest: None) -> None:
     assert int(in_guest(memory).split()[1]) > before + 50_000
 
 
-def test_a_guest_moves_while_it_runs(guest: None) -> None:
+def volume_is(status: str) -> bool:
+    return status in openstack(f"volume show -f value -c status {NAME}")
+
+
+@pytest.fixture
+def volume(guest: None) -> Iterator[None]:
+    """The exercise's volume, mounted in the guest that stays."""
+    assert eventually(lambda: volume_is("available"))
+    openstack(f"server add volume {FIRST} {NAME}")
+    assert eventually(lambda: "vdb" in in_guest("cat /proc/partitions"))
+    in_guest("mount /dev/vdb /mnt")
+    yield
+    in_guest("umount /mnt")
+    openstack(f"server remove volume {FIRST} {NAME}")
+    assert eventually(lambda: volume_is("available"))
+
+
+def test_a_guest_moves_while_it_runs_and_keeps_its_volume(volume: None) -> None:
     before, boot = host_of_guest(), in_guest(BOOT_ID)
     openstack(
         f"--os-compute-api-version 2.30 server migrate --live-migration --wait {FIRST}",
@@ -89,6 +106,8 @@ def test_a_guest_moves_while_it_runs(guest: None) -> None:
     assert eventually(lambda: host_of_guest() != before)
     assert openstack(f"server show -f value -c status {FIRST}").split()[-1] == "ACTIVE"
     assert in_guest(BOOT_ID) == boot
+    in_guest("echo 3 >/proc/sys/vm/drop_caches; echo there >/mnt/there && sync")
+    assert in_guest("cat /mnt/note /mnt/there").split("\n") == [f"written on {FIRST}", "there"]
 
 
 def test_a_guest_is_rebuilt_elsewhere_when_its_host_is_cut_off(guest: None) -> None:
