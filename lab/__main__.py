@@ -151,7 +151,9 @@ def restore(inventory: Path, name: str) -> int:
         kept = state.HOSTS / ".prepared.json"
         if kept.exists():
             kept.rename(state.PREPARED)
-        if not state.read_json(state.PREPARED).get("block_storage"):
+        if state.read_json(state.PREPARED).get("block_storage"):
+            state.BLOCK_STORAGE.touch()
+        else:
             state.BLOCK_STORAGE.unlink(missing_ok=True)
         network.bring_up(settings)
         machines.bring_up(settings)
@@ -173,7 +175,8 @@ def workshop(inventory: Path, options: argparse.Namespace) -> int:
     if not machines.answers(place.controller_address):
         raise LabError(f"{place.controller} does not answer: {place.run} deploy")
     lab = course.RealLab(place)
-    if not (options.clean or options.step):
+    needed = {each.service for each in steps.exercise(place) if options.step in (None, each.name)}
+    if steps.VOLUME_SERVICE in needed and not options.clean:
         services = lab.ask().services
         if "compute" in services and steps.VOLUME_SERVICE not in services:
             say("Cinder comes first, once; it stays until `lab down`")

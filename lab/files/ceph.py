@@ -129,9 +129,16 @@ class Cluster:
             files = ("--monmap", monmap, "--keyring", str(keys))
             as_ceph("ceph-mon", "--mkfs", "--id", self.name, *files)
         (self.mon / "done").touch()
-        run("systemctl", "reset-failed", f"ceph-mon@{self.name}.service", check=False)
-        run("systemctl", "restart", f"ceph-mon@{self.name}.service")
-        run("ceph", "--connect-timeout", str(ANSWER_WITHIN), "mon", "stat")
+        self.start_monitor("restart")
+
+    def start_monitor(self, verb):
+        """Have the monitor answer: the disk, users and pool are asked for through it."""
+        unit = f"ceph-mon@{self.name}.service"
+        run("systemctl", "reset-failed", unit, check=False)
+        run("systemctl", verb, unit, check=False)
+        timeout = ("--connect-timeout", str(ANSWER_WITHIN))
+        if run("ceph", *timeout, "mon", "stat", check=False).returncode:
+            raise SystemExit("Ceph's monitor does not answer: see journalctl -u 'ceph-mon@*'")
 
     def make_manager(self):
         entity = "mgr." + self.name
@@ -168,7 +175,8 @@ def answer(request):
     changes = cluster.changes()
     if request["apply"]:
         if "make_monitor" not in changes and not cluster.answers():
-            raise SystemExit("Ceph's monitor does not answer: see journalctl -u 'ceph-mon@*'")
+            cluster.start_monitor("start")
+            changes = cluster.changes()
         for step in changes:
             getattr(cluster, step)()
     return {"changes": list(changes.values())}

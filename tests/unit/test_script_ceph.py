@@ -90,12 +90,36 @@ def test_a_pool_that_is_gone_is_made(script: ModuleType) -> None:
     assert missing(script) == ["make Ceph's pool volumes"]
 
 
-def test_a_monitor_that_does_not_answer_is_said_before_anything_is_changed(
-    script: ModuleType,
+def ran(script: ModuleType, monkeypatch: pytest.MonkeyPatch, *, starts: bool) -> list[str]:
+    """The commands run outside `ceph`, with a monitor that answers once started, or never."""
+    commands: list[str] = []
+    known, script.ceph.answers = script.ceph.answers, {}
+
+    def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        commands.append(" ".join(command))
+        if starts and command[:2] == ("systemctl", "start"):
+            script.ceph.answers = known
+        return subprocess.CompletedProcess(command, 0 if starts else 1, "", "")
+
+    monkeypatch.setattr(script, "run", run)
+    return commands
+
+
+def test_a_monitor_that_was_stopped_is_started_and_nothing_is_made_again(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script.ceph.answers.clear()
+    commands = ran(script, monkeypatch, starts=True)
+    assert missing(script, apply=True) == []
+    assert "systemctl start ceph-mon@a.service" in commands
+
+
+def test_a_monitor_that_does_not_answer_is_said_before_anything_is_changed(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = ran(script, monkeypatch, starts=False)
     with pytest.raises(SystemExit, match="does not answer: see journalctl"):
         missing(script, apply=True)
+    assert {command.split()[0] for command in commands} == {"systemctl", "ceph"}
 
 
 def test_each_user_may_do_what_it_is_there_for(script: ModuleType) -> None:
