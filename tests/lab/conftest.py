@@ -75,7 +75,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: run with --all only")
     config.addinivalue_line("markers", "sampled: a third of them is run, all with --all")
-    config.addinivalue_line("markers", "rotated: one of a module's is run, all with --all")
+    config.addinivalue_line(
+        "markers", "rotated(turn): one of a module's, or of a named turn, is run, all with --all"
+    )
 
 
 def pytest_report_header() -> str:
@@ -92,10 +94,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     sampled = [item for item in items if item.get_closest_marker("sampled")]
     chosen = random.Random(SEED).sample(sampled, -(-len(sampled) // 3))
-    turns: dict[Path, list[pytest.Item]] = {}
+    turns: dict[Path | str, list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker("rotated"):
-            turns.setdefault(item.path, []).append(item)
+        if marker := item.get_closest_marker("rotated"):
+            turns.setdefault(marker.args[0] if marker.args else item.path, []).append(item)
     chosen += [turn[SEED % len(turn)] for turn in turns.values()]
     part = [*sampled, *(item for turn in turns.values() for item in turn)]
     for item in items:

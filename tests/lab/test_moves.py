@@ -14,7 +14,7 @@ from lab.workshop.steps import FIRST, NAME, SECOND, Place
 
 from .conftest import MINUTE, ROOT, on, run
 
-pytestmark = pytest.mark.rotated
+pytestmark = pytest.mark.rotated("guests")
 Deployed = subprocess.CompletedProcess[str]
 LARGER = "workshop-larger"
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"

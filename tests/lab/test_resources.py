@@ -133,7 +133,7 @@ def test_what_was_changed_by_hand_is_put_right_and_what_is_others_is_kept(
     on("controller", "openstack flavor delete theirs")
 
 
-@pytest.mark.rotated
+@pytest.mark.rotated("guests")
 def test_other_numbers_of_a_flavor_are_refused_unless_it_may_be_replaced(declared: Cloud) -> None:
     resources = yaml.safe_load(EXAMPLE.read_text())
     flavor = resources["flavors"]["m1.small"]
@@ -188,7 +188,7 @@ def booted(name: str, flavor: str) -> dict[str, Any]:
     raise AssertionError(f"{name} is still being built")
 
 
-@pytest.mark.rotated
+@pytest.mark.rotated("guests")
 def test_a_pinned_guest_has_its_cpu_on_the_hosts_that_are_kept_for_it(dedicated: Cloud) -> None:
     pinned, floating = booted("pinned", "m1.pinned"), booted("floating", "m1.tiny")
     assert (pinned["status"], floating["status"]) == ("ACTIVE", "ACTIVE")
