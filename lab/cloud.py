@@ -198,6 +198,7 @@ class Cloud:
                 passwords=self.site.secrets,
                 controller=self.controller,
                 is_controller=self.is_controller(name),
+                has_neutron_server=not self.lab.has_wsgi_modules,
                 provider_address=self.provider_address(name),
                 tunnel_address=self.lab.provider.address(host.offset),
                 provider_bridge=PROVIDER_BRIDGE,

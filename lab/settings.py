@@ -86,8 +86,8 @@ class LabSettings:
     def has_wsgi_modules(self) -> bool:
         """Whether the APIs are modules alone and Neutron's server three daemons.
 
-        Neutron 28 and Keystone 28 came without the scripts and without neutron-server; of the
-        Debian releases that the lab knows sid alone has later ones.
+        Neutron 27 came without neutron-server, Neutron and Keystone 28 without the scripts; of the
+        Debian releases that the lab knows sid alone has those or later ones.
         """
         return self.release == "sid"
 
