@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from lab import machines, state
 from lab.network import TABLE
 from lab.settings import read_settings
@@ -38,6 +40,7 @@ def test_a_machine_that_lost_its_power(deployed: Deployed) -> None:
     deploy_changes_nothing_more()
 
 
+@pytest.mark.rotated
 def test_a_bridge_taken_away_under_running_hosts(deployed: Deployed) -> None:
     before = machines.init_of("compute1")
     ip("link", "delete", "pn-mgmt")
@@ -46,6 +49,7 @@ def test_a_bridge_taken_away_under_running_hosts(deployed: Deployed) -> None:
     assert machines.init_of("compute1") == before
 
 
+@pytest.mark.rotated
 def test_a_half_made_host_is_made_anew_and_deployed_again(deployed: Deployed) -> None:
     machines.kill("compute2")
     (state.HOSTS / "compute2.json").unlink()

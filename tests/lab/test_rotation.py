@@ -142,6 +142,7 @@ def test_no_secret_is_in_a_file_that_others_may_read(rotated: dict[str, object],
 ELSEWHERE = ("--data", "controller_host=10.0.0.11")
 
 
+@pytest.mark.rotated("faults")
 def test_the_controller_and_its_broker_by_another_name(rotated: dict[str, object]) -> None:
     assert run("./run", "plan", *ELSEWHERE).returncode == 2
     moved = run(PYINFRA, "inventory.py", "deploy.py", "-y", *ELSEWHERE)

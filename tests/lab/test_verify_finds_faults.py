@@ -30,6 +30,7 @@ def verify() -> str:
     return result.stdout
 
 
+@pytest.mark.rotated("faults")
 def test_a_crash_looping_conductor(mended: None) -> None:
     on(
         "controller",
@@ -40,6 +41,7 @@ def test_a_crash_looping_conductor(mended: None) -> None:
     assert "nova-conductor" in verify()
 
 
+@pytest.mark.rotated("faults")
 def test_a_console_proxy_that_ends_without_an_error(mended: None) -> None:
     on(
         "controller",
@@ -50,6 +52,7 @@ def test_a_console_proxy_that_ends_without_an_error(mended: None) -> None:
     assert "nova-novncproxy" in verify()
 
 
+@pytest.mark.rotated("faults")
 def test_an_api_that_answers_500(mended: None) -> None:
     on(
         "controller",
@@ -60,6 +63,7 @@ def test_an_api_that_answers_500(mended: None) -> None:
     assert "500" in output and "nova.conf" in output
 
 
+@pytest.mark.rotated("faults")
 def test_a_hypervisor_registered_with_a_wrong_address(mended: None) -> None:
     on(
         "compute1",
