@@ -243,12 +243,16 @@ def add_ceph_key(path: Path) -> bool:
     by_hand = [Fault(str(path), "rbd_secret_key", "is missing", "docs/storage.md says what it is")]
     if is_encrypted(path):
         raise SecretsError(by_hand)
-    text = path.read_text(encoding="utf-8").rstrip("\n") + f"\nrbd_secret_key: '{ceph_key()}'\n"
+    before = path.read_text(encoding="utf-8")
+    line = f"rbd_secret_key: '{ceph_key()}'\n"
+    added = line if before.endswith("\n") else f"\n{line}"
     try:
-        Secrets.model_validate(_parse(path, text))
+        Secrets.model_validate(_parse(path, before + added))
     except (SecretsError, ValidationError):
         raise SecretsError(by_hand) from None
-    path.write_text(text, encoding="utf-8")
+    # Appended: whoever is cut off here loses none of the passwords before it.
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(added)
     return True
 
 
