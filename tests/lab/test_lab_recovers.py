@@ -27,6 +27,7 @@ def deploy_changes_nothing_more() -> None:
     assert run("./run", "plan").returncode == 0
 
 
+@pytest.mark.rotated
 def test_a_machine_that_lost_its_power(deployed: Deployed) -> None:
     """What is left of the lab then: files, but no process, no bridge and no firewall rule."""
     for name in HOSTS:

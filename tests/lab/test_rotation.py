@@ -7,7 +7,7 @@ import os
 import stat
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -67,7 +67,10 @@ def readable_by_all(host: str) -> Iterator[Path]:
     for folder, _, names in os.walk(state.HOSTS / host / "upper"):
         for name in names:
             path = Path(folder, name)
-            status = path.lstat()
+            try:
+                status = path.lstat()
+            except FileNotFoundError:  # a database deletes files of its own meanwhile
+                continue
             is_open = stat.S_ISREG(status.st_mode) and status.st_mode & 0o004
             if is_open and status.st_size < SMALL:
                 yield path
@@ -127,16 +130,33 @@ def test_no_secret_is_in_a_command_line(rotated: dict[str, object]) -> None:
     assert leaked("\n".join(seen), rotated["secrets"]) == 0
 
 
+def holding(secrets: object, paths: Iterable[Path], patterns: Path) -> list[str]:
+    """Which of the files at PATHS have a secret in them; one that is gone by now has none."""
+    assert isinstance(secrets, set)
+    patterns.touch(mode=0o600)
+    patterns.write_text("\n".join(secrets))
+    grep = ("grep", "--text", "--no-messages", "--files-with-matches", "--fixed-strings")
+    found = subprocess.run(
+        ("xargs", "--null", *grep, "--file", str(patterns), "--", "/dev/null"),
+        input="\0".join(map(str, paths)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stderr == ""
+    return found.stdout.splitlines()
+
+
 @pytest.mark.parametrize("host", HOSTS)
-def test_no_secret_is_in_a_file_that_others_may_read(rotated: dict[str, object], host: str) -> None:
+def test_no_secret_is_in_a_file_that_others_may_read(
+    rotated: dict[str, object], tmp_path: Path, host: str
+) -> None:
     paths = list(readable_by_all(host))
     assert len(paths) > 100
-    found = [
-        str(path)
-        for path in paths
-        if leaked(path.read_bytes().decode(errors="replace"), rotated["secrets"])
-    ]
-    assert found == []
+    patterns = tmp_path / "secrets"
+    for_nova_only = state.HOSTS / host / "upper/etc/nova/nova.conf"
+    assert holding(rotated["secrets"], [for_nova_only], patterns) == [str(for_nova_only)]
+    assert holding(rotated["secrets"], paths, patterns) == []
 
 
 ELSEWHERE = ("--data", "controller_host=10.0.0.11")
