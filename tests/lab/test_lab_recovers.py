@@ -27,7 +27,7 @@ def deploy_changes_nothing_more() -> None:
     assert run("./run", "plan").returncode == 0
 
 
-@pytest.mark.rotated
+@pytest.mark.rotated("faults")
 def test_a_machine_that_lost_its_power(deployed: Deployed) -> None:
     """What is left of the lab then: files, but no process, no bridge and no firewall rule."""
     for name in HOSTS:
@@ -41,7 +41,7 @@ def test_a_machine_that_lost_its_power(deployed: Deployed) -> None:
     deploy_changes_nothing_more()
 
 
-@pytest.mark.rotated
+@pytest.mark.rotated("faults")
 def test_a_bridge_taken_away_under_running_hosts(deployed: Deployed) -> None:
     before = machines.init_of("compute1")
     ip("link", "delete", "pn-mgmt")
@@ -50,7 +50,7 @@ def test_a_bridge_taken_away_under_running_hosts(deployed: Deployed) -> None:
     assert machines.init_of("compute1") == before
 
 
-@pytest.mark.rotated
+@pytest.mark.rotated("faults")
 def test_a_half_made_host_is_made_anew_and_deployed_again(deployed: Deployed) -> None:
     machines.kill("compute2")
     (state.HOSTS / "compute2.json").unlink()

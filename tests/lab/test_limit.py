@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
-from .conftest import on, run
+from .conftest import ROOT, on, run
 from .test_drift import sql
 from .test_main_job import PYINFRA
 
@@ -16,6 +17,14 @@ def deploy(*arguments: str) -> subprocess.CompletedProcess[str]:
     return run(PYINFRA, "inventory.py", "deploy.py", "-y", *arguments)
 
 
+def hosts_pending() -> set[str]:
+    """The hosts on which a deploy would change something."""
+    planned = subprocess.run(
+        ("./run", "plan", "--json"), cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    return {host for hosts in json.loads(planned.stdout)["pending"].values() for host in hosts}
+
+
 def test_one_compute_is_put_right_and_no_other_host_is_touched(deployed: Deployed) -> None:
     for host in ("controller", "compute1", "compute2"):
         on(host, f"echo >>{NOVA_CONF}")
@@ -23,8 +32,7 @@ def test_one_compute_is_put_right_and_no_other_host_is_touched(deployed: Deploye
     assert result.returncode == 0
     assert "controller is left out" in result.stdout
     assert on("compute1", f"tail -c 1 {NOVA_CONF} | od -c | grep -c '\\\\n'").returncode == 0
-    for host, differs in (("controller", True), ("compute1", False), ("compute2", True)):
-        assert (run("./run", "plan", "--limit", host).returncode == 2) == differs
+    assert hosts_pending() == {"controller", "compute2"}
     assert deploy().returncode == 0
 
 

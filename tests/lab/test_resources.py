@@ -86,7 +86,7 @@ def cloud(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Cloud
 def declared(cloud: Cloud) -> Cloud:
     """With the whole example in place."""
     cloud.file.write_text(EXAMPLE.read_text())
-    cloud.settle()
+    assert cloud.deploy().returncode == 0
     return cloud
 
 
