@@ -32,6 +32,7 @@ from pyinfra_nova.ssh import ssh_options
 
 HERE = Path(__file__).resolve().parent
 SNAPSHOT = "prepared"
+LAST_LINES = 40
 COMMAND_LOG = re.compile(r"Running command on (\S+):")
 
 
@@ -49,8 +50,8 @@ def timed(command: Sequence[str]) -> tuple[float, str]:
     )
     seconds = time.monotonic() - started
     if process.returncode:
-        print(process.stdout, file=sys.stderr)
-        raise SystemExit(f"bench: {command[0]} ended with {process.returncode}")
+        print(*process.stdout.splitlines()[-LAST_LINES:], sep="\n", file=sys.stderr)
+        raise SystemExit(f"bench: {' '.join(command[:3])} ended with {process.returncode}")
     return seconds, process.stdout
 
 
@@ -96,13 +97,17 @@ def write_files(site: Site, folder: Path) -> None:
             path = folder / host.name / file.path.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file.content)
-    passwords = {
-        "NOVA_DATABASE_PASSWORD": site.secrets.database_password,
-        "MESSAGING_PASSWORD": site.secrets.messaging_password,
-        "NOVA_PASSWORD": site.secrets.nova_password,
+    words = {
+        "NOVA_DATABASE_PASSWORD": sql_text(site.secrets.database_password.get_secret_value()),
+        "MESSAGING_PASSWORD": shlex.quote(site.secrets.messaging_password.get_secret_value()),
+        "NOVA_PASSWORD": shlex.quote(site.secrets.nova_password.get_secret_value()),
     }
-    lines = [f"{k}={shlex.quote(v.get_secret_value())}\n" for k, v in passwords.items()]
+    lines = [f"{name}={shlex.quote(word)}\n" for name, word in words.items()]
     (folder / "secrets.env").write_text("".join(lines))
+
+
+def sql_text(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def floor(inventory: str, folder: Path) -> float:

@@ -2,7 +2,8 @@
 # The floor: the Nova deployment that this project does, typed as a bare shell script with no check,
 # no comparison and no healing. Fast hosts and a fast network do not make a deploy faster than this.
 # usage: floor.sh SSH_CONFIG FILES CONTROLLER COMPUTE...
-#   FILES/HOST/ holds the files to write on each host, by their paths; FILES/secrets.env the passwords
+#   FILES/HOST/ holds the files to write on each host, by their paths; FILES/secrets.env the
+#   passwords, quoted for where they are used: SQL, and a shell
 set -eu
 ssh_config=$1 files=$2 controller=$3
 shift 3
@@ -32,15 +33,15 @@ controller_side() {
     copy_files "$controller"
     on "$controller" mysql <<SQL
 CREATE DATABASE nova_api; CREATE DATABASE nova; CREATE DATABASE nova_cell0;
-CREATE USER nova@'%' IDENTIFIED BY '$NOVA_DATABASE_PASSWORD';
+CREATE USER nova@'%' IDENTIFIED BY $NOVA_DATABASE_PASSWORD;
 GRANT ALL ON nova_api.* TO nova@'%'; GRANT ALL ON nova.* TO nova@'%';
 GRANT ALL ON nova_cell0.* TO nova@'%';
 SQL
     on "$controller" sh -s <<SHELL
 set -e
-rabbitmqctl -q add_user openstack '$MESSAGING_PASSWORD'
+rabbitmqctl -q add_user openstack $MESSAGING_PASSWORD
 rabbitmqctl -q set_permissions openstack '.*' '.*' '.*'
-openstack user create --domain default --password '$NOVA_PASSWORD' nova
+openstack user create --domain default --password $NOVA_PASSWORD nova
 openstack role add --project service --user nova admin
 openstack role add --project service --user nova service
 openstack service create --name nova --description 'OpenStack Compute' compute
