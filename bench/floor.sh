@@ -39,7 +39,7 @@ GRANT ALL ON nova_cell0.* TO nova@'%';
 SQL
     on "$controller" sh -s <<SHELL
 set -e
-rabbitmqctl -q add_user openstack $MESSAGING_PASSWORD
+printf '%s\\n' $MESSAGING_PASSWORD | rabbitmqctl -q add_user openstack
 rabbitmqctl -q set_permissions openstack '.*' '.*' '.*'
 openstack user create --domain default --password $NOVA_PASSWORD nova
 openstack role add --project service --user nova admin
