@@ -1,7 +1,7 @@
 """Compare Keystone with what it should hold, or bring it in line, over its own API.
 
 Request: {"auth_url", "admin": {"username", "password", "project", "user_domain",
-          "project_domain"}, "domain", "projects": [names], "roles": [names],
+          "project_domain"}, "domain", "project_domain", "projects": [names], "roles": [names],
           "users": [{"name", "password", "project", "roles"}],
           "services": [{"type", "name", "description"}],
           "endpoints": [{"type", "interface", "url", "region"}], "apply": bool}
@@ -94,10 +94,16 @@ class Convergence:
         self.apply = request["apply"]
         self.changes = []
         self.new_passwords = []
-        domains = self.keystone.get("/domains", name=request["domain"])["domains"]
+        self.domain = self.domain_named(request["domain"])
+        self.project_domain = self.domain
+        if request["project_domain"] != request["domain"]:
+            self.project_domain = self.domain_named(request["project_domain"])
+
+    def domain_named(self, name):
+        domains = self.keystone.get("/domains", name=name)["domains"]
         if not domains:
-            raise Refused("{} has no domain {}".format(keystone.auth_url, request["domain"]))
-        self.domain = domains[0]["id"]
+            raise Refused(f"{self.keystone.auth_url} has no domain {name}")
+        return domains[0]["id"]
 
     def named(self, kind, **query):
         return {item["name"]: item for item in self.keystone.get("/" + kind, **query)[kind]}
@@ -108,10 +114,10 @@ class Convergence:
         return self.keystone.change(method, path, body) if self.apply else {}
 
     def projects(self):
-        found = self.named("projects", domain_id=self.domain)
+        found = self.named("projects", domain_id=self.project_domain)
         for name in self.request["projects"]:
             if name not in found:
-                body = {"project": {"name": name, "domain_id": self.domain}}
+                body = {"project": {"name": name, "domain_id": self.project_domain}}
                 made = self.do("create project " + name, "POST", "/projects", body)
                 found[name] = made.get("project", {"id": None})
         return {name: item["id"] for name, item in found.items()}
@@ -148,7 +154,7 @@ class Convergence:
 
     def assignments(self, wanted, user, projects, roles):
         if wanted["project"] not in projects:
-            names = (self.keystone.auth_url, wanted["project"], self.request["domain"])
+            names = (self.keystone.auth_url, wanted["project"], self.request["project_domain"])
             raise Refused("{} has no project {} in domain {}".format(*names))
         project = projects[wanted["project"]]
         path = "/projects/{}/users/{}/roles".format(project, user["id"])

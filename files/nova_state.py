@@ -5,7 +5,7 @@ Request: {"database": {"host", "port", "user", "password"}, "names": {"api", "ce
           "cells": {"cell0": {"transport_url", "database_connection"}, "cell1": {...}},
           "computes": {host: its address}, "wait": seconds|absent, "clear": [databases]|absent}
 Answer:  {"schemas": {"api"|"cell0"|"cell1": "current"|"old"|"empty"|"stuck"|"missing"},
-          "cells": [{"name", "uuid", "right"}], "cells_changed": epoch|null,
+          "cells": [{"name", "uuid", "right", "disabled"}], "cells_changed": epoch|null,
           "computes": {host: {"up", "node", "mapped", "flagged", "address"}}, "error": text|null}
 `mapped` is a compute with a row in host_mappings; `flagged` one whose node claims to have it.
 nova-manage takes seconds to start; a query takes milliseconds.
@@ -92,16 +92,16 @@ def epoch(moment):
 
 
 def cells(connection, request):
-    """Every mapping, and whether it is what the request says it should be."""
+    """Every mapping, whether its URLs are those of the request, and whether it takes no guests."""
     found = rows(connection, "SELECT * FROM `{}`.cell_mappings".format(request["names"]["api"]))
     described = []
     for row in found:
         name = "cell0" if row["uuid"] == CELL0 else row["name"]
         wanted = request["cells"].get(name, {})
         right = all(row[key] == value for key, value in wanted.items()) and bool(wanted)
-        described.append(
-            {"name": name, "uuid": row["uuid"], "right": right and not row["disabled"]}
-        )
+        # cell0 holds no guests, and nova-manage neither disables nor enables it.
+        disabled = bool(row["disabled"]) and row["uuid"] != CELL0
+        described.append({"name": name, "uuid": row["uuid"], "right": right, "disabled": disabled})
     times = [epoch(row["updated_at"] or row["created_at"]) for row in found]
     return described, max(times, default=None)
 

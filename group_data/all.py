@@ -116,6 +116,6 @@ workers = {
 enabled_apis = ["osapi_compute", "metadata"]
 
 # Any other option of nova.conf, written literally: {"section": {"option": value}}. None takes an
-# option out, a list writes it several times. Also in controllers.py, computes.py and for a single
-# host; the more particular place wins, option by option.
+# option out; a list is written with commas, or several times where the option may be given so. Also
+# in controllers.py, computes.py and for a single host; the more particular place wins.
 nova_conf = {}

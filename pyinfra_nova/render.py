@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from pyinfra_nova import migration
 from pyinfra_nova.capacity_options import capacity_options
 from pyinfra_nova.platforms import Platform, removed_option
+from pyinfra_nova.releases import load
 from pyinfra_nova.secrets import forbidden_character
 from pyinfra_nova.settings import MY_IP, HostSettings, OptionValue, Overrides, Site
 
@@ -150,13 +151,18 @@ _SECTION = re.compile(r"\[(.+)\]")
 _OPTION = re.compile(r"(\w+) =")
 
 
-def overridden(text: str, overrides: Overrides) -> str:
-    """TEXT, a rendered file, with OVERRIDES put in: replaced, added, or removed where None."""
+def overridden(text: str, overrides: Overrides, release: str) -> str:
+    """TEXT, a rendered file, with OVERRIDES put in: replaced, added, or removed where None.
+
+    A list becomes one line with commas for an option that is a list in RELEASE, and several lines
+    for one that is given several times, as ``pci/device_spec``.
+    """
     sections = _split(text)
     for name, options in overrides.items():
         lines = sections.setdefault(name, [])
         for key, value in options.items():
-            _set(lines, key, value)
+            several = isinstance(value, list) and not _is_list(release, name, key)
+            _set(lines, key, value, several=several)
     if set(sections) == {""}:
         return text
     return (
@@ -197,13 +203,18 @@ def option_values(text: str) -> dict[str, list[str]]:
     return values
 
 
-def _set(lines: list[str], key: str, value: OptionValue) -> None:
+def _is_list(release: str, section: str, name: str) -> bool:
+    table = load(release)
+    found = table.option(section, name) or table.renamed(section, name)
+    return found is not None and found.data["type"] == "list" and not found.multi
+
+
+def _set(lines: list[str], key: str, value: OptionValue, *, several: bool) -> None:
     found = [i for i, line in enumerate(lines) if (m := _OPTION.match(line)) and m[1] == key]
     position = found[0] if found else len(lines)
     for index in reversed(found):
         del lines[index]
-    # A list is an option that is given more than once, as `pci/device_spec`.
-    values = value if isinstance(value, list) else [] if value is None else [value]
+    values = value if several and isinstance(value, list) else [] if value is None else [value]
     lines[position:position] = [f"{key} = {option(item)}" for item in values]
 
 
@@ -228,7 +239,8 @@ def _render(template: str, **values: object) -> str:
     return environment().get_template(template).render(values)
 
 
-def _own_address(host: HostSettings, address: str) -> str:
+def own_address(host: HostSettings, address: str) -> str:
+    """ADDRESS, or where it stands for the host's own, that."""
     return str(host.my_ip) if address == MY_IP else address
 
 
@@ -248,8 +260,9 @@ def _nova_values(
         "compute": host.is_compute,
         "roles": " and ".join(r for r in ("controller", "compute") if r in host.roles),
         "transport_url": transport_url(site),
-        "server_listen": _own_address(host, settings.vnc.server_listen),
-        "server_proxyclient_address": _own_address(host, settings.vnc.server_proxyclient_address),
+        "novncproxy_host": own_address(host, settings.vnc.novncproxy_host),
+        "server_listen": own_address(host, settings.vnc.server_listen),
+        "server_proxyclient_address": own_address(host, settings.vnc.server_proxyclient_address),
         # The eventlet server reads how many processes it has, and for which APIs; others are told
         # in files of their own.
         "eventlet": platform.wsgi == "eventlet"
@@ -358,11 +371,12 @@ def files_for(
     compute = _render("nova-compute.conf.j2", **values) if compute_path else None
     for_nova, for_compute = _shared_out(_literal(site, host), compute)
 
-    nova = overridden(_render("nova.conf.j2", **values), for_nova)
+    release = site.settings.release
+    nova = overridden(_render("nova.conf.j2", **values), for_nova, release)
     private = ("root", platform.group, "0640")
     files = [ConfigFile(platform.paths.nova_conf, nova, *private, oslo=True)]
     if compute_path and compute:
-        text = overridden(compute, for_compute)
+        text = overridden(compute, for_compute, release)
         files.append(ConfigFile(compute_path, text, *private, oslo=True))
     if host.is_controller:
         files += _controller_files(site, platform)

@@ -138,7 +138,7 @@ def _listen_address(text: str) -> str:
 
 
 MY_IP = "$my_ip"
-"""In ``vnc.server_listen`` and ``vnc.server_proxyclient_address``: the host's own ``my_ip``."""
+"""In the addresses of ``vnc``: the host's own ``my_ip``."""
 
 HostName = Annotated[str, AfterValidator(_host_name)]
 SqlName = Annotated[str, AfterValidator(_sql_name)]

@@ -10,12 +10,21 @@ from typing import get_args
 from pyinfra_nova.declared import Declared
 from pyinfra_nova.part import Part
 from pyinfra_nova.platforms import NOVNCPROXY_PORT, NovaRole, Platform
-from pyinfra_nova.render import ConfigFile, VirtType, cell_urls, files_for, migration_files
+from pyinfra_nova.render import (
+    ConfigFile,
+    VirtType,
+    cell_urls,
+    files_for,
+    migration_files,
+    own_address,
+)
 from pyinfra_nova.resources.compute_api import ComputeApi
 from pyinfra_nova.resources.libvirt_secrets import LibvirtSecret
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
 from pyinfra_nova.resources.units import Unit
 from pyinfra_nova.settings import Api, HostSettings, Site
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, not bound to
 
 
 @dataclass(frozen=True)
@@ -87,16 +96,23 @@ class Target:
         vnc = self.site.settings.vnc
         found = []
         for unit in self.platform.units_for([role]):
-            port = unit.port
-            if port == NOVNCPROXY_PORT:
+            url = f"http://127.0.0.1:{unit.port}/" if unit.port else None
+            if unit.port == NOVNCPROXY_PORT:
                 if not vnc.enabled:
                     continue
-                port = vnc.novncproxy_port
-            url = f"http://127.0.0.1:{port}/" if port else None
+                url = f"{self.console_url}/"
             log = self.platform.log_of(unit)
             broker = self.site.settings.messaging.port if unit.broker else None
             found.append(Unit(unit.name, unit.reads, unit.reload, url, broker, log))
         return found
+
+    @property
+    def console_url(self) -> str:
+        """Where the console proxy of this host answers, asked from the host itself."""
+        vnc = self.site.settings.vnc
+        listens = own_address(self.host, vnc.novncproxy_host)
+        address = self.host.my_ip if listens == EVERYWHERE else listens
+        return f"http://{address}:{vnc.novncproxy_port}"
 
     @property
     def booleans(self) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ def _entries(site: Site) -> keystone.KeystoneEntries:
     urls = settings.endpoints.model_dump()
     return keystone.KeystoneEntries(
         domain=nova.user_domain_name,
+        project_domain=nova.project_domain_name,
         roles=ROLES,
         users=(user,),
         services=(keystone.KeystoneService("compute", "nova", "OpenStack Compute"),),

@@ -14,11 +14,11 @@ def install(target: Target) -> None:
     early = [file for file in target.files if file.before_install]
     if early:
         config_files.written(name="Write what packages read while they are installed", files=early)
-    if target.platform.repository:
+    wanted = target.packages
+    if wanted and target.platform.repository:
         repositories.enabled(
             name="Enable the repository of the release", repository=target.platform.repository
         )
-    wanted = target.packages
     if wanted:
         packages.installed(
             name="Install packages", packages=wanted, packager=target.platform.packager

@@ -33,12 +33,11 @@ def start_compute(target: Target) -> None:
 
 
 def _urls(target: Target) -> list[Answering]:
-    port = target.site.settings.vnc.novncproxy_port
     urls = []
     if "osapi_compute" in target.serves:
         urls.append(Answering("the compute API", "http://127.0.0.1:8774/", '"versions"'))
     if "metadata" in target.serves:
         urls.append(Answering("the metadata API", "http://127.0.0.1:8775/", "latest"))
     if target.site.settings.vnc.enabled:
-        urls.append(Answering("noVNC", f"http://127.0.0.1:{port}/vnc_lite.html", "noVNC"))
+        urls.append(Answering("noVNC", f"{target.console_url}/vnc_lite.html", "noVNC"))
     return urls

@@ -92,11 +92,16 @@ class Config:
 
     def __init__(self, files: Sequence[Source], table: Table, role: Role) -> None:
         self.files = files
-        self.table = table
         self.role = role
         self.parsed: Mapping[str, Parsed] = {
             file.name: parse(file.name, file.text) for file in files
         }
+        self.shared_logins = frozenset(
+            normal(setting.value)
+            for setting in self.settings()
+            if setting.name == "auth_section" and normal(setting.section) in table.login_sections
+        )
+        self.table = table.with_logins(self.shared_logins)
         self._settings: dict[tuple[str, str], Setting] = {}
         for parsed in self.parsed.values():
             self._settings.update(self._of_one_file(parsed))

@@ -361,7 +361,8 @@ def _misplaced(config: Config) -> Found:
 def _only(config: Config, places: Mapping[str, tuple[str, ...]], who: str, where: str) -> Found:
     remedy = f"move it to the {where}" if where == "computes" else "leave it out"
     for section, names in places.items():
-        if not names and (first := _first(config, section)):
+        first = _first(config, section)
+        if first and not names and section not in config.shared_logins:
             text = f"{who} this section"
             yield Finding(*first, section, "", "misplaced", "warning", text, remedy, SOURCE)
         for name in names:
@@ -412,7 +413,7 @@ def _credentials(config: Config) -> Found:
 # --- what gives something away --------------------------------------------------------------------
 
 _PLACEHOLDER = re.compile(
-    r"[A-Z]+_?PASS(WORD)?|[A-Z]+_?SECRET|CHANGE[_-]?ME|changeme|<[^>]*>|password|secret|guest|\*+"
+    r"[A-Z_]*PASS(WORD)?|[A-Z_]*SECRET|CHANGE[_-]?ME|changeme|<[^>]*>|password|secret|guest|\*+"
 )
 
 

@@ -6,7 +6,8 @@ Nothing but Python's own library is needed to read it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -113,6 +114,18 @@ class Table:
         self._sections: Mapping[str, Any] = data["sections"]
         self._families = tuple(name[:-1] for name in self._sections if name.endswith("*"))
         self._former = dict(self._former_names())
+
+    def with_logins(self, sections: Iterable[str]) -> Table:
+        """This table, SECTIONS having a login's options too: others say so in ``auth_section``."""
+        more = frozenset(map(normal, sections)) - self.login_sections
+        if not more:
+            return self
+        table = copy(self)
+        table.login_sections = self.login_sections | more
+        auth_type = {"auth_type": self._sections["keystone_authtoken"]["auth_type"]}
+        table._sections = dict.fromkeys(more, auth_type) | dict(self._sections)
+        table._former = dict(table._former_names())
+        return table
 
     def _former_names(self) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
         for section, options in self._sections.items():

@@ -69,6 +69,16 @@ def _update(uuid: str, cell: Cell) -> Step:
     return Step(f"point {cell.name} at the database and broker of nova.conf", (command,))
 
 
+def _enable(uuid: str, cell: Cell) -> Step:
+    # Only this option changes it, and what is not given is taken from nova.conf (`_update`).
+    command = nova_manage(
+        *("cell_v2", "update_cell", "--cell_uuid", uuid, "--enable"),
+        *("--transport-url", cell.transport_url),
+        *("--database_connection", cell.database_connection),
+    )
+    return Step(f"enable {cell.name}, which takes no new guests", (command,))
+
+
 def stuck(state: State, databases: NovaDatabases) -> str | None:
     """What to do about schemas that no migration can go on from; None where there are none."""
     names = [
@@ -106,6 +116,8 @@ def steps(state: State, databases: NovaDatabases) -> Iterator[Step]:
             yield make(cell)
         elif not found["right"]:
             yield _update(found["uuid"], cell)
+        if found and found["disabled"]:
+            yield _enable(found["uuid"], cell)
     if schemas.get("cell0") != "current" or schemas.get("cell1") != "current":
         text = f"bring the schemas of {databases.cell0} and {databases.cell1} up to date"
         yield Step(text, (nova_manage("db", "sync"),))

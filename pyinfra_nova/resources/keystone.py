@@ -44,7 +44,7 @@ class KeystoneAdmin:
 
 @dataclass(frozen=True)
 class KeystoneUser:
-    """A user with ROLES in PROJECT, both in the domain of the set it belongs to."""
+    """A user with ROLES in PROJECT, in the domains of the set it belongs to."""
 
     name: str
     password: SecretStr
@@ -73,9 +73,10 @@ class KeystoneEndpoint:
 
 @dataclass(frozen=True)
 class KeystoneEntries:
-    """Everything that a deployment keeps in Keystone."""
+    """Everything that a deployment keeps in Keystone; DOMAIN is that of its users."""
 
     domain: str = "Default"
+    project_domain: str = "Default"
     projects: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     users: tuple[KeystoneUser, ...] = ()

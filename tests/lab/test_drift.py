@@ -147,6 +147,15 @@ DRIFTS = {
     "cell0 elsewhere": Drift(
         "controller", update_cell("cell0"), "point cell0 at the database", (CELLS, CONTROLLER)
     ),
+    "cell1 disabled": Drift(
+        "controller",
+        sql(
+            "UPDATE nova_api.cell_mappings SET disabled = 1, updated_at = UTC_TIMESTAMP()"
+            " WHERE name = 'cell1'"
+        ),
+        "enable cell1, which takes no new guests",
+        (CELLS, CONTROLLER),
+    ),
     "cell1 elsewhere": Drift(
         "controller", update_cell("cell1"), "point cell1 at the database", (CELLS, CONTROLLER)
     ),

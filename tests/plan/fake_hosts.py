@@ -79,8 +79,8 @@ CONVERGED: Answers = {
     "nova_state read": {
         "schemas": {"api": "current", "cell0": "current", "cell1": "current"},
         "cells": [
-            {"name": "cell0", "uuid": "0", "right": True},
-            {"name": "cell1", "uuid": "1", "right": True},
+            {"name": "cell0", "uuid": "0", "right": True, "disabled": False},
+            {"name": "cell1", "uuid": "1", "right": True, "disabled": False},
         ],
         "cells_changed": 1.0,
         "computes": {

@@ -28,8 +28,8 @@ DATABASES = NovaDatabases(
 )
 CURRENT = {"api": "current", "cell0": "current", "cell1": "current"}
 RIGHT = [
-    {"name": "cell0", "uuid": "0", "right": True},
-    {"name": "cell1", "uuid": "1", "right": True},
+    {"name": "cell0", "uuid": "0", "right": True, "disabled": False},
+    {"name": "cell1", "uuid": "1", "right": True, "disabled": False},
 ]
 
 
@@ -59,6 +59,14 @@ def test_on_empty_databases_cell0_is_mapped_before_the_cells_schemas_are_made() 
 def test_a_cell_that_points_elsewhere_is_updated_with_every_argument_given() -> None:
     (command,) = commands(cells=[{**RIGHT[0], "right": False}, RIGHT[1]])
     for part in ("update_cell", "--cell_uuid 0", "--name cell0", "none:///", "nova_cell0"):
+        assert part in command
+
+
+def test_a_disabled_cell_is_enabled_and_points_where_it_did() -> None:
+    cells = [RIGHT[0], {**RIGHT[1], "disabled": True}]
+    assert texts(cells=cells) == ["enable cell1, which takes no new guests"]
+    (command,) = commands(cells=cells)
+    for part in ("update_cell", "--cell_uuid 1", "--enable", "--transport-url"):
         assert part in command
 
 

@@ -110,6 +110,12 @@ def test_its_placeholders_are_no_passwords() -> None:
     assert found == [2, 9, 12, 22, 32, 46, 48]
 
 
+@pytest.mark.parametrize("password", ["NOVA_DBPASS", "RABBIT_PASS", "NOVAPASS", "PASSWORD"])
+def test_the_placeholder_of_any_guide_is_known(password: str) -> None:
+    text = f"[database]\nconnection = mysql+pymysql://nova:{password}@controller/nova\n"
+    assert "placeholder" in one(check(text), "database", "connection").problem
+
+
 def test_a_newer_release_reads_less_of_it() -> None:
     text = (DATA / "seed-controller.conf").read_text(encoding="utf-8")
     assert not about(check(text, release="2025.1"), "DEFAULT", "enabled_apis")
@@ -284,7 +290,18 @@ def test_a_login_has_to_be_whole(without: str, lacking: str) -> None:
 
 def test_a_login_may_be_in_another_section() -> None:
     text = f"[shared]\n{LOGIN}[neutron]\nauth_section = shared\n"
-    assert not [f for f in check(text) if f.section == "neutron"]
+    assert not [f for f in check(text) if f.section in ("neutron", "shared")]
+    assert one(check(text + "usernam = x\n"), "neutron", "usernam").kind == "unknown"
+    misspelled = text.replace("username", "usernam")
+    assert one(check(misspelled), "shared", "usernam").remedy == "did you mean username?"
+
+
+def test_a_login_that_others_share_is_not_misplaced() -> None:
+    text = f"[keystone_authtoken]\n{LOGIN}"
+    assert one(check(text, role="compute"), "keystone_authtoken", "").kind == "misplaced"
+    shared = f"{text}[neutron]\nauth_section = keystone_authtoken\n"
+    found = check(shared, role="compute")
+    assert not [f for f in found if f.section in ("neutron", "keystone_authtoken")]
 
 
 def test_a_service_token_needs_a_login() -> None:

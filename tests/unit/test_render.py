@@ -349,8 +349,22 @@ def test_an_override_lands_in_the_file_that_wins(tmp_path: Path) -> None:
 
 
 def test_a_list_is_an_option_given_several_times() -> None:
-    text = overridden("[pci]\nalias = a\n", {"pci": {"alias": ["b", "c"], "device_spec": []}})
+    text = overridden(
+        "[pci]\nalias = a\n", {"pci": {"alias": ["b", "c"], "device_spec": []}}, "zed"
+    )
     assert text == "[pci]\nalias = b\nalias = c\n"
+
+
+def test_a_list_for_an_option_that_is_a_list_is_one_line(tmp_path: Path) -> None:
+    filters = ["ComputeFilter", "ImagePropertiesFilter"]
+    where = site({"nova_conf": {"filter_scheduler": {"enabled_filters": filters}}})
+    conf = nova_conf(tmp_path, where, "controller")
+    assert conf["filter_scheduler"]["enabled_filters"] == ",".join(filters)
+
+
+def test_the_proxy_listens_where_the_settings_say(tmp_path: Path) -> None:
+    own = nova_conf(tmp_path, site({"vnc": {"novncproxy_host": "$my_ip"}}), "controller")
+    assert own["vnc"]["novncproxy_host"] == "10.0.0.11"
 
 
 def test_an_override_leaves_everything_else() -> None:

@@ -96,6 +96,7 @@ def asked(auth_url: str, **wanted: Any) -> dict[str, Any]:
         "auth_url": auth_url,
         "admin": LOGIN,
         "domain": "Default",
+        "project_domain": "Default",
         **{key: [] for key in ("projects", "roles", "services", "endpoints")},
         "users": [{"name": "nova", "password": "x", "project": "service", "roles": ["admin"]}],
         "apply": False,

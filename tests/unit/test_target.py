@@ -28,9 +28,11 @@ def test_a_unit_is_asked_at_the_port_that_it_serves() -> None:
 
 
 def test_the_console_proxy_is_asked_where_the_settings_put_it() -> None:
-    assert urls(controller())["nova-novncproxy"] == "http://127.0.0.1:6080/"
-    moved = controller(vnc={"novncproxy_port": 6090})
-    assert urls(moved)["nova-novncproxy"] == "http://127.0.0.1:6090/"
+    assert urls(controller())["nova-novncproxy"] == "http://10.0.0.11:6080/"
+    moved = controller(vnc={"novncproxy_port": 6090, "novncproxy_host": "$my_ip"})
+    assert urls(moved)["nova-novncproxy"] == "http://10.0.0.11:6090/"
+    behind_a_balancer = controller(vnc={"novncproxy_host": "127.0.0.1"})
+    assert urls(behind_a_balancer)["nova-novncproxy"] == "http://127.0.0.1:6080/"
 
 
 def test_without_consoles_their_proxy_is_not_started() -> None:

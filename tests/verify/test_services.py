@@ -35,7 +35,7 @@ def silent_urls(cloud: Cloud, target: Target) -> dict[str, str]:
     if "metadata" in target.serves:
         urls.append({"name": METADATA, "url": f"http://{address}:8775/", "holds": "latest"})
     if vnc.enabled:
-        url = f"http://{address}:{vnc.novncproxy_port}/{page}"
+        url = f"{target.console_url}/{page}"
         urls.append({"name": NOVNC, "url": url, "holds": "noVNC"})
     failing = cloud.ask(target.host.name, SilentUrls, {"urls": urls})["failing"]
     return {url["name"]: f"{url['url']} {url['detail']}" for url in failing}
@@ -96,8 +96,9 @@ def test_cells_are_exactly_cell0_and_cell1_with_the_right_targets(cloud: Cloud) 
     state = cloud.ask(target.host.name, NovaState, target.databases.as_request())
     if state["error"]:
         pytest.fail(f"{target.host.name}: the database: {state['error']}", pytrace=False)
-    names = sorted(cell["name"] or cell["uuid"] for cell in state["cells"])
     found = [f"{cell['name']} points elsewhere" for cell in state["cells"] if not cell["right"]]
+    found += [f"{cell['name']} takes no guests" for cell in state["cells"] if cell["disabled"]]
+    names = sorted(cell["name"] or cell["uuid"] for cell in state["cells"])
     found += [f"schema of {n} is {state['schemas'][n]}" for n in state["schemas"]
               if state["schemas"][n] != "current"]  # fmt: skip
     if names != ["cell0", "cell1"]:
