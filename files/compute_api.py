@@ -1,7 +1,8 @@
 """Ask Nova's and Placement's APIs what they know, as the nova service user.
 
 Request: {"auth_url", "login": {"username", "password", "user_domain", "project",
-          "project_domain"}, "region", "interface"}
+          "project_domain"}, "region", "interface",
+          "places": {type of a service that is elsewhere: {"region", "interfaces"}}}
 Answer:  {"error": text|null, "services": [{"binary", "host", "state", "status"}],
           "hypervisors": [{"name", "host", "state", "status", "address"}],
           "inventories": {hypervisor name: [resource classes]}}
@@ -38,13 +39,21 @@ class Api:
 
 
 def endpoint(catalogue, service, request):
-    for entry in catalogue:
-        for found in entry["endpoints"]:
-            same = (found["interface"], found["region_id"])
-            if entry["type"] == service and same == (request["interface"], request["region"]):
-                return found["url"]
+    """The URL of a service: the first of the interfaces that it has in its region."""
+    usual = {"region": request["region"], "interfaces": [request["interface"]]}
+    place = request.get("places", {}).get(service, usual)
+    urls = {
+        found["interface"]: found["url"]
+        for entry in catalogue
+        if entry["type"] == service
+        for found in entry["endpoints"]
+        if found["region_id"] == place["region"]
+    }
+    for interface in place["interfaces"]:
+        if interface in urls:
+            return urls[interface]
     text = "the catalogue has no %s endpoint of type %s in %s"
-    raise keystone.Refused(text % (request["interface"], service, request["region"]))
+    raise keystone.Refused(text % (" or ".join(place["interfaces"]), service, place["region"]))
 
 
 def read(request):

@@ -1,4 +1,4 @@
-"""Read which databases, users and grants a MariaDB or MySQL server on this host has.
+"""Read which databases, users and grants a MariaDB server on this host has.
 
 Request: {"databases": [names], "users": [{"name", "password_hash", "databases": [names]}]}
 Answer:  {"server": text|null, "missing_databases": [...],

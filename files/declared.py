@@ -1,6 +1,6 @@
 """Compare what resources.yml declares with the cloud, or bring the cloud in line, over its APIs.
 
-Request: {"auth_url", "region", "interface", "admin": {"username", "password", "project",
+Request: {"auth_url", "region", "interface", "places", "admin": {"username", "password", "project",
           "user_domain", "project_domain"}, "left_out": [hosts], "apply": bool,
           "declared": {"flavors", "aggregates", "server_groups", "quotas", "keypairs", "images":
                        {name: {the keys that are declared}}}}

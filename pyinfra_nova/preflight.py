@@ -19,7 +19,7 @@ from pyinfra_nova.platforms import numbers, platform_for, platforms_of
 from pyinfra_nova.render import ConfigFile, files_for
 from pyinfra_nova.resources.preflight import Report
 from pyinfra_nova.resources.steps import LOCK
-from pyinfra_nova.settings import Account, HostSettings, Site
+from pyinfra_nova.settings import Account, Glance, HostSettings, Neutron, Placement, Site
 
 CLOCK_TOLERANCE = 10.0
 """Seconds a host's clock may be off; Nova calls a service down after 60 (service_down_time)."""
@@ -119,25 +119,38 @@ def _login(site: Site, name: str, account: Account, secret: str, **more: Any) ->
     }
 
 
+def _found_by(section: Placement | Neutron | Glance, *services: str) -> Check:
+    """How Nova finds SERVICES in the catalogue, by the section of nova.conf that says so."""
+    return {
+        "services": list(services),
+        "region": section.region_name,
+        "interfaces": list(section.valid_interfaces),
+    }
+
+
 def _identity_checks(part: Part, host: HostSettings) -> Iterator[Check]:
     """Keystone lets in every user that will be written here, and knows the other services."""
     site, settings = part.site, part.site.settings
+    placement, neutron, glance = settings.placement, settings.neutron, settings.glance
     yield _login(
         site,
-        "Keystone, Placement and Glance",
-        settings.placement,
+        "Keystone and Placement",
+        placement,
         "placement_password",
-        services=["placement", "image"],
-        interfaces=list(settings.placement.valid_interfaces),
+        auth_url=placement.auth_url,
+        **_found_by(placement, "placement"),
     )
     yield _login(
         site,
         "Keystone and Neutron",
-        settings.neutron,
+        neutron,
         "neutron_password",
-        services=["network"],
-        interfaces=list(settings.neutron.valid_interfaces),
+        auth_url=neutron.auth_url,
+        **_found_by(neutron, "network"),
     )
+    if not glance.api_servers:
+        # Nova asks it with the token of whoever boots a guest; the catalogue is the same to all.
+        yield _login(site, "Glance", placement, "placement_password", **_found_by(glance, "image"))
     if not settings.manage_identity:
         # Computes alone are only of use to controllers that are there.
         alone = not any(host.is_controller for host in part.hosts)

@@ -165,7 +165,7 @@ class Section(BaseModel):
 
 
 class Database(Section):
-    """Nova's MariaDB or MySQL server and the names Nova has on it."""
+    """Nova's MariaDB server and the names Nova has on it."""
 
     host: HostName
     port: Port = 3306

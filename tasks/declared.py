@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyinfra.api.deploy import deploy
 
 from pyinfra_nova.resources import declared
+from pyinfra_nova.resources.compute_api import places
 from pyinfra_nova.resources.keystone import KeystoneAdmin
 from pyinfra_nova.target import Target
 
@@ -20,6 +21,7 @@ def converge(target: Target) -> None:
             KeystoneAdmin.of(target.site),
             target.site.settings.region,
             target.declared,
+            places(target.site.settings),
             tuple(host.nova_host for host in target.part.left_out if host.is_compute),
         ),
     )

@@ -18,7 +18,7 @@ from pyinfra_nova.connection import join, load_deploy, notice_loss, show_errors_
 from pyinfra_nova.declared import Declared, load_declared
 from pyinfra_nova.inventory import site_of
 from pyinfra_nova.part import Part, part_of
-from pyinfra_nova.platforms import platform_for
+from pyinfra_nova.platforms import platform_for, platforms_of
 from pyinfra_nova.preflight import (
     Finding,
     PreflightError,
@@ -134,5 +134,9 @@ def _ask_all(
 
 def _target(part: Part, host: HostSettings, report: Report, declared: Declared | None) -> Target:
     virt_type: VirtType = "kvm" if report.kvm.flag and report.kvm.usable else "qemu"
-    platform = platform_for(report.os.id, report.os.version, part.site.settings.release)
+    release = part.site.settings.release
+    if host.is_controller or host.is_compute:
+        platform = platform_for(report.os.id, report.os.version, release)
+    else:
+        platform = platforms_of(release)[0]  # nothing of Nova goes there, so no row is its own
     return Target(host, part.site, platform, virt_type, part, declared)

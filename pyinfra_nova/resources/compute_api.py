@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,18 @@ from pydantic import BaseModel, SecretStr
 from pyinfra.api.host import Host
 
 from pyinfra_nova.resources.host_script import ScriptFact, ask
-from pyinfra_nova.settings import Site
+from pyinfra_nova.settings import Settings, Site
+
+Places = Mapping[str, Mapping[str, Any]]
+"""The region and the interfaces of services that the settings may put elsewhere, by their type."""
+
+
+def places(settings: Settings) -> Places:
+    """Where Nova itself finds Placement and Glance in the catalogue."""
+    return {
+        service: {"region": section.region_name, "interfaces": list(section.valid_interfaces)}
+        for service, section in (("placement", settings.placement), ("image", settings.glance))
+    }
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,7 @@ class ComputeApi:
     user_domain: str
     project_domain: str
     region: str
+    places: Places
     interface: str = "internal"
 
     @classmethod
@@ -37,6 +50,7 @@ class ComputeApi:
             keystone.user_domain_name,
             keystone.project_domain_name,
             site.settings.region,
+            places(site.settings),
         )
 
     def as_request(self) -> dict[str, Any]:
@@ -44,6 +58,7 @@ class ComputeApi:
             "auth_url": self.auth_url,
             "region": self.region,
             "interface": self.interface,
+            "places": self.places,
             "login": {
                 "username": self.username,
                 "password": self.password.get_secret_value(),

@@ -1,4 +1,4 @@
-"""Databases, their user and its grants, on a MariaDB or MySQL server of the host itself.
+"""Databases, their user and its grants, on a MariaDB server of the host itself.
 
 pyinfra's own ``mysql`` operations neither change an existing user's password nor recognise a grant
 on a name with a digit such as ``nova_cell0`` (``MYSQL_GRANT_REGEX``), and put passwords into SQL

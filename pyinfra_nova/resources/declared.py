@@ -11,6 +11,7 @@ from pyinfra.api import operation
 from pyinfra.api.host import Host
 
 from pyinfra_nova.declared import Declared
+from pyinfra_nova.resources.compute_api import Places
 from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
 from pyinfra_nova.resources.keystone import KeystoneAdmin
 from pyinfra_nova.resources.steps import Commands, changing, refused, say
@@ -25,6 +26,7 @@ class Declaration:
     Attributes:
         admin: who asks; server groups, keypairs and images are those of this user and project.
         region: whose endpoints are asked.
+        places: where services are that are elsewhere.
         declared: what resources.yml says.
         left_out: computes that this run does not reach.
     """
@@ -32,6 +34,7 @@ class Declaration:
     admin: KeystoneAdmin
     region: str
     declared: Declared
+    places: Places
     left_out: tuple[str, ...] = ()
 
     def as_request(self, *, apply: bool) -> dict[str, Any]:
@@ -41,6 +44,7 @@ class Declaration:
             "auth_url": admin.auth_url,
             "region": self.region,
             "interface": "internal",
+            "places": self.places,
             "admin": {
                 "username": admin.username,
                 "password": admin.password.get_secret_value(),

@@ -19,6 +19,7 @@ DECLARATION = Declaration(
     KeystoneAdmin("http://controller:5000/v3", "admin", SecretStr("s3cret")),
     "RegionOne",
     Declared.model_validate({"flavors": {"m1": {"vcpus": 1, "ram": 512, "disk": 1}}}),
+    {},
     ("compute2",),
 )
 

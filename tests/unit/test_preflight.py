@@ -57,6 +57,29 @@ def faults(*, skew: float = 0.0, **changes: Any) -> list[str]:
     return [f"{finding.what}: {finding.detail}" for finding in findings if not finding.ok]
 
 
+def check_named(name: str, **all_data: Any) -> dict[str, Any]:
+    wanted = site(**all_data)
+    checks = checks_for(whole(wanted), wanted.hosts["compute1"])
+    (found,) = [check for check in checks if check["name"] == name]
+    return found
+
+
+def test_a_service_is_looked_for_where_nova_will_look_for_it() -> None:
+    elsewhere = {"auth_url": "http://other:5000/v3", "region_name": "RegionTwo"}
+    asked = check_named("Keystone and Neutron", neutron=elsewhere)
+    assert (asked["auth_url"], asked["region"]) == ("http://other:5000/v3", "RegionTwo")
+    asked = check_named("Keystone and Placement", placement={"valid_interfaces": ["public"]})
+    assert (asked["interfaces"], asked["region"]) == (["public"], "RegionOne")
+    assert asked["auth_url"] == "http://controller:5000/v3"
+    assert check_named("Glance", glance={"region_name": "RegionTwo"})["region"] == "RegionTwo"
+
+
+def test_glance_at_fixed_addresses_need_not_be_in_the_catalogue() -> None:
+    wanted = site(glance={"api_servers": ["http://images:9292"]})
+    names = [check["name"] for check in checks_for(whole(wanted), wanted.hosts["compute1"])]
+    assert "Glance" not in names
+
+
 def kinds(wanted: Site, host: str) -> set[str]:
     return {check["kind"] for check in checks_for(whole(wanted), wanted.hosts[host])}
 

@@ -91,6 +91,22 @@ def test_a_port_that_speaks_no_http_is_named(ssh_server: str) -> None:
     assert "SSH-2.0" in preflight.service_problem(catalogue, "image", "R", ["internal"])
 
 
+def test_a_service_is_asked_at_the_first_interface_it_has_in_its_own_region() -> None:
+    def endpoint(interface: str, region: str) -> dict[str, str]:
+        return {"interface": interface, "region_id": region, "url": f"http://{interface}.{region}"}
+
+    catalogue = [
+        {"type": "compute", "endpoints": [endpoint("public", "A"), endpoint("internal", "A")]},
+        {"type": "placement", "endpoints": [endpoint("internal", "A"), endpoint("public", "B")]},
+    ]
+    places = {"placement": {"region": "B", "interfaces": ["internal", "public"]}}
+    request = {"region": "A", "interface": "internal", "places": places}
+    assert compute_api.endpoint(catalogue, "compute", request) == "http://internal.A"
+    assert compute_api.endpoint(catalogue, "placement", request) == "http://public.B"
+    with pytest.raises(keystone.Refused, match="no internal endpoint of type image in A"):
+        compute_api.endpoint(catalogue, "image", request)
+
+
 def asked(auth_url: str, **wanted: Any) -> dict[str, Any]:
     request = {
         "auth_url": auth_url,

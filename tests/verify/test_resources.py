@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyinfra_nova.declared import load_declared
+from pyinfra_nova.resources.compute_api import places
 from pyinfra_nova.resources.declared import Declaration, Differences
 from pyinfra_nova.resources.hugepages import HugePageDifferences, comparison
 from pyinfra_nova.resources.keystone import KeystoneAdmin
@@ -19,7 +20,9 @@ def test_the_cloud_holds_what_is_declared(cloud: Cloud) -> None:
     if declared is None:
         pytest.skip("there is no resources.yml")
     site = cloud.site
-    declaration = Declaration(KeystoneAdmin.of(site), site.settings.region, declared)
+    settings = site.settings
+    admin = KeystoneAdmin.of(site)
+    declaration = Declaration(admin, settings.region, declared, places(settings))
     with cloud.on(site.primary_controller.name) as host:
         found = Differences.of(host, declaration)
     unknown = [f"host {name} is no compute of this cloud" for name in found.unregistered]
