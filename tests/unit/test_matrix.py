@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pytest
+from oslo_config import cfg, types
 
 from pyinfra_nova.check import Role, Source, findings
 from pyinfra_nova.platforms import Platform, platform_for, table
@@ -62,6 +64,57 @@ def test_the_release_reads_every_option_that_is_written(row: Platform, role: Rol
             found = known.option(section, key)
             assert found is not None, name  # not even one that is read under a former name
             assert found.deprecated is None, name
+
+
+def oslo_type(kind: Mapping[str, Any]) -> types.ConfigType:
+    """oslo.config's own type for a row of a release's table."""
+    given = {name: kind[name] for name in ("min", "max", "choices") if name in kind}
+    match kind["type"]:
+        case "boolean":
+            return types.Boolean()
+        case "integer":
+            return types.Integer(**given)
+        case "float":
+            return types.Float(**given)
+        case "port":
+            return types.Port(**given)
+        case "list":
+            return types.List(oslo_type(kind["item"]))
+        case "dict":
+            return types.Dict(oslo_type(kind["item"]))
+        case "uri":
+            return types.URI(schemes=kind.get("schemes"))
+        case "host address":
+            return types.HostAddress()
+        case "host domain":
+            return types.HostDomain()
+        case "string":
+            more = {name: kind[name] for name in ("regex", "max_length") if name in kind}
+            return types.String(**given, **more, ignore_case=kind.get("ignore_case", False))
+    raise AssertionError(kind["type"])
+
+
+@pytest.mark.parametrize("role", get_args(Role))
+@pytest.mark.parametrize("row", ROWS)
+def test_oslo_config_itself_reads_every_value_as_its_type(
+    row: Platform, role: Role, tmp_path: Path
+) -> None:
+    written = files(role, row)
+    known, conf, paths = load(row.release), cfg.ConfigOpts(), []
+    for number, source in enumerate(sources(written)):
+        paths.append(str(tmp_path / f"{number}.conf"))
+        Path(paths[-1]).write_text(source.text)
+    names = [name.split("/", 1) for name in options(written)]
+    for section, name in names:
+        found = known.option(section, name)
+        assert found is not None
+        kind = oslo_type(found.data)
+        opt = cfg.MultiOpt(name, kind) if found.multi else cfg.Opt(name, kind)
+        conf.register_opt(opt, group=None if section == "DEFAULT" else section)
+    conf([], project="nova", default_config_files=paths)
+    for section, name in names:
+        group = conf if section == "DEFAULT" else getattr(conf, section)
+        assert getattr(group, name) is not None  # a value of another type raises
 
 
 @pytest.mark.parametrize("row", ROWS)
