@@ -2,7 +2,7 @@
 
 from pyinfra import config
 
-from pyinfra_nova.limit import refuse_unmatched_patterns
+from pyinfra_nova.session.unmatched_patterns import refuse_unmatched_patterns
 
 # Set on pyinfra's object: a name that this file merely defines is not read by pyinfra 3.
 config.REQUIRE_PYINFRA_VERSION = ">=3.10,<4"

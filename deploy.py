@@ -9,12 +9,12 @@ barrier, which every host passes, stands wherever one group has to wait for anot
 
 from pyinfra import host
 
-from pyinfra_nova.resources.barrier import barrier
+from pyinfra_nova.session.barrier import barrier
 from tasks import (
     cells,
+    cloud_objects,
     configuration,
     database,
-    declared,
     hugepages,
     hypervisors,
     identity,
@@ -27,35 +27,35 @@ from tasks import (
 )
 
 # Settings, then preflight: every fault is named before the first change on any host.
-target = preflight.targets().get(host.name)
+plan = preflight.host_plans().get(host.name)
 
 # A controller that --limit leaves out has no part but the last.
-deployed = target if target and target.is_deployed else None
+deployed = plan if plan and plan.is_deployed else None
 
 if deployed:
-    packages.install(target=deployed)
-    configuration.write(target=deployed)
-    hugepages.set_aside(target=deployed)
-    security.allow(target=deployed)
-    database.prepare(target=deployed)
-    messaging.prepare(target=deployed)
-    identity.prepare(target=deployed)
+    packages.install(plan=deployed)
+    configuration.write(plan=deployed)
+    hugepages.set_aside(plan=deployed)
+    security.allow(plan=deployed)
+    database.prepare(plan=deployed)
+    messaging.prepare(plan=deployed)
+    identity.prepare(plan=deployed)
 barrier(name="Packages, configuration and accounts are there")
 
 if deployed:
-    cells.converge(target=deployed)
-    services.start_controller(target=deployed)
+    cells.converge(plan=deployed)
+    services.start_controller(plan=deployed)
 barrier(name="The controllers answer")
 
 if deployed:
-    services.start_compute(target=deployed)
-    storage.let_in(target=deployed)
+    services.start_compute(plan=deployed)
+    storage.let_in(plan=deployed)
 barrier(name="The computes are started")
 
-if target:
-    hypervisors.discover(target=target)
-    hypervisors.prove(target=target)
+if plan:
+    hypervisors.discover(plan=plan)
+    hypervisors.prove(plan=plan)
 barrier(name="The hypervisors are proven")
 
 if deployed:
-    declared.converge(target=deployed)
+    cloud_objects.converge(plan=deployed)

@@ -21,14 +21,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.state import SNAPSHOTS
-from pyinfra_nova.connection import load_inventory
-from pyinfra_nova.inventory import site_of
-from pyinfra_nova.plan import PYINFRA, clean_environment
-from pyinfra_nova.platforms import platforms_of
-from pyinfra_nova.render import files_for
-from pyinfra_nova.secret_files import secrets_file
-from pyinfra_nova.settings import Site
-from pyinfra_nova.ssh import ssh_options
+from pyinfra_nova.commands.plan import PYINFRA, clean_environment
+from pyinfra_nova.commands.ssh import ssh_options
+from pyinfra_nova.knowledge.platforms import platforms_of
+from pyinfra_nova.nova_conf.render import files_for
+from pyinfra_nova.session.connections import load_inventory
+from pyinfra_nova.site.load import site_of
+from pyinfra_nova.site.secret_files import secrets_file
+from pyinfra_nova.site.settings import Site
 
 HERE = Path(__file__).resolve().parent
 SNAPSHOT = "prepared"

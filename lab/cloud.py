@@ -17,8 +17,8 @@ from pydantic import SecretStr
 
 from lab.passwords import LabSecrets
 from lab.settings import LabHost, LabSettings
-from pyinfra_nova.errors import Fault, SettingsError
-from pyinfra_nova.render import ConfigFile, environment
+from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.nova_conf.render import environment
 from pyinfra_nova.resources.databases import DatabaseUser
 from pyinfra_nova.resources.http_answers import Answering
 from pyinfra_nova.resources.keystone import (
@@ -30,7 +30,8 @@ from pyinfra_nova.resources.keystone import (
 )
 from pyinfra_nova.resources.messaging import BrokerUser
 from pyinfra_nova.resources.units import Unit
-from pyinfra_nova.settings import Site
+from pyinfra_nova.site.faults import Fault, SettingsError
+from pyinfra_nova.site.settings import Site
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 GUEST = Path(__file__).resolve().parent / "guest"
@@ -392,8 +393,8 @@ class Cloud:
             ),
         )
 
-    def cloud_objects(self) -> dict[str, object]:
-        """The request that `files/cloud_objects.py` takes."""
+    def network_and_image(self) -> dict[str, object]:
+        """The request that `files/network_and_image.py` takes."""
         login = asdict(self.keystone_admin())
         login["password"] = self.site.secrets.admin_password.get_secret_value()
         network = self.lab.provider

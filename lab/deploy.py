@@ -11,12 +11,12 @@ from lab import state, tasks
 from lab.cloud import Cloud
 from lab.passwords import lab_secrets
 from lab.settings import read_settings
-from pyinfra_nova import redact
-from pyinfra_nova.inventory import site_of
-from pyinfra_nova.resources.barrier import barrier
+from pyinfra_nova.session import redaction
+from pyinfra_nova.session.barrier import barrier
+from pyinfra_nova.site.load import site_of
 
 site = site_of(inventory)
-redact.install(site.secrets)
+redaction.install(site.secrets)
 lab = read_settings(Path(os.environ.get("PYINFRA_NOVA_INVENTORY", "inventory.py")))
 cloud = Cloud(site, lab, lab_secrets(), block_storage=state.BLOCK_STORAGE.exists())
 name = host.name

@@ -11,11 +11,11 @@ from pyinfra.api import FactBase, StringCommand, operation
 from pyinfra.api.command import QuoteString
 from typing_extensions import override
 
-from pyinfra_nova.redact import SecretInput
 from pyinfra_nova.resources import keystone
-from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
 from pyinfra_nova.resources.keystone import KeystoneAdmin
-from pyinfra_nova.resources.steps import Commands, say
+from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.session.redaction import SecretInput
+from pyinfra_nova.session.steps import Commands, say
 
 FILES = Path(__file__).resolve().parent / "files"
 
@@ -37,7 +37,7 @@ class GuestImage(ScriptFact):
 class CloudObjects(ScriptFact):
     """What is missing of the provider network and the guest image."""
 
-    script = "cloud_objects"
+    script = "network_and_image"
     uses = ("keystone",)
     folder = FILES
 
@@ -243,7 +243,7 @@ def guest_image(request: Mapping[str, Any], do: str) -> Commands:
 
 
 @operation()
-def cloud_objects(request: Mapping[str, Any]) -> Commands:
+def network_and_image(request: Mapping[str, Any]) -> Commands:
     """Have the provider network and the guest image."""
     state = ask(host, CloudObjects, {**request, "apply": False})
     if state.get("error") is None and not state.get("changes"):

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from lab import state
-from pyinfra_nova.secrets import ceph_key
+from pyinfra_nova.site.secrets import ceph_key
 
 
 class LabSecrets(BaseModel):

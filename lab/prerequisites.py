@@ -12,7 +12,7 @@ from lab import state
 from lab.settings import LabSettings
 from lab.shell import LabError, run, step
 
-# As `pyinfra_nova.secret_files` has them, whose import would cost more than all else here.
+# As `pyinfra_nova.site.secret_files` has them, whose import would cost more than all else here.
 SECRETS = (
     [Path(named)]
     if (named := os.environ.get("PYINFRA_NOVA_SECRETS"))

@@ -88,6 +88,6 @@ def network_agents(cloud: Cloud, name: str) -> None:
 def network_and_image(cloud: Cloud) -> None:
     """What guests need: a provider network and an image."""
     operations.guest_image(name="Guest image is built", request=cloud.guest_image(), do="wait")
-    operations.cloud_objects(
-        name="Provider network and guest image exist", request=cloud.cloud_objects()
+    operations.network_and_image(
+        name="Provider network and guest image exist", request=cloud.network_and_image()
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pyinfra.api.deploy import deploy
 
 from pyinfra_nova.resources import cells
-from pyinfra_nova.target import Target
+from pyinfra_nova.run.host_plan import HostPlan
 
 
 @deploy("Cells")
-def converge(target: Target) -> None:
+def converge(plan: HostPlan) -> None:
     """Bring schemas, cell0 and cell1 in line, once, on the primary controller."""
-    if target.is_primary_controller:
-        cells.converged(name="Bring schemas and cells in line", databases=target.databases)
+    if plan.is_primary_controller:
+        cells.converged(name="Bring schemas and cells in line", databases=plan.databases)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pyinfra.api.deploy import deploy
 
 from pyinfra_nova.resources import config_files
-from pyinfra_nova.target import Target
+from pyinfra_nova.run.host_plan import HostPlan
 
 
 @deploy("Configuration")
-def write(target: Target) -> None:
+def write(plan: HostPlan) -> None:
     """Write nova.conf and what stands beside it."""
-    files = [file for file in target.files if not file.before_install]
+    files = [file for file in plan.files if not file.before_install]
     if files:
         config_files.written(name="Write configuration files", files=files)

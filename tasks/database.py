@@ -5,23 +5,23 @@ from __future__ import annotations
 from pyinfra.api.deploy import deploy
 
 from pyinfra_nova.resources import databases
-from pyinfra_nova.target import Target
+from pyinfra_nova.run.host_plan import HostPlan
 
 
 @deploy("Databases")
-def prepare(target: Target) -> None:
+def prepare(plan: HostPlan) -> None:
     """Make databases, user and grants, where the site does not make them elsewhere."""
-    settings = target.site.settings
-    if not (settings.manage_database and target.is_database_host):
+    settings = plan.site.settings
+    if not (settings.manage_database and plan.is_database_host):
         return
     database = settings.database
     user = databases.DatabaseUser(
         database.user,
-        target.site.secrets.database_password,
+        plan.site.secrets.database_password,
         (database.nova_api, database.nova, database.nova_cell0),
     )
     databases.present(
         name="Create databases, user and grants",
         users=[user],
-        left_out=target.part.controllers_left_out,
+        left_out=plan.scope.controllers_left_out,
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pyinfra.api.deploy import deploy
 
 from pyinfra_nova.resources import hugepages
-from pyinfra_nova.target import Target
+from pyinfra_nova.run.host_plan import HostPlan
 
 
 @deploy("Huge pages")
-def set_aside(target: Target) -> None:
+def set_aside(plan: HostPlan) -> None:
     """Set aside the huge pages of a compute that is said to have some."""
-    if target.host.is_compute and target.host.hugepages:
-        hugepages.set_aside(name="Set huge pages aside", pages=target.host.hugepages)
+    if plan.host.is_compute and plan.host.hugepages:
+        hugepages.set_aside(name="Set huge pages aside", pages=plan.host.hugepages)

@@ -5,22 +5,22 @@ from __future__ import annotations
 from pyinfra.api.deploy import deploy
 
 from pyinfra_nova.resources import keystone
-from pyinfra_nova.settings import Site
-from pyinfra_nova.target import Target
+from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.site.settings import Site
 
 # `service` lets other services accept Nova's service token (CVE-2023-2088).
 ROLES = ("admin", "service")
 
 
 @deploy("Identity")
-def prepare(target: Target) -> None:
+def prepare(plan: HostPlan) -> None:
     """Make Nova's entries in Keystone, where the site does not make them elsewhere."""
-    if target.site.settings.manage_identity and target.is_primary_controller:
+    if plan.site.settings.manage_identity and plan.is_primary_controller:
         keystone.present(
             name="Create user, roles, service and endpoints",
-            admin=keystone.KeystoneAdmin.of(target.site),
-            entries=_entries(target.site),
-            left_out=target.part.left_out,
+            admin=keystone.KeystoneAdmin.of(plan.site),
+            entries=_entries(plan.site),
+            left_out=plan.scope.left_out,
         )
 
 

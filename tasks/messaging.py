@@ -5,25 +5,25 @@ from __future__ import annotations
 from pyinfra.api.deploy import deploy
 
 from pyinfra_nova.resources import messaging
-from pyinfra_nova.target import Target
+from pyinfra_nova.run.host_plan import HostPlan
 
 
 @deploy("Messaging")
-def prepare(target: Target) -> None:
+def prepare(plan: HostPlan) -> None:
     """Make the broker's user, where the site does not make it elsewhere."""
-    settings = target.site.settings
-    if not (settings.manage_messaging and target.is_messaging_host):
+    settings = plan.site.settings
+    if not (settings.manage_messaging and plan.is_messaging_host):
         return
     user = messaging.BrokerUser(
         settings.messaging.user,
-        target.site.secrets.messaging_password,
+        plan.site.secrets.messaging_password,
         settings.messaging.virtual_host,
         settings.messaging.port,
     )
-    address = str(target.host.my_ip or "127.0.0.1")
+    address = str(plan.host.my_ip or "127.0.0.1")
     messaging.present(
         name="Create broker user and permissions",
         user=user,
         address=address,
-        left_out=target.part.left_out,
+        left_out=plan.scope.left_out,
     )

@@ -13,36 +13,36 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_state
 
-from pyinfra_nova import redact
-from pyinfra_nova.connection import join, load_deploy, notice_loss, show_errors_once
-from pyinfra_nova.declared import Declared, load_declared
-from pyinfra_nova.inventory import site_of
-from pyinfra_nova.part import Part, part_of
-from pyinfra_nova.platforms import platform_for, platforms_of
-from pyinfra_nova.preflight import (
-    Finding,
+from pyinfra_nova.knowledge.platforms import platform_for, platforms_of
+from pyinfra_nova.nova_conf.render import VirtType
+from pyinfra_nova.resources.cloud_objects.declaration import Declared, load_declared
+from pyinfra_nova.resources.host_report import HostReport, Report, questions
+from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.run.preflight import (
     PreflightError,
+    Verdict,
     check_files,
     checks_for,
     judge,
     table,
 )
-from pyinfra_nova.render import VirtType
-from pyinfra_nova.resources.host_script import ask
-from pyinfra_nova.resources.preflight import HostReport, Report, questions
-from pyinfra_nova.resources.steps import say
-from pyinfra_nova.settings import HostSettings
-from pyinfra_nova.target import Target
+from pyinfra_nova.session import redaction
+from pyinfra_nova.session.connections import join, load_deploy, notice_loss, show_errors_once
+from pyinfra_nova.session.host_script import ask
+from pyinfra_nova.session.steps import say
+from pyinfra_nova.site.load import site_of
+from pyinfra_nova.site.run_scope import RunScope, scope_of
+from pyinfra_nova.site.settings import HostSettings
 
 # pyinfra runs deploy.py once for every host; the settings and the verdict are the whole run's.
-_RUNS: WeakKeyDictionary[State, dict[str, Target]] = WeakKeyDictionary()
+_RUNS: WeakKeyDictionary[State, dict[str, HostPlan]] = WeakKeyDictionary()
 _LOCK = RLock()
 PATIENCE = 300
 """Seconds; what takes longest is the installation of packages."""
 
 
-def targets() -> dict[str, Target]:
-    """Every host of this run that has a part in Nova, by name; worked out once a run.
+def host_plans() -> dict[str, HostPlan]:
+    """Every host of this run that has a scope in Nova, by name; worked out once a run.
 
     Raises:
         SettingsError: something in group_data, inventory or secrets is wrong.
@@ -54,28 +54,28 @@ def targets() -> dict[str, Target]:
         if is_first:
             _RUNS[state] = _prepare(state)
     if is_first:
-        for target in _RUNS[state].values():
-            if not target.is_deployed:
-                load_deploy(state, state.inventory.get_host(target.host.name))
+        for plan in _RUNS[state].values():
+            if not plan.is_deployed:
+                load_deploy(state, state.inventory.get_host(plan.host.name))
     return _RUNS[state]
 
 
-def _prepare(state: State) -> dict[str, Target]:
+def _prepare(state: State) -> dict[str, HostPlan]:
     site = site_of(state.inventory)
-    redact.install(site.secrets)
+    redaction.install(site.secrets)
     declared, remarks = load_declared(site)
     for warning in (*check_files(site), *remarks):
         logger.warning(f"    {warning}")
     _refuse_unreachable(state)
     hosts = {h.name: h for h in state.inventory.get_active_hosts() if h.name in site.hosts}
-    part = part_of(site, hosts)
-    if part.delegate:
-        hosts[part.delegate.name] = _join(state, part.delegate)
+    scope = scope_of(site, hosts)
+    if scope.delegate:
+        hosts[scope.delegate.name] = _join(state, scope.delegate)
     show_errors_once()
     for host in hosts.values():
         notice_loss(host)
-    reports, skews = _ask_all(state, part, hosts)
-    findings = judge(part, reports, skews)
+    reports, skews = _ask_all(state, scope, hosts)
+    findings = judge(scope, reports, skews)
     log = logger.info if all(finding.ok for finding in findings) else logger.warning
     for line in table(findings):
         log(f"    {line}")
@@ -83,7 +83,7 @@ def _prepare(state: State) -> dict[str, Target]:
         raise PreflightError(findings)
     host_keys = {name: report.host_keys for name, report in reports.items() if report}
     return {
-        name: replace(_target(part, site.hosts[name], report, declared), host_keys=host_keys)
+        name: replace(_host_plan(scope, site.hosts[name], report, declared), host_keys=host_keys)
         for name, report in reports.items()
         if report is not None
     }
@@ -94,7 +94,7 @@ def _refuse_unreachable(state: State) -> None:
     lost = sorted(host.name for host in state.failed_hosts)
     if lost:
         detail = "cannot be reached; see the line of its connection above"
-        raise PreflightError([Finding(name, "connection", False, detail) for name in lost])
+        raise PreflightError([Verdict(name, "connection", False, detail) for name in lost])
 
 
 def _join(state: State, delegate: HostSettings) -> Host:
@@ -102,13 +102,13 @@ def _join(state: State, delegate: HostSettings) -> Host:
     host = join(state, delegate.name)
     if not host.connected:
         detail = "cannot be reached, and has to map the computes to their cell"
-        raise PreflightError([Finding(delegate.name, "connection", False, detail)])
+        raise PreflightError([Verdict(delegate.name, "connection", False, detail)])
     logger.info(f"    {delegate.name} is left out: nothing but discovery and proof is done there")
     return host
 
 
 def _ask_all(
-    state: State, part: Part, hosts: dict[str, Host]
+    state: State, scope: RunScope, hosts: dict[str, Host]
 ) -> tuple[dict[str, Report | None], dict[str, float]]:
     """Every host's report and clock skew, asked side by side."""
     skews: dict[str, float] = {}
@@ -116,7 +116,7 @@ def _ask_all(
     def report_of(host: Host) -> Report | None:
         with ctx_state.use(state), ctx_host.use(host):
             before = time.time()
-            checks = checks_for(part, part.site.hosts[host.name])
+            checks = checks_for(scope, scope.site.hosts[host.name])
             report = Report.of(ask(host, HostReport, questions(checks)))
             if report is not None and report.busy:
                 say(f"wait up to {PATIENCE} s for a command that an earlier run has left")
@@ -132,11 +132,13 @@ def _ask_all(
     return {name: job.get() for name, job in jobs.items()}, skews
 
 
-def _target(part: Part, host: HostSettings, report: Report, declared: Declared | None) -> Target:
+def _host_plan(
+    scope: RunScope, host: HostSettings, report: Report, declared: Declared | None
+) -> HostPlan:
     virt_type: VirtType = "kvm" if report.kvm.flag and report.kvm.usable else "qemu"
-    release = part.site.settings.release
+    release = scope.site.settings.release
     if host.is_controller or host.is_compute:
         platform = platform_for(report.os.id, report.os.version, release)
     else:
         platform = platforms_of(release)[0]  # nothing of Nova goes there, so no row is its own
-    return Target(host, part.site, platform, virt_type, part, declared)
+    return HostPlan(host, scope.site, platform, virt_type, scope, declared)

@@ -6,38 +6,38 @@ from pyinfra.api.deploy import deploy
 
 from pyinfra_nova.resources import http_answers, units
 from pyinfra_nova.resources.http_answers import Answering
-from pyinfra_nova.target import Target
+from pyinfra_nova.run.host_plan import HostPlan
 
 
 @deploy("Controller services")
-def start_controller(target: Target) -> None:
+def start_controller(plan: HostPlan) -> None:
     """Have the controller's daemons run, then wait until the APIs answer."""
-    if not target.host.is_controller:
+    if not plan.host.is_controller:
         return
     units.running(
         name="Enable and start the controller's units",
-        units=target.units("controller"),
-        databases=target.databases,
+        units=plan.units("controller"),
+        databases=plan.databases,
     )
-    http_answers.answering(name="Wait for the APIs", urls=_urls(target))
+    http_answers.answering(name="Wait for the APIs", urls=_urls(plan))
 
 
 @deploy("Compute services")
-def start_compute(target: Target) -> None:
+def start_compute(plan: HostPlan) -> None:
     """Have libvirt and nova-compute run."""
-    if target.host.is_compute:
+    if plan.host.is_compute:
         units.running(
             name="Enable and start the compute's units",
-            units=target.units("compute"),
+            units=plan.units("compute"),
         )
 
 
-def _urls(target: Target) -> list[Answering]:
+def _urls(plan: HostPlan) -> list[Answering]:
     urls = []
-    if "osapi_compute" in target.serves:
+    if "osapi_compute" in plan.serves:
         urls.append(Answering("the compute API", "http://127.0.0.1:8774/", '"versions"'))
-    if "metadata" in target.serves:
+    if "metadata" in plan.serves:
         urls.append(Answering("the metadata API", "http://127.0.0.1:8775/", "latest"))
-    if target.site.settings.vnc.enabled:
-        urls.append(Answering("noVNC", f"{target.console_url}/vnc_lite.html", "noVNC"))
+    if plan.site.settings.vnc.enabled:
+        urls.append(Answering("noVNC", f"{plan.console_url}/vnc_lite.html", "noVNC"))
     return urls

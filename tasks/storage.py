@@ -5,11 +5,11 @@ from __future__ import annotations
 from pyinfra.api.deploy import deploy
 
 from pyinfra_nova.resources import libvirt_secrets
-from pyinfra_nova.target import Target
+from pyinfra_nova.run.host_plan import HostPlan
 
 
 @deploy("Block storage")
-def let_in(target: Target) -> None:
+def let_in(plan: HostPlan) -> None:
     """Have the key in libvirt, where the site says under which UUID."""
-    if secret := target.ceph_secret:
+    if secret := plan.ceph_secret:
         libvirt_secrets.present(name="Have the key of Ceph in libvirt", secret=secret)

@@ -12,7 +12,7 @@ from lab import state
 from lab.cloud import GUEST_IMAGE
 from lab.settings import LabSettings
 from lab.shell import LabError
-from pyinfra_nova.console import greet
+from pyinfra_nova.proof.console import greet
 
 Where = Literal["controller", "here"]
 """As root on the controller, or on this machine in the checkout."""

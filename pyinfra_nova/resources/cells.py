@@ -9,9 +9,9 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
-from pyinfra_nova.resources.host_script import ask, script_command
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases, NovaState, State
-from pyinfra_nova.resources.steps import Commands, Step, refused, taken
+from pyinfra_nova.session.host_script import ask, script_command
+from pyinfra_nova.session.steps import Commands, Step, refused, taken
 
 
 def nova_manage(*arguments: str) -> StringCommand:

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 from pyinfra.api.host import Host
 
-from pyinfra_nova.resources.host_script import ScriptFact, ask
-from pyinfra_nova.settings import Settings, Site
+from pyinfra_nova.session.host_script import ScriptFact, ask
+from pyinfra_nova.site.settings import Settings, Site
 
 Places = Mapping[str, Mapping[str, Any]]
 """The region and the interfaces of services that the settings may put elsewhere, by their type."""

@@ -8,9 +8,9 @@ from typing import Any
 from pyinfra import host, logger
 from pyinfra.api import operation
 
-from pyinfra_nova.render import ConfigFile
-from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
-from pyinfra_nova.resources.steps import Commands, changing, say
+from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.session.steps import Commands, changing, say
 
 
 class ConfigFileDifferences(ScriptFact):

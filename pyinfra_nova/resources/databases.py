@@ -16,11 +16,11 @@ from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
-from pyinfra_nova.part import cut_off
-from pyinfra_nova.redact import SecretInput
-from pyinfra_nova.resources.host_script import ScriptFact, ask
-from pyinfra_nova.resources.steps import Commands, changing, refused, say
-from pyinfra_nova.settings import HostSettings
+from pyinfra_nova.session.host_script import ScriptFact, ask
+from pyinfra_nova.session.redaction import SecretInput
+from pyinfra_nova.session.steps import Commands, changing, refused, say
+from pyinfra_nova.site.run_scope import cut_off
+from pyinfra_nova.site.settings import HostSettings
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pyinfra import host
 from pyinfra.api import operation
 
-from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
-from pyinfra_nova.resources.steps import Commands, say
+from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.session.steps import Commands, say
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pyinfra.api import operation
 
 from pyinfra_nova.resources.cells import nova_manage
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
-from pyinfra_nova.resources.host_script import ask, script_command
 from pyinfra_nova.resources.nova_state import NovaDatabases, NovaState
-from pyinfra_nova.resources.steps import Commands, changing, refused, say
+from pyinfra_nova.session.host_script import ask, script_command
+from pyinfra_nova.session.steps import Commands, changing, refused, say
 
 REGISTRATION_DEADLINE = 120
 """Seconds from the start of nova-compute to its service being up with a compute node."""

@@ -11,10 +11,10 @@ from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.host import Host
 
-from pyinfra_nova.part import cut_off
-from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
-from pyinfra_nova.resources.steps import Commands, changing, refused, say
-from pyinfra_nova.settings import HostSettings, Site
+from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.session.steps import Commands, changing, refused, say
+from pyinfra_nova.site.run_scope import cut_off
+from pyinfra_nova.site.settings import HostSettings, Site
 
 
 @dataclass(frozen=True)

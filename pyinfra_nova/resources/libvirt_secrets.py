@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import operation
 
-from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
-from pyinfra_nova.resources.steps import Commands, changing, refused, say
+from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.session.steps import Commands, changing, refused, say
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from pyinfra.api import FactBase, StringCommand, operation
 from pyinfra.api.command import QuoteString
 from typing_extensions import override
 
-from pyinfra_nova.part import cut_off
-from pyinfra_nova.redact import SecretInput
-from pyinfra_nova.resources.host_script import ScriptFact, ask
-from pyinfra_nova.resources.steps import Commands, Step, refused, taken
-from pyinfra_nova.settings import HostSettings
+from pyinfra_nova.session.host_script import ScriptFact, ask
+from pyinfra_nova.session.redaction import SecretInput
+from pyinfra_nova.session.steps import Commands, Step, refused, taken
+from pyinfra_nova.site.run_scope import cut_off
+from pyinfra_nova.site.settings import HostSettings
 
 
 @dataclass(frozen=True)

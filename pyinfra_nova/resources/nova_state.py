@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from pyinfra_nova.resources.host_script import ScriptFact
+from pyinfra_nova.session.host_script import ScriptFact
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from pyinfra.api.command import QuoteString
 from pyinfra.api.host import Host
 from typing_extensions import override
 
-from pyinfra_nova.redact import SecretInput
-from pyinfra_nova.resources.host_script import SCRIPTS
-from pyinfra_nova.resources.steps import Commands, changing, say
+from pyinfra_nova.session.host_script import SCRIPTS
+from pyinfra_nova.session.redaction import SecretInput
+from pyinfra_nova.session.steps import Commands, changing, say
 
 # Inst NAME [VERSION NOW] (VERSION …)
 SIMULATED = re.compile(r"Inst (\S+) (?:\[(\S+)\] )?\(")

@@ -10,10 +10,10 @@ from pyinfra.api import FactBase, StringCommand, operation
 from pyinfra.api.command import QuoteString
 from typing_extensions import override
 
-from pyinfra_nova.platforms import Repository
-from pyinfra_nova.redact import SecretInput
-from pyinfra_nova.resources.host_script import SCRIPTS
-from pyinfra_nova.resources.steps import Commands, changing, refused, say
+from pyinfra_nova.knowledge.platforms import Repository
+from pyinfra_nova.session.host_script import SCRIPTS
+from pyinfra_nova.session.redaction import SecretInput
+from pyinfra_nova.session.steps import Commands, changing, refused, say
 
 Kind = Literal["cloud-archive", "rdo"]
 

@@ -9,8 +9,8 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
-from pyinfra_nova.resources.host_script import ScriptFact, ask
-from pyinfra_nova.resources.steps import Commands, Step, taken
+from pyinfra_nova.session.host_script import ScriptFact, ask
+from pyinfra_nova.session.steps import Commands, Step, taken
 
 
 class SecurityState(ScriptFact):

@@ -10,9 +10,9 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
-from pyinfra_nova.resources.host_script import ScriptFact, ask, script_command
 from pyinfra_nova.resources.nova_state import NovaDatabases
-from pyinfra_nova.resources.steps import Commands, Step, taken
+from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.session.steps import Commands, Step, taken
 
 START_DEADLINE = 120
 """Seconds a unit may take from start to active before the run ends with the cause."""

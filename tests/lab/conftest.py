@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pyinfra_nova.secrets import PASSWORDS
+from pyinfra_nova.site.secrets import PASSWORDS
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ROOT / "secrets.yml"
@@ -110,7 +110,7 @@ def hostile_secrets() -> str:
     passwords = {
         name: f"p@ss/{number}% :$HOME#;\"'\\`&{{}}|*? end" for number, name in enumerate(PASSWORDS)
     }
-    # No slash in this one: oslo.messaging cannot use it (see pyinfra_nova.secrets.broker_usable).
+    # No slash in this one: oslo.messaging cannot use it (site/secrets.py broker_usable).
     passwords["messaging_password"] = passwords["messaging_password"].replace("/", "+")
     return yaml.safe_dump(passwords)
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from lab import state
-from pyinfra_nova.secrets import ceph_key
+from pyinfra_nova.site.secrets import ceph_key
 
 from .conftest import ROOT, SECRETS, on, run
 from .test_main_job import PYINFRA

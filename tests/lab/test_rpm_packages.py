@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyinfra_nova.platforms import platform_for
+from pyinfra_nova.knowledge.platforms import platform_for
 
 from .conftest import on, run
 from .test_main_job import PYINFRA

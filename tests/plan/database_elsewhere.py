@@ -10,5 +10,5 @@ controllers = [_host("controller", "10.0.0.11", _ANSWERS, installed=False)]
 computes = [_host("compute1", "10.0.0.31", _ANSWERS, installed=False)]
 _name, _data = _host("sql", "10.0.0.21", _ANSWERS, installed=False)
 _older = {**_preflight("sql", "10.0.0.21"), "os": {"id": "debian", "version": "11"}}
-_data["fake_responses"]["preflight read"] = _json.dumps(_older)
+_data["fake_responses"]["host_report read"] = _json.dumps(_older)
 database = [(_name, _data)]

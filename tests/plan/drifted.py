@@ -5,7 +5,7 @@ from tests.plan.fake_hosts import host as _host
 
 _ANSWERS = {
     **_CONVERGED,
-    "declared read": {"error": None, "refused": ["flavor m1 differs: vcpus 2 (was 1)"]},
+    "cloud_objects read": {"error": None, "refused": ["flavor m1 differs: vcpus 2 (was 1)"]},
     "hugepages read": {"changes": ["set huge pages of 2M to 4 (was 0)"], "remarks": ["reboot"]},
 }
 _PAGES = [{"size": "2M", "count": 4}]

@@ -57,7 +57,7 @@ FRESH: Answers = {
         "daemon_reload": False,
     },
     "http_answers read": {"failing": [{"name": "the compute API", "url": "u", "detail": "no"}]},
-    "declared read": {"error": "the catalogue has no internal endpoint of type compute"},
+    "cloud_objects read": {"error": "the catalogue has no internal endpoint of type compute"},
 }
 
 CONVERGED: Answers = {
@@ -91,7 +91,7 @@ CONVERGED: Answers = {
     },
     "units read": {"units": [], "daemon_reload": False},
     "http_answers read": {"failing": []},
-    "declared read": {
+    "cloud_objects read": {
         "error": None,
         "changes": ["flavor m1.large: extra spec hw:cpu_policy dedicated (was shared)"],
         "refused": [],
@@ -109,7 +109,7 @@ PACKAGES = (
 def responses(name: str, address: str, answers: Answers, *, installed: bool) -> dict[str, Any]:
     """The ``fake_responses`` of one host."""
     said: Answers = {command: json.dumps(answer) for command, answer in answers.items()}
-    said["preflight read"] = json.dumps(preflight(name, address))
+    said["host_report read"] = json.dumps(preflight(name, address))
     said["dpkg-query"] = [f"{package} installed" for package in PACKAGES] if installed else []
     return said
 

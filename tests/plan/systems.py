@@ -18,7 +18,7 @@ from typing import Any
 from pyinfra.connectors.fake import FakeConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
-from pyinfra_nova.redact import SecretInput
+from pyinfra_nova.session.redaction import SecretInput
 from tests.plan.fake_hosts import CONVERGED, FRESH, Answers, preflight
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "files"))
@@ -163,7 +163,7 @@ def host(system: System, name: str, address: str, *, installed: bool) -> tuple[s
     answers = CONVERGED if installed else FRESH
     said: Answers = {command: json.dumps(answer) for command, answer in answers.items()}
     # Its clock is right whenever it is asked, also on a machine that is slow.
-    said["preflight read"] = lambda _: {**report, "time": time.time()}
+    said["host_report read"] = lambda _: {**report, "time": time.time()}
     said["security read"] = _all_allowed if installed else _all_missing
     if not installed:
         said |= {"units read": _absent_units, "config_files read": _absent_files}

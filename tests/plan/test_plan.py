@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pyinfra_nova.plan import PYINFRA, clean_environment, pending
+from pyinfra_nova.commands.plan import PYINFRA, clean_environment, pending
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "s3cret+with@every:thing%$#\"' in it"
@@ -245,7 +245,7 @@ def test_without_declared_resources_nothing_is_asked_about_them(
     fresh: subprocess.CompletedProcess[str],
 ) -> None:
     assert DECLARED not in [operation["name"] for operation in operations(fresh)]
-    assert "declared read" not in fresh.stderr
+    assert "cloud_objects read" not in fresh.stderr
 
 
 def test_declared_resources_are_planned_on_the_primary_controller_and_named(

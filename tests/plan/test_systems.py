@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pyinfra_nova.plan import PYINFRA, pending
+from pyinfra_nova.commands.plan import PYINFRA, pending
 
 from .systems import RELEASES, SYSTEMS
 from .test_plan import ROOT, operations, secrets_file  # noqa: F401

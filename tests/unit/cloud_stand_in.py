@@ -1,8 +1,8 @@
 """A stand-in for Keystone, Nova, Placement and Glance that keeps state and speaks over HTTP.
 
-It knows the requests that files/declared.py makes and the errors that it has to report, written
-after the APIs' references (api-ref of each project). What it cannot show is whether a real cloud
-answers the same; tests/lab and tests/verify do.
+It knows the requests that files/cloud_objects.py makes and the errors that it has to report,
+written after the APIs' references (api-ref of each project). What it cannot show is whether a real
+cloud answers the same; tests/lab and tests/verify do.
 """
 
 from __future__ import annotations

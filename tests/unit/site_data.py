@@ -8,10 +8,10 @@ from typing import Any
 
 from oslo_config import cfg
 
-from pyinfra_nova.inventory import build_site
-from pyinfra_nova.platforms import Platform, platform_for
-from pyinfra_nova.secrets import Secrets
-from pyinfra_nova.settings import Site
+from pyinfra_nova.knowledge.platforms import Platform, platform_for
+from pyinfra_nova.site.load import build_site
+from pyinfra_nova.site.secrets import Secrets
+from pyinfra_nova.site.settings import Site
 
 AWKWARD = {
     "database_password": "d@ta/b%se:$my_ip#1",

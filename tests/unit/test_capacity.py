@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from pyinfra_nova.capacity import cpus_of
-from pyinfra_nova.capacity_options import capacity_options
-from pyinfra_nova.errors import SettingsError
-from pyinfra_nova.preflight import check_files
-from pyinfra_nova.render import files_for, option_values
+from pyinfra_nova.nova_conf.capacity_options import capacity_options
+from pyinfra_nova.nova_conf.ini import option_values
+from pyinfra_nova.nova_conf.render import files_for
+from pyinfra_nova.run.preflight import check_files
+from pyinfra_nova.site.capacity import cpus_of
+from pyinfra_nova.site.faults import SettingsError
 
 from .site_data import HOSTS, debian, site
 

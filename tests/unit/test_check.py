@@ -16,14 +16,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from oslo_config import cfg, iniparser, types
 
-from pyinfra_nova.check import Finding, NotIni, Role, Source, findings
-from pyinfra_nova.check.__main__ import main
-from pyinfra_nova.check.config import Config
-from pyinfra_nova.check.ini import parse
-from pyinfra_nova.check.values import problem
-from pyinfra_nova.releases import VERSIONS, load
-from pyinfra_nova.render import files_for
-from pyinfra_nova.settings import Site
+from pyinfra_nova.knowledge.releases import VERSIONS, load
+from pyinfra_nova.nova_conf.check import Finding, NotIni, Role, Source, findings
+from pyinfra_nova.nova_conf.check.__main__ import main
+from pyinfra_nova.nova_conf.check.config import Config
+from pyinfra_nova.nova_conf.check.values import problem
+from pyinfra_nova.nova_conf.ini import parse
+from pyinfra_nova.nova_conf.render import files_for
+from pyinfra_nova.site.settings import Site
 from tests.unit.site_data import all_in_one, debian, site
 
 DATA = Path(__file__).with_name("data")
@@ -553,7 +553,7 @@ def test_run_checks_a_file_from_anywhere_without_an_environment(tmp_path: Path) 
 
 
 def test_it_needs_nothing_but_pythons_own_library() -> None:
-    code = "import sys, pyinfra_nova.check.__main__; print(*sys.modules)"
+    code = "import sys, pyinfra_nova.nova_conf.check.__main__; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, '.'); {code}"],
         cwd=Path(__file__).resolve().parents[2],

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyinfra_nova.console import greet, websocket_path
+from pyinfra_nova.proof.console import greet, websocket_path
 
 
 @pytest.fixture

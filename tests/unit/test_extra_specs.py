@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pyinfra_nova.releases import VERSIONS
-from pyinfra_nova.releases.extra_specs import load
-from pyinfra_nova.releases.generate import spec_history
+from pyinfra_nova.knowledge.releases import VERSIONS
+from pyinfra_nova.knowledge.releases.extra_specs import load
+from pyinfra_nova.knowledge.releases.generate import spec_history
 
 ACCEPTED = [
     ("hw:cpu_policy", "dedicated"),

@@ -24,16 +24,18 @@ from oslo_config import types as oslo_types
 from pydantic import SecretStr, ValidationError
 from pyinfra.context import ctx_host
 
-from pyinfra_nova.errors import SettingsError
-from pyinfra_nova.redact import Redactor
-from pyinfra_nova.render import ConfigFile, files_for, option
+from pyinfra_nova.commands.ssh import ssh_arguments
+from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.nova_conf.render import files_for
+from pyinfra_nova.nova_conf.values import option
 from pyinfra_nova.resources.cells import nova_manage
 from pyinfra_nova.resources.databases import DatabaseUser, statements
 from pyinfra_nova.resources.messaging import BrokerUser, _permit, set_user
-from pyinfra_nova.resources.steps import refused
-from pyinfra_nova.secrets import Secrets
-from pyinfra_nova.settings import Site
-from pyinfra_nova.ssh import ssh_arguments
+from pyinfra_nova.session.redaction import Redactor
+from pyinfra_nova.session.steps import refused
+from pyinfra_nova.site.faults import SettingsError
+from pyinfra_nova.site.secrets import Secrets
+from pyinfra_nova.site.settings import Site
 from tests.unit.site_data import AWKWARD, GROUPS, HOSTS, debian, read_back, secrets, site
 
 NOVA_CONF = "/etc/nova/nova.conf"

@@ -11,8 +11,8 @@ import pytest
 from lab.cloud import Cloud
 from lab.passwords import LabSecrets
 from lab.settings import settings_from
-from pyinfra_nova.errors import SettingsError
-from pyinfra_nova.secrets import ceph_key
+from pyinfra_nova.site.faults import SettingsError
+from pyinfra_nova.site.secrets import ceph_key
 from tests.unit.site_data import GROUPS, HOSTS, site
 from tests.unit.site_data import secrets as passwords
 

@@ -11,11 +11,13 @@ from typing import Any, Literal, get_args
 import pytest
 from oslo_config import cfg, types
 
-from pyinfra_nova.check import Role, Source, findings
-from pyinfra_nova.platforms import Platform, platform_for, table
-from pyinfra_nova.releases import VERSIONS, load
-from pyinfra_nova.render import ConfigFile, files_for, option_values
-from pyinfra_nova.settings import Site
+from pyinfra_nova.knowledge.platforms import Platform, platform_for, table
+from pyinfra_nova.knowledge.releases import VERSIONS, load
+from pyinfra_nova.nova_conf.check import Role, Source, findings
+from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.nova_conf.ini import option_values
+from pyinfra_nova.nova_conf.render import files_for
+from pyinfra_nova.site.settings import Site
 
 from .site_data import all_in_one, site
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pyinfra_nova.resources.host_script import SCRIPTS
 from pyinfra_nova.resources.packages import (
     InstalledRpms,
     SimulatedInstall,
     SimulatedRpmInstall,
     description,
 )
+from pyinfra_nova.session.host_script import SCRIPTS
 
 APT = """\
 Reading package lists...

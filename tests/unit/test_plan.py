@@ -1,6 +1,6 @@
 """Reading pyinfra's plan."""
 
-from pyinfra_nova.plan import clean_environment, pending
+from pyinfra_nova.commands.plan import clean_environment, pending
 
 
 def test_only_real_changes_count_and_keep_their_order() -> None:

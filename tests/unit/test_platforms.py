@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from pyinfra_nova.errors import UnsupportedPlatform
-from pyinfra_nova.platforms import (
+from pyinfra_nova.knowledge.platforms import (
     Platform,
+    UnsupportedPlatform,
     deprecated_option,
     known_releases,
     numbers,
@@ -16,7 +16,7 @@ from pyinfra_nova.platforms import (
     removed_option,
     table,
 )
-from pyinfra_nova.releases import VERSIONS
+from pyinfra_nova.knowledge.releases import VERSIONS
 
 
 def test_debian_12_with_zed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pyinfra_nova.platforms import Platform, table
+from pyinfra_nova.knowledge.platforms import Platform, table
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "platforms.md").read_text(encoding="utf-8")
 SYSTEMS = {

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import preflight as script
+import host_report as script
 import pytest
 
-from pyinfra_nova.errors import SettingsError
-from pyinfra_nova.inventory import build_site
-from pyinfra_nova.part import Part, part_of
-from pyinfra_nova.preflight import PreflightError, check_files, checks_for, judge, table
-from pyinfra_nova.resources.preflight import Report
-from pyinfra_nova.secrets import PASSWORDS as NAMES
-from pyinfra_nova.secrets import Secrets
-from pyinfra_nova.settings import Site
+from pyinfra_nova.resources.host_report import Report
+from pyinfra_nova.run.preflight import PreflightError, check_files, checks_for, judge, table
+from pyinfra_nova.site.faults import SettingsError
+from pyinfra_nova.site.load import build_site
+from pyinfra_nova.site.run_scope import RunScope, scope_of
+from pyinfra_nova.site.secrets import PASSWORDS as NAMES
+from pyinfra_nova.site.secrets import Secrets
+from pyinfra_nova.site.settings import Site
 
 PASSWORDS = {name: f"{name}-value" for name in NAMES}
 
@@ -47,8 +47,8 @@ def report(name: str, address: str, **changes: Any) -> Report:
     )
 
 
-def whole(wanted: Site) -> Part:
-    return part_of(wanted, wanted.hosts)
+def whole(wanted: Site) -> RunScope:
+    return scope_of(wanted, wanted.hosts)
 
 
 def faults(*, skew: float = 0.0, **changes: Any) -> list[str]:
@@ -106,7 +106,7 @@ def test_what_the_site_makes_elsewhere_is_tried_with_its_own_credentials() -> No
 
 
 def test_a_run_without_the_controller_tries_what_the_controller_would_have_made() -> None:
-    alone = part_of(site(), {"compute1"})
+    alone = scope_of(site(), {"compute1"})
     checks = checks_for(alone, alone.site.hosts["compute1"])
     assert [check["login"] for check in checks if check["kind"] == "amqp"] == [True]
     (nova,) = [check for check in checks if check.get("username") == "nova"]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from oslo_config import cfg, types
 
-from pyinfra_nova.releases import HERE, VERSIONS, added, load, removed
-from pyinfra_nova.releases.dump import described, options_of
-from pyinfra_nova.releases.generate import noted, removed_options
+from pyinfra_nova.knowledge.releases import HERE, VERSIONS, added, load, removed
+from pyinfra_nova.knowledge.releases.dump import described, options_of
+from pyinfra_nova.knowledge.releases.generate import noted, removed_options
 
 MEGABYTE = 1_000_000
 

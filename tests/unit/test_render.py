@@ -15,18 +15,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from pyinfra_nova.platforms import Platform
-from pyinfra_nova.render import (
-    ConfigFile,
-    cell_urls,
-    database_url,
-    files_for,
-    option,
-    overridden,
-    transport_url,
-)
-from pyinfra_nova.secrets import FORBIDDEN_CATEGORIES, PLACEHOLDER, ceph_key
-from pyinfra_nova.settings import Site
+from pyinfra_nova.knowledge.platforms import Platform
+from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.nova_conf.overriding import overridden
+from pyinfra_nova.nova_conf.render import files_for
+from pyinfra_nova.nova_conf.urls import cell_urls, database_url, transport_url
+from pyinfra_nova.nova_conf.values import option
+from pyinfra_nova.site.secrets import FORBIDDEN_CATEGORIES, PLACEHOLDER, ceph_key
+from pyinfra_nova.site.settings import Site
 from tests.unit.site_data import AWKWARD, all_in_one, debian, read_back, secrets, site
 
 Sections = dict[str, dict[str, str]]

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import compute_api
+import host_report
 import http_answers
 import keystone
-import preflight
 import pytest
 from typing_extensions import override
 
@@ -88,7 +88,7 @@ def test_a_port_that_speaks_no_http_is_named(ssh_server: str) -> None:
     assert "SSH-2.0" in http_answers.problem({"url": ssh_server, "holds": "x"})
     endpoint = {"interface": "internal", "region_id": "R", "url": ssh_server}
     catalogue = [{"type": "image", "endpoints": [endpoint]}]
-    assert "SSH-2.0" in preflight.service_problem(catalogue, "image", "R", ["internal"])
+    assert "SSH-2.0" in host_report.service_problem(catalogue, "image", "R", ["internal"])
 
 
 def test_a_service_is_asked_at_the_first_interface_it_has_in_its_own_region() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pyinfra_nova.errors import SecretsError
-from pyinfra_nova.secret_files import age_identity, secrets_file
-from pyinfra_nova.secrets import load_secrets, main
+from pyinfra_nova.site.faults import SecretsError
+from pyinfra_nova.site.secret_files import age_identity, secrets_file
+from pyinfra_nova.site.secrets import load_secrets, main
 from tests.unit.site_data import AWKWARD, secrets
 
 STAND_IN = Path(__file__).with_name("sops_stand_in.py")

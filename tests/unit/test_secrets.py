@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pyinfra_nova.errors import SecretsError
-from pyinfra_nova.secrets import PASSWORDS, ceph_key, create, load_secrets, main
+from pyinfra_nova.site.faults import SecretsError
+from pyinfra_nova.site.secrets import PASSWORDS, ceph_key, create, load_secrets, main
 from tests.unit.site_data import AWKWARD, secrets
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import security
 
-from pyinfra_nova.part import part_of
-from pyinfra_nova.platforms import platform_for
+from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.resources.security import steps
-from pyinfra_nova.target import Target
+from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.site.run_scope import scope_of
 
 from .site_data import all_in_one, site
 
@@ -109,10 +109,10 @@ def test_only_what_is_missing_is_changed() -> None:
     assert commands(firewalld=False, ports=["8774/tcp"]) == []
 
 
-def target(settings: dict[str, Any], os_id: str, version: str, release: str) -> Target:
+def target(settings: dict[str, Any], os_id: str, version: str, release: str) -> HostPlan:
     where = all_in_one({"release": release, **settings})
     platform = platform_for(os_id, version, release)
-    return Target(where.hosts["aio"], where, platform, "qemu", part_of(where, where.hosts))
+    return HostPlan(where.hosts["aio"], where, platform, "qemu", scope_of(where, where.hosts))
 
 
 def test_what_is_opened_follows_roles_and_settings() -> None:
@@ -128,5 +128,5 @@ def test_what_is_opened_follows_roles_and_settings() -> None:
 def test_a_compute_has_no_port_of_an_api_open() -> None:
     where = site({"release": "zed"})
     row, host = platform_for("rocky", "9", "zed"), where.hosts["compute1"]
-    compute = Target(host, where, row, "kvm", part_of(where, where.hosts))
+    compute = HostPlan(host, where, row, "kvm", scope_of(where, where.hosts))
     assert compute.ports == ("5900-5999/tcp",)

@@ -11,9 +11,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pyinfra.api.exceptions import PyinfraError
 
-from pyinfra_nova.errors import Fault, SecretsError, SettingsError
-from pyinfra_nova.inventory import build_site
-from pyinfra_nova.settings import HostSettings, Settings
+from pyinfra_nova.site.faults import Fault, SecretsError, SettingsError
+from pyinfra_nova.site.load import build_site
+from pyinfra_nova.site.settings import HostSettings, Settings
 from tests.unit.site_data import GROUPS, HOSTS, all_in_one, site
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pyinfra_nova.connection import load
-from pyinfra_nova.inventory import site_of
+from pyinfra_nova.session.connections import load
+from pyinfra_nova.site.load import site_of
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 VAGRANTFILE = CHECKOUT / "lab" / "virtualbox" / "Vagrantfile"

@@ -20,9 +20,9 @@ from pyinfra.api.exceptions import PyinfraError
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
-from pyinfra_nova.secret_files import secrets_file
-from pyinfra_nova.settings import Role, Site
-from pyinfra_nova.verification import Cloud, NoAnswerError
+from pyinfra_nova.proof.deployed_site import DeployedSite, NoAnswerError
+from pyinfra_nova.site.secret_files import secrets_file
+from pyinfra_nova.site.settings import Role, Site
 
 from .questions import Counts, restarts
 
@@ -33,14 +33,14 @@ EARLY = ("restarts_at_first", "upgrade_check")
 """Fixtures that are begun before the first test: time has to pass until they are looked at."""
 ABOUT_THE_CLOUD = (pytest.fail.Exception, NoAnswerError, SDKException, ClientException)
 
-_CLOUDS: list[Cloud] = []
+_CLOUDS: list[DeployedSite] = []
 
 
-def the_cloud() -> Cloud:
+def the_cloud() -> DeployedSite:
     """Loaded once, when tests are collected; a fault in the settings ends the run with its text."""
     if not _CLOUDS:
         try:
-            _CLOUDS.append(Cloud(INVENTORY, secrets_file()))
+            _CLOUDS.append(DeployedSite(INVENTORY, secrets_file()))
         except PyinfraError as error:
             pytest.exit(f"{INVENTORY}: {error}", returncode=1)
     return _CLOUDS[0]
@@ -109,7 +109,7 @@ def require(faults: list[str], remedy: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def cloud() -> Iterator[Cloud]:
+def cloud() -> Iterator[DeployedSite]:
     with the_cloud().opened() as cloud, cloud.names_known():
         yield cloud
 
@@ -123,13 +123,13 @@ def begun(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def restarts_at_first(cloud: Cloud) -> tuple[float, Counts]:
+def restarts_at_first(cloud: DeployedSite) -> tuple[float, Counts]:
     """When the verification began, and how often units had been restarted by then."""
     return time.monotonic(), cloud.everywhere(restarts)
 
 
 @pytest.fixture(scope="session")
-def upgrade_check(cloud: Cloud, primary: Host) -> Callable[[], CommandResult]:
+def upgrade_check(cloud: DeployedSite, primary: Host) -> Callable[[], CommandResult]:
     """``nova-status upgrade check``, which takes seconds, beside the other checks."""
 
     # As root it would make files of root's in Nova's folders. With a database that does not answer
@@ -142,18 +142,18 @@ def upgrade_check(cloud: Cloud, primary: Host) -> Callable[[], CommandResult]:
 
 
 @pytest.fixture(scope="session")
-def site(cloud: Cloud) -> Site:
+def site(cloud: DeployedSite) -> Site:
     return cloud.site
 
 
 @pytest.fixture(scope="session")
-def primary(cloud: Cloud) -> Host:
+def primary(cloud: DeployedSite) -> Host:
     """A shell on the primary controller."""
     return cloud.shell(cloud.site.primary_controller.name)
 
 
 @pytest.fixture(scope="session")
-def admin(cloud: Cloud) -> Iterator[Connection]:
+def admin(cloud: DeployedSite) -> Iterator[Connection]:
     """The cloud as its administrator sees it, from this machine, over the public endpoints."""
     settings = cloud.site.settings
     keystone = settings.keystone

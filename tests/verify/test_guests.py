@@ -19,8 +19,8 @@ import pytest
 from openstack.connection import Connection
 from openstack.exceptions import NotFoundException, SDKException
 
-from pyinfra_nova.console import greet
-from pyinfra_nova.settings import HostSettings, Site
+from pyinfra_nova.proof.console import greet
+from pyinfra_nova.site.settings import HostSettings, Site
 
 from .conftest import require
 

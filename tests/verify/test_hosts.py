@@ -9,14 +9,16 @@ from urllib.parse import quote
 import parsed_options
 import pytest
 
-from pyinfra_nova.render import ConfigFile, option, option_values
+from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.nova_conf.ini import option_values
+from pyinfra_nova.nova_conf.values import option
+from pyinfra_nova.proof.deployed_site import DeployedSite
 from pyinfra_nova.resources.config_files import ConfigFileDifferences, comparison
-from pyinfra_nova.resources.host_script import ScriptFact
 from pyinfra_nova.resources.packages import LEFT_GUARD, states
 from pyinfra_nova.resources.units import UnitDifferences
-from pyinfra_nova.settings import HostSettings
-from pyinfra_nova.target import Target
-from pyinfra_nova.verification import Cloud
+from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.session.host_script import ScriptFact
+from pyinfra_nova.site.settings import HostSettings
 
 from .conftest import require
 from .questions import UnitStates, requests
@@ -34,13 +36,13 @@ class FilesWithText(ScriptFact):
     script = "text_search"
 
 
-def package_states(cloud: Cloud, target: Target) -> dict[str, str]:
+def package_states(cloud: DeployedSite, target: HostPlan) -> dict[str, str]:
     wanted = target.packages
     with cloud.on(target.host.name) as host:
         return states(host, target.platform.packager, wanted)
 
 
-def test_packages_are_installed(cloud: Cloud, nova_host: HostSettings) -> None:
+def test_packages_are_installed(cloud: DeployedSite, nova_host: HostSettings) -> None:
     found = cloud.answer(package_states, nova_host)
     wanted = cloud.target(nova_host).packages
     faults = [
@@ -53,7 +55,7 @@ def test_packages_are_installed(cloud: Cloud, nova_host: HostSettings) -> None:
     require(faults, "deploy again")
 
 
-def unit_faults(cloud: Cloud, target: Target) -> list[str]:
+def unit_faults(cloud: DeployedSite, target: HostPlan) -> list[str]:
     name = target.host.name
     asked = requests(target)
     differing = cloud.ask(name, UnitDifferences, {"units": asked})["units"]
@@ -67,29 +69,29 @@ def unit_faults(cloud: Cloud, target: Target) -> list[str]:
 
 
 def test_units_are_enabled_and_run_with_what_their_files_say_now(
-    cloud: Cloud, nova_host: HostSettings
+    cloud: DeployedSite, nova_host: HostSettings
 ) -> None:
     remedy = f"see `journalctl -u UNIT` on {nova_host.name}, or deploy again"
     require(cloud.answer(unit_faults, nova_host), remedy)
 
 
-def file_faults(cloud: Cloud, target: Target) -> list[str]:
+def file_faults(cloud: DeployedSite, target: HostPlan) -> list[str]:
     name = target.host.name
     found = cloud.ask(name, ConfigFileDifferences, comparison(target.files))["files"]
     return [f"{name}: {file['path']}: {file['change']}\n{file['diff']}" for file in found]
 
 
-def test_files_are_as_rendered(cloud: Cloud, nova_host: HostSettings) -> None:
+def test_files_are_as_rendered(cloud: DeployedSite, nova_host: HostSettings) -> None:
     remedy = "deploy again; what you want to keep belongs in nova_conf, see group_data/all.py"
     require(cloud.answer(file_faults, nova_host), remedy)
 
 
-def nova_conf_access(cloud: Cloud, target: Target) -> tuple[str, str, str]:
+def nova_conf_access(cloud: DeployedSite, target: HostPlan) -> tuple[str, str, str]:
     file = cloud.shell(target.host.name).file(target.platform.paths.nova_conf)
     return (file.user, file.group, f"{file.mode:04o}") if file.exists else ("", "", "")
 
 
-def test_only_root_and_nova_read_nova_conf(cloud: Cloud, nova_host: HostSettings) -> None:
+def test_only_root_and_nova_read_nova_conf(cloud: DeployedSite, nova_host: HostSettings) -> None:
     found = cloud.answer(nova_conf_access, nova_host)
     platform = cloud.target(nova_host).platform
     path, wanted = platform.paths.nova_conf, ("root", platform.group, "0640")
@@ -97,11 +99,11 @@ def test_only_root_and_nova_read_nova_conf(cloud: Cloud, nova_host: HostSettings
     require([fault] if found != wanted else [], "deploy again")
 
 
-def oslo_files(target: Target) -> list[ConfigFile]:
+def oslo_files(target: HostPlan) -> list[ConfigFile]:
     return [file for file in target.files if file.oslo]
 
 
-def option_faults(cloud: Cloud, target: Target) -> list[str]:
+def option_faults(cloud: DeployedSite, target: HostPlan) -> list[str]:
     salt, faults = secrets.token_hex(16), []
     for file in oslo_files(target):
         where = f"{target.host.name}: {file.path}"
@@ -120,12 +122,12 @@ def option_faults(cloud: Cloud, target: Target) -> list[str]:
 
 
 def test_configuration_parses_to_the_expected_options(
-    cloud: Cloud, nova_host: HostSettings
+    cloud: DeployedSite, nova_host: HostSettings
 ) -> None:
     require(cloud.answer(option_faults, nova_host), "deploy again")
 
 
-def database_traces(cloud: Cloud, target: Target) -> list[str]:
+def database_traces(cloud: DeployedSite, target: HostPlan) -> list[str]:
     """Files of a host that is compute only with a database URL, section or password in them."""
     if target.host.is_controller:
         return []
@@ -140,7 +142,9 @@ def database_traces(cloud: Cloud, target: Target) -> list[str]:
     return files
 
 
-def test_a_compute_holds_no_database_credentials(cloud: Cloud, compute: HostSettings) -> None:
+def test_a_compute_holds_no_database_credentials(
+    cloud: DeployedSite, compute: HostSettings
+) -> None:
     if compute.is_controller:
         pytest.skip("an all-in-one host is a controller too, which needs them")
     files = cloud.answer(database_traces, compute)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from pyinfra_nova.declared import load_declared
+from pyinfra_nova.proof.deployed_site import DeployedSite
+from pyinfra_nova.resources.cloud_objects import Declaration, Differences
+from pyinfra_nova.resources.cloud_objects.declaration import load_declared
 from pyinfra_nova.resources.compute_api import places
-from pyinfra_nova.resources.declared import Declaration, Differences
 from pyinfra_nova.resources.hugepages import HugePageDifferences, comparison
 from pyinfra_nova.resources.keystone import KeystoneAdmin
-from pyinfra_nova.settings import HostSettings
-from pyinfra_nova.verification import Cloud
+from pyinfra_nova.site.settings import HostSettings
 
 from .conftest import require
 
 
-def test_the_cloud_holds_what_is_declared(cloud: Cloud) -> None:
+def test_the_cloud_holds_what_is_declared(cloud: DeployedSite) -> None:
     declared, _ = load_declared(cloud.site)
     if declared is None:
         pytest.skip("there is no resources.yml")
@@ -31,7 +31,7 @@ def test_the_cloud_holds_what_is_declared(cloud: Cloud) -> None:
     require(faults, "see resources.yml, or run the deploy again")
 
 
-def test_huge_pages_are_set_aside(cloud: Cloud, compute: HostSettings) -> None:
+def test_huge_pages_are_set_aside(cloud: DeployedSite, compute: HostSettings) -> None:
     if not compute.hugepages:
         pytest.skip("no hugepages are set for this host")
     found = cloud.ask(compute.name, HugePageDifferences, comparison(compute.hugepages))

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from pyinfra_nova.settings import HostSettings
-from pyinfra_nova.verification import Cloud
+from pyinfra_nova.proof.deployed_site import DeployedSite
+from pyinfra_nova.site.settings import HostSettings
 
 from .conftest import require
 from .questions import Counts, UnitStates, requests, restarts
@@ -17,7 +17,7 @@ WATCH_SECONDS = 8
 
 
 @pytest.fixture(scope="session")
-def restarts_at_last(cloud: Cloud, restarts_at_first: tuple[float, Counts]) -> Counts:
+def restarts_at_last(cloud: DeployedSite, restarts_at_first: tuple[float, Counts]) -> Counts:
     """The counts at least WATCH_SECONDS later."""
     began, first = restarts_at_first
     if not all(isinstance(counts, Exception) for counts in first.values()):
@@ -26,7 +26,7 @@ def restarts_at_last(cloud: Cloud, restarts_at_first: tuple[float, Counts]) -> C
 
 
 def test_no_unit_is_restarted_over_and_over(
-    cloud: Cloud,
+    cloud: DeployedSite,
     nova_host: HostSettings,
     restarts_at_first: tuple[float, Counts],
     restarts_at_last: Counts,

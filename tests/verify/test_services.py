@@ -8,22 +8,22 @@ import pytest
 from openstack.connection import Connection
 from testinfra.backend.base import CommandResult
 
-from pyinfra_nova.console import greet
-from pyinfra_nova.platforms import NOVNCPROXY_PORT
+from pyinfra_nova.knowledge.platforms import NOVNCPROXY_PORT
+from pyinfra_nova.proof.console import greet
+from pyinfra_nova.proof.deployed_site import DeployedSite
 from pyinfra_nova.resources.compute_api import ComputeApiState
 from pyinfra_nova.resources.http_answers import SilentUrls
 from pyinfra_nova.resources.hypervisors import faults
 from pyinfra_nova.resources.nova_state import NovaState
-from pyinfra_nova.settings import HostSettings, Site
-from pyinfra_nova.target import Target
-from pyinfra_nova.verification import Cloud
+from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.site.settings import HostSettings, Site
 
 from .conftest import require
 
 API, METADATA, NOVNC = "the compute API", "the metadata API", "noVNC"
 
 
-def silent_urls(cloud: Cloud, target: Target) -> dict[str, str]:
+def silent_urls(cloud: DeployedSite, target: HostPlan) -> dict[str, str]:
     """What a controller's ports do not answer as they should: by name, URL and answer."""
     if not target.host.is_controller:
         return {}
@@ -41,7 +41,7 @@ def silent_urls(cloud: Cloud, target: Target) -> dict[str, str]:
     return {url["name"]: f"{url['url']} {url['detail']}" for url in failing}
 
 
-def require_answer(cloud: Cloud, controller: HostSettings, name: str, port: int) -> None:
+def require_answer(cloud: DeployedSite, controller: HostSettings, name: str, port: int) -> None:
     silent = cloud.answer(silent_urls, controller)
     found = [f"{controller.name}: {name}: {silent[name]}"] if name in silent else []
     platform = cloud.target(controller).platform
@@ -50,19 +50,21 @@ def require_answer(cloud: Cloud, controller: HostSettings, name: str, port: int)
     require(found, f"{remedy} on {controller.name}")
 
 
-def test_the_compute_api_answers_with_its_versions(cloud: Cloud, controller: HostSettings) -> None:
+def test_the_compute_api_answers_with_its_versions(
+    cloud: DeployedSite, controller: HostSettings
+) -> None:
     if "osapi_compute" not in cloud.target(controller).serves:
         pytest.skip("enabled_apis leaves it out")
     require_answer(cloud, controller, API, 8774)
 
 
-def test_the_metadata_api_answers(cloud: Cloud, controller: HostSettings) -> None:
+def test_the_metadata_api_answers(cloud: DeployedSite, controller: HostSettings) -> None:
     if "metadata" not in cloud.target(controller).serves:
         pytest.skip("enabled_apis leaves it out")
     require_answer(cloud, controller, METADATA, 8775)
 
 
-def test_nova_novncproxy_serves_its_page(cloud: Cloud, controller: HostSettings) -> None:
+def test_nova_novncproxy_serves_its_page(cloud: DeployedSite, controller: HostSettings) -> None:
     if not cloud.site.settings.vnc.enabled:
         pytest.skip("vnc.enabled is False")
     require_answer(cloud, controller, NOVNC, NOVNCPROXY_PORT)
@@ -91,7 +93,7 @@ def test_the_public_endpoint_answers_from_here(admin: Connection, site: Site) ->
     require([] if listed else [f"{site.settings.endpoints.public} lists no service"], "see the log")
 
 
-def test_cells_are_exactly_cell0_and_cell1_with_the_right_targets(cloud: Cloud) -> None:
+def test_cells_are_exactly_cell0_and_cell1_with_the_right_targets(cloud: DeployedSite) -> None:
     target = cloud.target(cloud.site.primary_controller)
     state = cloud.ask(target.host.name, NovaState, target.databases.as_request())
     if state["error"]:
@@ -107,7 +109,7 @@ def test_cells_are_exactly_cell0_and_cell1_with_the_right_targets(cloud: Cloud) 
 
 
 @pytest.fixture(scope="module")
-def api_state(cloud: Cloud) -> ComputeApiState:
+def api_state(cloud: DeployedSite) -> ComputeApiState:
     state = cloud.api_state()
     if state.error:
         pytest.fail(state.error, pytrace=False)

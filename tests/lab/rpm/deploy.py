@@ -1,6 +1,6 @@
 """What a deploy does first on Rocky 9, on a host that is none: repository and packages."""
 
-from pyinfra_nova.platforms import platform_for
+from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.resources import packages, repositories
 
 row = platform_for("rocky", "9", "2023.1")

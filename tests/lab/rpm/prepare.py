@@ -6,8 +6,8 @@ from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.operations import apt
 
-from pyinfra_nova.resources.host_script import script_command
-from pyinfra_nova.resources.steps import Commands
+from pyinfra_nova.session.host_script import script_command
+from pyinfra_nova.session.steps import Commands
 from tests.lab.rpm.stubs import request
 
 TOOLS = ["dnf", "dnf-plugins-core", "rpm", "createrepo-c"]

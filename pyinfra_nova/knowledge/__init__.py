@@ -1,0 +1,1 @@
+"""What is known of operating systems and of Nova's releases, as data."""

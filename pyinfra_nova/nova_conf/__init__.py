@@ -1,0 +1,1 @@
+"""nova.conf and everything about it: written, overridden, read and checked."""

@@ -1,0 +1,59 @@
+"""What a host offers its guests, as options of nova.conf in the spelling of a release."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from pyinfra_nova.knowledge.releases import Table, load
+from pyinfra_nova.site.settings import HostSettings, OptionValue, Overrides
+
+# Where Nova reads what is a setting of `compute` here (nova/conf/compute.py).
+IN_COMPUTE = ("cpu_shared_set", "cpu_dedicated_set")
+
+
+def capacity_options(host: HostSettings, release: str) -> Overrides:
+    """The options that HOST gets, {section: {option: value}}; a list is written several times."""
+    options: Overrides = {}
+    for section, name, value in _options(host, load(release)):
+        options.setdefault(section, {})[name] = value
+    return options
+
+
+def _options(host: HostSettings, table: Table) -> Iterator[tuple[str, str, OptionValue]]:
+    if host.pci.alias:
+        yield "pci", "alias", [_json(alias) for alias in host.pci.alias]
+    if not host.is_compute:
+        return
+    for name, value in host.compute.model_dump(exclude_none=True).items():
+        yield "compute" if name in IN_COMPUTE else "DEFAULT", name, value
+    reserved = [page for page in host.hugepages if page.reserved]
+    if reserved:
+        yield (
+            "DEFAULT",
+            "reserved_huge_pages",
+            [f"node:{page.node},size:{page.kilobytes},count:{page.reserved}" for page in reserved],
+        )
+    if host.devices.enabled_mdev_types:
+        name = _spelled(table, "devices", "enabled_mdev_types", "enabled_vgpu_types")
+        yield "devices", name, ",".join(host.devices.enabled_mdev_types)
+    if host.pci.device_spec:
+        name = _spelled(table, "pci", "device_spec", "passthrough_whitelist")
+        yield "pci", name, [_json(device) for device in host.pci.device_spec]
+
+
+def _spelled(table: Table, section: str, *names: str) -> str:
+    """The first of NAMES, newest first, that the release reads."""
+    return next((name for name in names if table.option(section, name)), names[0])
+
+
+def _json(thing: BaseModel) -> str:
+    return json.dumps(
+        {
+            # nova/pci/devspec.py reads "true" and "false" as texts.
+            key: str(value).lower() if isinstance(value, bool) else value
+            for key, value in thing.model_dump(exclude_none=True).items()
+        }
+    )

@@ -1,0 +1,33 @@
+"""A file as it should be on a host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A file as it should be on a host; shown, printed or compared in a log it hides its content.
+
+    Attributes:
+        path: absolute.
+        content: may hold secrets.
+        owner, group: names.
+        mode: octal digits, such as "0640".
+        before_install: it has to be there before the package that reads it is installed.
+        oslo: oslo.config reads it; of several such files the later ones win.
+        hidden: all of it is a secret, so no diff of it is shown.
+    """
+
+    path: str
+    content: str = field(repr=False)
+    owner: str
+    group: str
+    mode: str
+    before_install: bool = False
+    oslo: bool = False
+    hidden: bool = False
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("configuration files hold secrets and are not pickled")

@@ -1,0 +1,174 @@
+"""The files that a host gets, rendered from a checked ``Site``; the one place that shows secrets.
+
+Templates are written as the files they become: every ``{{ value }}`` passes through ``option``,
+which unwraps a secret and escapes it for oslo.config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pyinfra_nova.knowledge.platforms import Platform, removed_option
+from pyinfra_nova.nova_conf import migration_ssh
+from pyinfra_nova.nova_conf.capacity_options import capacity_options
+from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.nova_conf.overriding import overridden, shared_out
+from pyinfra_nova.nova_conf.urls import database_url, transport_url
+from pyinfra_nova.nova_conf.values import option
+from pyinfra_nova.site.settings import MY_IP, HostSettings, Overrides, Site
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
+
+VirtType = Literal["kvm", "qemu"]
+
+MKISOFS_CMD = "genisoimage"
+"""Nova's own default (nova/conf/configdrive.py)."""
+
+
+@cache
+def environment() -> Environment:
+    """Jinja2 as the templates expect it; an undefined name is an error."""
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        finalize=option,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - no HTML; `option` escapes for oslo.config
+    )
+
+
+def _render(template: str, **values: object) -> str:
+    return environment().get_template(template).render(values)
+
+
+def own_address(host: HostSettings, address: str) -> str:
+    """ADDRESS, or where it stands for the host's own, that."""
+    return str(host.my_ip) if address == MY_IP else address
+
+
+def _nova_values(
+    site: Site, host: HostSettings, platform: Platform, virt_type: VirtType
+) -> dict[str, object]:
+    settings = site.settings
+    # Without a mode Nova asks for host-model, whose features software emulation may not have
+    # (virt/libvirt/driver.py _get_guest_cpu_model_config).
+    cpu_mode = host.libvirt.cpu_mode or ("none" if virt_type == "qemu" else None)
+    values: dict[str, object] = {
+        "site": settings,
+        "host": host,
+        "paths": platform.paths,
+        "mkisofs_cmd": platform.mkisofs if platform.mkisofs != MKISOFS_CMD else None,
+        "controller": host.is_controller,
+        "compute": host.is_compute,
+        "roles": " and ".join(r for r in ("controller", "compute") if r in host.roles),
+        "transport_url": transport_url(site),
+        "novncproxy_host": own_address(host, settings.vnc.novncproxy_host),
+        "server_listen": own_address(host, settings.vnc.server_listen),
+        "server_proxyclient_address": own_address(host, settings.vnc.server_proxyclient_address),
+        # The eventlet server reads how many processes it has, and for which APIs; others are told
+        # in files of their own.
+        "eventlet": platform.wsgi == "eventlet"
+        and removed_option("DEFAULT", "enabled_apis", settings.release) is None,
+        "virt_type": virt_type,
+        "cpu_mode": cpu_mode,
+        "secrets": site.secrets,
+        "migration_uri": migration_ssh.URI.format(user=platform.user)
+        if migration_ssh.wanted(site, host, platform)
+        else None,
+    }
+    if host.is_controller:
+        values["api_database_url"] = database_url(site, settings.database.nova_api)
+        values["database_url"] = database_url(site, settings.database.nova)
+    return values
+
+
+@dataclass(frozen=True)
+class _Api:
+    """One of Nova's APIs as a WSGI server runs it."""
+
+    name: str
+    app: str
+    port: int
+    processes: int
+    threads: int
+
+
+def _apis(site: Site, platform: Platform) -> tuple[_Api, _Api]:
+    workers, apps = site.settings.workers, platform.wsgi_apps
+    if apps is None:
+        raise ValueError(f"{platform.system} has no WSGI application")
+    return (
+        _Api("nova-api", apps.api, 8774, workers.api_processes, workers.api_threads),
+        _Api(
+            *("nova-api-metadata", apps.metadata, 8775),
+            *(workers.metadata_processes, workers.metadata_threads),
+        ),
+    )
+
+
+def _api_files(site: Site, platform: Platform) -> list[ConfigFile]:
+    """The files that tell a WSGI server of the two APIs, where there is one."""
+    paths = platform.paths
+    templates = {
+        "uwsgi.ini.j2": (paths.api_uwsgi, paths.metadata_uwsgi),
+        "apache-site.conf.j2": (paths.api_site, paths.metadata_site),
+    }
+    files = []
+    for template, names in templates.items():
+        for path, number in zip(names, range(2), strict=True):
+            if path:
+                api = _apis(site, platform)[number]
+                content = _render(template, api=api, platform=platform, paths=paths)
+                files.append(ConfigFile(path, content, "root", "root", "0644"))
+    return files
+
+
+def _controller_files(site: Site, platform: Platform) -> list[ConfigFile]:
+    files = _api_files(site, platform)
+    if path := platform.paths.consoleproxy_default:
+        content = _render("nova-consoleproxy.j2")
+        files.append(ConfigFile(path, content, "root", "root", "0644", before_install=True))
+    return files
+
+
+def _literal(site: Site, host: HostSettings) -> Overrides:
+    """What HOST offers its guests, in its release's own spelling, with ``nova_conf`` over it."""
+    options = capacity_options(host, site.settings.release)
+    for section, overrides in host.nova_conf.items():
+        options.setdefault(section, {}).update(overrides)
+    return options
+
+
+def files_for(
+    site: Site, host: HostSettings, platform: Platform, virt_type: VirtType
+) -> list[ConfigFile]:
+    """Every configuration file of HOST.
+
+    VIRT_TYPE is what ``auto`` came out as; a virt_type that the settings name wins over it.
+    """
+    if not (host.is_controller or host.is_compute):
+        return []
+    chosen: VirtType = virt_type if host.libvirt.virt_type == "auto" else host.libvirt.virt_type
+    values: Mapping[str, object] = _nova_values(site, host, platform, chosen)
+    compute_path = platform.paths.nova_compute_conf if host.is_compute else None
+    compute = _render("nova-compute.conf.j2", **values) if compute_path else None
+    for_nova, for_compute = shared_out(_literal(site, host), compute)
+
+    release = site.settings.release
+    nova = overridden(_render("nova.conf.j2", **values), for_nova, release)
+    private = ("root", platform.group, "0640")
+    files = [ConfigFile(platform.paths.nova_conf, nova, *private, oslo=True)]
+    if compute_path and compute:
+        text = overridden(compute, for_compute, release)
+        files.append(ConfigFile(compute_path, text, *private, oslo=True))
+    if host.is_controller:
+        files += _controller_files(site, platform)
+    return files

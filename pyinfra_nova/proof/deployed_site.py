@@ -1,0 +1,229 @@
+"""A deployed site and its hosts as they are: what the checks of ``tests/verify`` stand on."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import gevent
+from pyinfra import logger
+from pyinfra.api.exceptions import ConnectError, PyinfraError
+from pyinfra.api.host import Host as PyinfraHost
+from pyinfra.api.state import State
+from pyinfra.context import ctx_config, ctx_inventory, ctx_state
+from testinfra.host import Host
+from typing_extensions import override
+
+from pyinfra_nova.knowledge.platforms import platform_for
+from pyinfra_nova.proof.testinfra_backend import PyinfraBackend
+from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
+from pyinfra_nova.resources.host_report import HostReport, Report, questions
+from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.session import redaction
+from pyinfra_nova.session.connections import connected, load
+from pyinfra_nova.session.host_script import Answer, ScriptFact, ask
+from pyinfra_nova.site.load import site_of
+from pyinfra_nova.site.run_scope import scope_of
+from pyinfra_nova.site.settings import HostSettings, Site
+
+T = TypeVar("T")
+Question = Callable[["DeployedSite", HostPlan], T]
+"""Something that every host can be asked; a plain function, because answers are kept by it."""
+Outcomes = dict[str, T | Exception]
+
+
+class _Errors(logging.Handler):
+    """What pyinfra logs about a host that fails; its exception only counts the hosts left."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.ERROR)
+        self.prefix = f"[{name}]"
+        self.texts: list[str] = []
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text.startswith(self.prefix):
+            said = text.removeprefix(self.prefix).strip()
+            self.texts += [] if said.startswith("Error: could not load fact") else [said]
+
+
+class NoAnswerError(Exception):
+    """A host that cannot be reached, or on which a question ended with an error."""
+
+
+class DeployedSite:
+    """The site that an inventory describes, over one pyinfra connection for each host.
+
+    Attributes:
+        state: pyinfra's, with the inventory.
+        site: the checked settings.
+        mask: takes every secret of the site out of a text.
+
+    Raises:
+        SettingsError: inventory, group data or secrets are wrong.
+    """
+
+    def __init__(self, inventory_file: str, secrets_file: Path) -> None:
+        self.state: State = load(inventory_file)
+        self.site: Site = site_of(self.state.inventory, secrets_file, inventory_file)
+        redaction.install(self.site.secrets)
+        self.mask = redaction.Redactor(self.site.secrets).mask
+        self._targets: Outcomes[HostPlan] = {}
+        self._answers: dict[Question[Any], Outcomes[Any]] = {}
+
+    @contextmanager
+    def opened(self) -> Iterator[DeployedSite]:
+        """Pyinfra's context set to this site; all connections are closed at the end."""
+        with (
+            ctx_state.use(self.state),
+            ctx_inventory.use(self.state.inventory),
+            ctx_config.use(self.state.config),
+        ):
+            yield self
+        for host in self.state.inventory.hosts.values():
+            if host.connected:
+                host.disconnect()
+
+    @property
+    def hosts(self) -> tuple[HostSettings, ...]:
+        """The hosts that run Nova."""
+        return tuple(h for h in self.site.hosts.values() if h.is_controller or h.is_compute)
+
+    @contextmanager
+    def on(self, name: str) -> Iterator[PyinfraHost]:
+        """The host NAME, connected.
+
+        Raises:
+            NoAnswerError: it cannot be reached, or what was run there failed.
+        """
+        heard = _Errors(name)
+        logger.addHandler(heard)
+        try:
+            with connected(self.state, name) as host:
+                yield host
+        except ConnectError as error:
+            raise NoAnswerError(f"{name} cannot be reached: {error}") from None
+        except PyinfraError as error:
+            why = heard.texts[-1] if heard.texts else error
+            raise NoAnswerError(f"{name} gives no answer: {why}") from None
+        finally:
+            logger.removeHandler(heard)
+
+    def ask(self, name: str, fact: type[ScriptFact], request: Mapping[str, Any]) -> Answer:
+        """What a script of files/ answers on a host."""
+        with self.on(name) as host:
+            return ask(host, fact, request)
+
+    def shell(self, name: str) -> Host:
+        """Testinfra's view of a host."""
+        return Host(PyinfraBackend(name, partial(self.on, name)))
+
+    def target(self, host: HostSettings) -> HostPlan:
+        """A host as the deploy sees it.
+
+        Raises:
+            NoAnswerError: the host does not say what it is.
+        """
+        return _value(self._all_targets()[host.name])
+
+    def _all_targets(self) -> Outcomes[HostPlan]:
+        if not self._targets:
+            self._targets = _side_by_side(self.hosts, self._target)
+        return self._targets
+
+    def _target(self, host: HostSettings) -> HostPlan:
+        report = Report.of(self.ask(host.name, HostReport, questions()))
+        if report is None:
+            raise NoAnswerError(f"{host.name} gives no answer; is python3 installed there?")
+        platform = platform_for(report.os.id, report.os.version, self.site.settings.release)
+        usable = report.kvm.flag and report.kvm.usable
+        whole = scope_of(self.site, self.site.hosts)
+        return HostPlan(host, self.site, platform, "kvm" if usable else "qemu", whole)
+
+    def everywhere(self, question: Question[T]) -> Outcomes[T]:
+        """What every host answers now, by name; all are asked side by side."""
+        targets = self._all_targets()
+        return _side_by_side(self.hosts, lambda host: question(self, _value(targets[host.name])))
+
+    def answer(self, question: Question[T], host: HostSettings) -> T:
+        """What HOST answers; all hosts are asked at the first call, once.
+
+        Raises:
+            NoAnswerError: the host cannot be reached.
+        """
+        if question not in self._answers:
+            self._answers[question] = self.everywhere(question)
+        outcomes: Outcomes[T] = self._answers[question]
+        return _value(outcomes[host.name])
+
+    def begin(self, work: Callable[[], T]) -> Callable[[], T]:
+        """Start WORK beside everything else; the function returned waits for what it gives."""
+        job = gevent.spawn(_outcome, work)
+        return lambda: _value(job.get())
+
+    def api_state(self) -> ComputeApiState:
+        """Services, hypervisors and inventories, as the APIs list them."""
+        with self.on(self.site.primary_controller.name) as host:
+            return ComputeApiState.of(host, ComputeApi.of(self.site))
+
+    @contextmanager
+    def names_known(self) -> Iterator[None]:
+        """Names in URLs mean the inventory's hosts where this machine's resolver knows none."""
+        addresses = {
+            name: str(host.data.get("ssh_hostname") or name)
+            for name, host in self.state.inventory.hosts.items()
+        }
+        for host in self.hosts:
+            addresses.setdefault(host.nova_host, addresses[host.name])
+        controller = addresses[self.site.primary_controller.name]
+        addresses.setdefault(self.site.settings.controller_host, controller)
+        with _resolving(addresses):
+            yield
+
+
+def _outcome(work: Callable[[], T]) -> T | Exception:
+    try:
+        return work()
+    except Exception as error:
+        return error
+
+
+def _side_by_side(
+    hosts: tuple[HostSettings, ...], function: Callable[[HostSettings], T]
+) -> Outcomes[T]:
+    jobs = {host.name: gevent.spawn(_outcome, partial(function, host)) for host in hosts}
+    return {name: job.get() for name, job in jobs.items()}
+
+
+def _value(outcome: T | Exception) -> T:
+    if isinstance(outcome, Exception):
+        raise outcome.with_traceback(None)  # it grows each time that it is raised again
+    return outcome
+
+
+@contextmanager
+def _resolving(addresses: Mapping[str, str]) -> Iterator[None]:
+    resolve = socket.getaddrinfo
+    unknown: set[Any] = set()  # to a resolver that may take seconds to say so
+
+    def with_addresses(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host not in unknown:
+            try:
+                return resolve(host, *arguments, **options)
+            except socket.gaierror:
+                if addresses.get(host, host) == host:
+                    raise
+                unknown.add(host)
+        return resolve(addresses[host], *arguments, **options)
+
+    socket.getaddrinfo = with_addresses
+    try:
+        yield
+    finally:
+        socket.getaddrinfo = resolve

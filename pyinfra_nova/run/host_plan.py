@@ -1,0 +1,159 @@
+"""A host of the site with everything that its tasks need to know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import get_args
+
+from pyinfra_nova.knowledge.platforms import NOVNCPROXY_PORT, NovaRole, Platform
+from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.nova_conf.migration_ssh import migration_files
+from pyinfra_nova.nova_conf.render import VirtType, files_for, own_address
+from pyinfra_nova.nova_conf.urls import cell_urls
+from pyinfra_nova.resources.cloud_objects.declaration import Declared
+from pyinfra_nova.resources.compute_api import ComputeApi
+from pyinfra_nova.resources.libvirt_secrets import LibvirtSecret
+from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
+from pyinfra_nova.resources.units import Unit
+from pyinfra_nova.site.run_scope import RunScope
+from pyinfra_nova.site.settings import Api, HostSettings, Site
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, not bound to
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """One host, its place in the site, and the platform it turned out to be.
+
+    Attributes:
+        host: its settings.
+        site: the deployment it belongs to.
+        platform: the row of platforms.yaml for its operating system and the site's release.
+        virt_type: what ``auto`` comes out as on this host.
+        scope: what of the site this run deploys.
+        host_keys: of the SSH servers of the hosts that were asked, by inventory name.
+        declared: what resources.yml wants in the cloud; None without such a file.
+    """
+
+    host: HostSettings
+    site: Site
+    platform: Platform
+    virt_type: VirtType
+    scope: RunScope
+    declared: Declared | None = None
+    host_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def is_deployed(self) -> bool:
+        """False for a controller that --limit leaves out and that only discovers new computes."""
+        return self.host in self.scope.hosts or not (
+            self.host.is_controller or self.host.is_compute
+        )
+
+    @cached_property
+    def files(self) -> tuple[ConfigFile, ...]:
+        """Every configuration file of the host, rendered."""
+        return (
+            *files_for(self.site, self.host, self.platform, self.virt_type),
+            *migration_files(self.site, self.host, self.platform, self.host_keys),
+        )
+
+    @property
+    def is_primary_controller(self) -> bool:
+        return self.host.name == self.site.primary_controller.name
+
+    @property
+    def is_database_host(self) -> bool:
+        found = self.site.database_host
+        return found is not None and found.name == self.host.name
+
+    @property
+    def is_messaging_host(self) -> bool:
+        found = self.site.messaging_host
+        return found is not None and found.name == self.host.name
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What is to be installed here."""
+        has_ceph = self.host.is_compute and self.host.libvirt.rbd_secret_uuid
+        ceph = self.platform.rbd_packages if has_ceph else ()
+        return (*self.platform.packages_for(self.host.roles), *ceph)
+
+    @property
+    def ceph_secret(self) -> LibvirtSecret | None:
+        """What a compute's libvirt has to have for volumes on Ceph; None where it has none."""
+        uuid, key = self.host.libvirt.rbd_secret_uuid, self.site.secrets.rbd_secret_key
+        if not (self.host.is_compute and uuid and key):
+            return None
+        return LibvirtSecret(uuid, f"pyinfra-nova {uuid}", key)
+
+    def units(self, role: NovaRole) -> list[Unit]:
+        """The units of ROLE, in starting order; without consoles, no proxy for them."""
+        vnc = self.site.settings.vnc
+        found = []
+        for unit in self.platform.units_for([role]):
+            url = f"http://127.0.0.1:{unit.port}/" if unit.port else None
+            if unit.port == NOVNCPROXY_PORT:
+                if not vnc.enabled:
+                    continue
+                url = f"{self.console_url}/"
+            log = self.platform.log_of(unit)
+            broker = self.site.settings.messaging.port if unit.broker else None
+            found.append(Unit(unit.name, unit.reads, unit.reload, url, broker, log))
+        return found
+
+    @property
+    def console_url(self) -> str:
+        """Where the console proxy of this host answers, asked from the host itself."""
+        vnc = self.site.settings.vnc
+        listens = own_address(self.host, vnc.novncproxy_host)
+        address = self.host.my_ip if listens == EVERYWHERE else listens
+        return f"http://{address}:{vnc.novncproxy_port}"
+
+    @property
+    def booleans(self) -> tuple[str, ...]:
+        """What SELinux has to allow here."""
+        return self.platform.booleans.of(self.host.roles)
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """What firewalld has to let in here."""
+        vnc, roles = self.site.settings.vnc, self.host.roles
+        consoles = self.platform.vnc_ports.of(roles) if vnc.enabled else ()
+        named = (name.format(novncproxy_port=vnc.novncproxy_port) for name in consoles)
+        return (*self.platform.ports.of(roles), *named)
+
+    @property
+    def serves(self) -> frozenset[str]:
+        """The APIs of a controller; only the eventlet server can be told to leave one out."""
+        if self.platform.wsgi == "eventlet":
+            return frozenset(self.site.settings.enabled_apis)
+        return frozenset(get_args(Api))
+
+    @property
+    def databases(self) -> NovaDatabases:
+        """Nova's databases, and the schemas and cells they should hold."""
+        server, urls = self.site.settings.database, cell_urls(self.site)
+        cell0, cell1 = (
+            Cell(name, urls[name].transport_url, urls[name].database_connection)
+            for name in ("cell0", "cell1")
+        )
+        return NovaDatabases(
+            server.host,
+            server.port,
+            server.user,
+            self.site.secrets.database_password,
+            server.nova_api,
+            server.nova_cell0,
+            server.nova,
+            self.platform.migrations.api,
+            self.platform.migrations.main,
+            (cell0, cell1),
+        )
+
+    @property
+    def compute_api(self) -> ComputeApi:
+        """How to ask the compute API, as Nova's own user."""
+        return ComputeApi.of(self.site)

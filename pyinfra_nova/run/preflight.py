@@ -1,0 +1,326 @@
+"""What has to hold before the first change: which checks each host makes, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jinja2 import TemplateError
+from pyinfra.api.exceptions import DeployError
+
+from pyinfra_nova.knowledge.platforms import (
+    UnsupportedPlatform,
+    numbers,
+    platform_for,
+    platforms_of,
+)
+from pyinfra_nova.nova_conf.check import LEAVE_OUT, Source
+from pyinfra_nova.nova_conf.check import Finding as FileFinding
+from pyinfra_nova.nova_conf.check import Role as FileRole
+from pyinfra_nova.nova_conf.check import findings as file_findings
+from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.nova_conf.render import files_for
+from pyinfra_nova.resources.host_report import Report
+from pyinfra_nova.session.steps import LOCK
+from pyinfra_nova.site.faults import Fault, SettingsError
+from pyinfra_nova.site.run_scope import RunScope
+from pyinfra_nova.site.settings import Account, Glance, HostSettings, Neutron, Placement, Site
+
+CLOCK_TOLERANCE = 10.0
+"""Seconds a host's clock may be off; Nova calls a service down after 60 (service_down_time)."""
+
+Check = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One thing that was looked at on a host, and what was found."""
+
+    host: str
+    what: str
+    ok: bool
+    detail: str
+
+
+class PreflightError(DeployError):
+    """Something does not hold; nothing was changed anywhere."""
+
+    def __init__(self, findings: Sequence[Verdict]) -> None:
+        wrong = [f"{f.host}: {f.what}: {f.detail}" for f in findings if not f.ok]
+        super().__init__("\n  - ".join(["the preflight failed; nothing was changed:", *wrong]))
+
+
+def check_files(site: Site) -> list[Fault]:
+    """Render every file of every host on every platform it may be, and check what is in them.
+
+    What Nova itself would refuse or overlook is a fault; what it would obey although it is unsafe
+    or better said otherwise is only returned.
+
+    Raises:
+        SettingsError: with every fault.
+    """
+    found: dict[FileFinding, list[str]] = {}
+    for host in site.hosts.values():
+        for finding in _file_findings(site, host):
+            found.setdefault(finding, []).append(host.name)
+    faults = [_fault(finding, names) for finding, names in found.items() if _is_fault(finding)]
+    if faults:
+        raise SettingsError(faults)
+    return [_fault(finding, names) for finding, names in found.items()]
+
+
+def _file_findings(site: Site, host: HostSettings) -> list[FileFinding]:
+    """What is wrong in HOST's nova.conf; platforms do not differ in what overrides say there."""
+    rendered: list[tuple[ConfigFile, ...]] = []
+    for platform in platforms_of(site.settings.release):
+        try:
+            rendered.append(tuple(files_for(site, host, platform, "qemu")))
+        except (ValueError, TemplateError) as error:
+            fault = Fault(f"nova.conf of {host.name}", "", f"cannot be rendered: {error}")
+            raise SettingsError([fault]) from error
+    sources = [Source(f.path, f.content) for f in next(iter(rendered), ()) if f.oslo]
+    role: FileRole = "compute"
+    if host.is_controller:
+        role = "all-in-one" if host.is_compute else "controller"
+    # A finding is of one host and one line; the same one elsewhere is said together with it.
+    found = file_findings(sources, site.settings.release, role)
+    return [replace(finding, file="", line=0) for finding in found if not _is_own(finding, host)]
+
+
+def _is_own(finding: FileFinding, host: HostSettings) -> bool:
+    """Whether it is of what no setting can change: the one option that names libvirt's user.
+
+    Deprecated since Nova 15, and read up to now; ``live_migration_scheme`` logs in as root.
+    """
+    own = (finding.section, finding.option) == ("libvirt", "live_migration_uri")
+    return own and "live_migration_uri" not in host.nova_conf.get("libvirt", {})
+
+
+def _is_fault(finding: FileFinding) -> bool:
+    if finding.kind == "unknown":
+        # What nothing is known about may belong to a driver that is not Nova's own.
+        return finding.remedy != LEAVE_OUT
+    return finding.level == "error" and finding.kind != "insecure"
+
+
+def _fault(finding: FileFinding, hosts: Sequence[str]) -> Fault:
+    where = f"[{finding.section}] {finding.option}".strip() if finding.section else ""
+    return Fault(f"nova.conf of {', '.join(hosts)}", where, finding.problem, finding.remedy)
+
+
+def _login(site: Site, name: str, account: Account, secret: str, **more: Any) -> Check:
+    return {
+        "name": name,
+        "kind": "keystone",
+        "auth_url": site.settings.keystone.auth_url,
+        "username": account.username,
+        "password": getattr(site.secrets, secret).get_secret_value(),
+        "user_domain": account.user_domain_name,
+        "project": account.project_name,
+        "project_domain": account.project_domain_name,
+        "region": site.settings.region,
+        "remedy": f"see keystone.auth_url in group_data/all.py, and {secret} in secrets.yml",
+        **more,
+    }
+
+
+def _found_by(section: Placement | Neutron | Glance, *services: str) -> Check:
+    """How Nova finds SERVICES in the catalogue, by the section of nova.conf that says so."""
+    return {
+        "services": list(services),
+        "region": section.region_name,
+        "interfaces": list(section.valid_interfaces),
+    }
+
+
+def _identity_checks(scope: RunScope, host: HostSettings) -> Iterator[Check]:
+    """Keystone lets in every user that will be written here, and knows the other services."""
+    site, settings = scope.site, scope.site.settings
+    placement, neutron, glance = settings.placement, settings.neutron, settings.glance
+    yield _login(
+        site,
+        "Keystone and Placement",
+        placement,
+        "placement_password",
+        auth_url=placement.auth_url,
+        **_found_by(placement, "placement"),
+    )
+    yield _login(
+        site,
+        "Keystone and Neutron",
+        neutron,
+        "neutron_password",
+        auth_url=neutron.auth_url,
+        **_found_by(neutron, "network"),
+    )
+    if not glance.api_servers:
+        # Nova asks it with the token of whoever boots a guest; the catalogue is the same to all.
+        yield _login(site, "Glance", placement, "placement_password", **_found_by(glance, "image"))
+    if not settings.manage_identity:
+        # Computes alone are only of use to controllers that are there.
+        alone = not any(host.is_controller for host in scope.hosts)
+        yield _login(
+            site,
+            "Keystone and Nova" if alone else "Keystone, as nova",
+            settings.keystone,
+            "nova_password",
+            services=["compute"] if alone else [],
+            interfaces=["public", "internal", "admin"],
+        )
+    elif host.name == site.primary_controller.name:
+        admin = settings.keystone.admin
+        yield _login(site, "Keystone, as the administrator", admin, "admin_password")
+
+
+def _broker_checks(site: Site) -> Iterator[Check]:
+    messaging = site.settings.messaging
+    for broker in messaging.hosts:
+        yield {
+            "name": f"RabbitMQ at {broker}:{messaging.port}",
+            "kind": "amqp",
+            "host": broker,
+            "port": messaging.port,
+            "user": messaging.user,
+            "password": site.secrets.messaging_password.get_secret_value(),
+            "virtual_host": messaging.virtual_host,
+            # A user that this deployment makes may not be there yet.
+            "login": not site.settings.manage_messaging,
+            "remedy": "see messaging in group_data/all.py, and messaging_password in secrets.yml",
+        }
+
+
+def _controller_checks(site: Site) -> Iterator[Check]:
+    database = site.settings.database
+    check: Check = {
+        "name": f"MariaDB at {database.host}:{database.port}",
+        "kind": "mysql",
+        "host": database.host,
+        "port": database.port,
+        "remedy": "see database in group_data/all.py, and database_password in secrets.yml",
+    }
+    if not site.settings.manage_database:
+        password = site.secrets.database_password.get_secret_value()
+        check |= {"user": database.user, "password": password}
+    yield check
+    for server in site.settings.memcached_servers:
+        name, _, port = server.rpartition(":")
+        yield {
+            "name": f"memcached at {server}",
+            "kind": "memcached",
+            "host": name or port,
+            "port": int(port) if name else 11211,
+            "remedy": "see memcached_servers in group_data/all.py",
+        }
+
+
+def checks_for(scope: RunScope, host: HostSettings) -> list[Check]:
+    """The prerequisites that HOST will use, with the credentials that will be written there."""
+    checks: list[Check] = []
+    if host.is_controller or host.is_compute:
+        checks += [*_broker_checks(scope.site), *_identity_checks(scope, host)]
+    if host.is_controller:
+        checks += _controller_checks(scope.site)
+    return checks
+
+
+def _platform_finding(site: Site, host: HostSettings, report: Report) -> Verdict:
+    release = site.settings.release
+    try:
+        platform = platform_for(report.os.id, report.os.version, release)
+    except UnsupportedPlatform as error:
+        return Verdict(host.name, "operating system", False, str(error))
+    detail = f"{report.os.id} {report.os.version} with {release}"
+    if not platform.proven:
+        detail += ", which is not proven on real hosts (docs/platforms.md)"
+    return Verdict(host.name, "operating system", True, detail)
+
+
+def _hypervisor_findings(site: Site, host: HostSettings, report: Report) -> Iterator[Verdict]:
+    """Whether nova-compute starts with what is installed (virt/libvirt/driver.py, init_host)."""
+    release = site.settings.release
+    try:
+        minimum = platform_for(report.os.id, report.os.version, release).minimum
+    except UnsupportedPlatform:
+        return  # that is a finding of its own
+    for what, found, least in (
+        ("libvirt", report.hypervisor.libvirt, minimum.libvirt),
+        ("QEMU", report.hypervisor.qemu, minimum.qemu),
+    ):
+        if found is not None:
+            ok = numbers(found) >= numbers(least)
+            detail = found if ok else f"{found}, but Nova of {release} needs at least {least}"
+            yield Verdict(host.name, what, ok, detail)
+
+
+def _host_findings(
+    scope: RunScope, host: HostSettings, report: Report, skew: float
+) -> Iterator[Verdict]:
+    def finding(what: str, ok: bool, detail: str) -> Verdict:
+        return Verdict(host.name, what, ok, detail)
+
+    system = f"{report.os.id} {report.os.version}"
+    if not (host.is_controller or host.is_compute):
+        yield finding("operating system", True, system)
+    else:
+        yield _platform_finding(scope.site, host, report)
+    rights = "root" if report.root else "not root; set _sudo = True in group_data/all.py"
+    yield finding("rights", report.root, rights)
+    if report.busy:
+        detail = f"still changes this host; who it is: fuser --verbose {LOCK}"
+        yield finding("a command of an earlier run", False, detail)
+    yield finding("systemd", report.systemd, "runs" if report.systemd else "is not PID 1")
+    yield finding("clock", abs(skew) <= CLOCK_TOLERANCE, f"{skew:+.1f} s off this machine's")
+    if host.my_ip is not None:
+        interface = next(
+            (a.interface for a in report.addresses if a.address == str(host.my_ip)), None
+        )
+        have = ", ".join(f"{a.address} ({a.interface})" for a in report.addresses)
+        detail = f"{host.my_ip} on {interface}"
+        if interface is None:
+            detail = f"my_ip {host.my_ip} is on none of its interfaces; it has {have}"
+        yield finding("management address", interface is not None, detail)
+    if host.is_compute:
+        same = report.hostname == host.nova_host
+        detail = report.hostname
+        if not same:
+            detail = (
+                f"the host calls itself {report.hostname!r} but Nova would call it "
+                f"{host.nova_host!r}, so Neutron's agent would not match; set nova_host"
+            )
+        yield finding("host name", same, detail)
+        yield from _hypervisor_findings(scope.site, host, report)
+    remedies = {check["name"]: check["remedy"] for check in checks_for(scope, host)}
+    for check in report.checks:
+        detail = check.detail if check.ok else f"{check.detail}; {remedies.get(check.name, '')}"
+        yield finding(check.name, check.ok, detail)
+
+
+def judge(
+    scope: RunScope, reports: Mapping[str, Report | None], skews: Mapping[str, float]
+) -> list[Verdict]:
+    """Every finding of every host that was asked, in the inventory's order.
+
+    Args:
+        reports: what each host answered; None for one that gave no usable answer.
+        skews: seconds each host's clock is ahead of this machine's.
+    """
+    findings: list[Verdict] = []
+    for name, report in reports.items():
+        host = scope.site.hosts[name]
+        if report is None:
+            detail = "gave no report; is python3 installed there?"
+            findings.append(Verdict(name, "preflight", False, detail))
+        else:
+            findings += _host_findings(scope, host, report, skews.get(name, 0.0))
+    return findings
+
+
+def table(findings: Sequence[Verdict]) -> list[str]:
+    """The findings as aligned lines: host, what, verdict, detail."""
+    hosts = max((len(f.host) for f in findings), default=0)
+    whats = max((len(f.what) for f in findings), default=0)
+    return [
+        f"{f.host:<{hosts}}  {f.what:<{whats}}  {'ok' if f.ok else 'NO'}  {f.detail}"
+        for f in findings
+    ]

@@ -1,0 +1,1 @@
+"""What is particular about a pyinfra run, and nothing about Nova."""

@@ -1,0 +1,129 @@
+"""The hosts of an inventory file outside pyinfra's own command, over pyinfra's own connections.
+
+The one module that uses ``pyinfra_cli``, which is not a public API; tests/unit/test_connection.py
+holds what it needs of it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import gevent
+from pyinfra.api import Config, State
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.host import Host
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import StateStage
+from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
+from pyinfra_cli.inventory import make_inventory
+from pyinfra_cli.util import exec_file
+
+from pyinfra_nova.site.faults import Fault, SettingsError
+
+
+def load(inventory_file: str) -> State:
+    """A pyinfra state with the inventory, group data and config.py of the current directory.
+
+    Raises:
+        SettingsError: there is no such file.
+    """
+    if not Path(inventory_file).is_file():
+        raise SettingsError([Fault(inventory_file, "", "no such inventory file")])
+    state, config = State(), Config()
+    state.cwd = os.getcwd()  # noqa: PTH109 - pyinfra keeps a str
+    with ctx_state.use(state), ctx_config.use(config):
+        if Path("config.py").exists():
+            exec_file("config.py")
+        config.lock_current_state()
+        state.init(make_inventory(inventory_file, cwd=state.cwd), config)
+    return state
+
+
+def load_inventory(inventory_file: str) -> Inventory:
+    """The inventory of a file with its group data; see ``load``."""
+    inventory = load(inventory_file).inventory
+    assert isinstance(inventory, Inventory)
+    return inventory
+
+
+LOSS = 45
+"""Seconds of silence after which a host counts as lost."""
+
+
+def notice_loss(host: Host) -> None:
+    """Have the connection of HOST end when the host is gone: nothing else would end the waiting.
+
+    Neither pyinfra nor paramiko gives up on a peer that went without a word.
+    """
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client else None
+    connection = getattr(transport, "sock", None)
+    if connection is None or not hasattr(connection, "setsockopt"):  # not SSH, or by way of a host
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", LOSS // 3),
+        ("TCP_KEEPINTVL", LOSS // 9),
+        ("TCP_KEEPCNT", 6),
+        ("TCP_USER_TIMEOUT", LOSS * 1000),
+    ):
+        if hasattr(socket, option):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def show_errors_once() -> None:
+    """Keep gevent from printing pyinfra's own errors with a traceback.
+
+    What an operation raises goes to the main greenlet, which shows it as an error; the hub would
+    show it as well, as if nobody had expected it.
+    """
+    hub = gevent.get_hub()
+    if PyinfraError not in hub.NOT_ERROR:
+        hub.NOT_ERROR = (*hub.NOT_ERROR, PyinfraError)
+
+
+def join(state: State, name: str) -> Host:
+    """Bring a host that ``--limit`` leaves out into a run, connected where that succeeds."""
+    host = state.inventory.get_host(name)
+    host.connect()
+    if host.connected:
+        state.activate_host(host)
+        state.limit_hosts.append(host)
+    return host
+
+
+def load_deploy(state: State, host: Host) -> None:
+    """Run the deploy file for a host that has joined late, as pyinfra did for the others."""
+
+    def load_file() -> None:
+        with ctx_config.use(state.config.copy()), ctx_host.use(host):
+            exec_file(state.current_deploy_filename)
+
+    # A greenlet of its own: operations are ordered by where in the stack they are called.
+    gevent.spawn(load_file).get()
+
+
+@contextmanager
+def connected(state: State, name: str) -> Iterator[Host]:
+    """The host NAME, connected, with pyinfra's context set to it.
+
+    Raises:
+        ConnectError: the host cannot be reached.
+        NoHostError: the inventory has no such host.
+    """
+    host = state.inventory.get_host(name)
+    with (
+        ctx_state.use(state),
+        ctx_inventory.use(state.inventory),
+        ctx_config.use(state.config),
+        ctx_host.use(host),
+    ):
+        if not host.connected:
+            state.current_stage = StateStage.Connect
+            host.connect(raise_exceptions=True)
+        state.current_stage = StateStage.Execute
+        yield host

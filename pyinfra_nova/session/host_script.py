@@ -1,0 +1,98 @@
+"""Run a script of ``files/`` on a host: the request goes in over stdin, JSON comes back.
+
+Standard input is the one channel that neither ``ps``, pyinfra's verbose output nor its error
+messages show, so a request may carry secrets; an answer must not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pyinfra.api import FactBase, StringCommand
+from pyinfra.api.command import QuoteString
+from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.host import Host
+from typing_extensions import override
+
+from pyinfra_nova.session.redaction import SecretInput
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "files"
+
+# Reads one JSON object from stdin, makes its sources importable and prints what the last one's
+# `answer(request)` returns.
+RUNNER = (
+    "import json, sys, types; message = json.load(sys.stdin)\n"
+    "for name, source in message['modules']:\n"
+    "    module = sys.modules[name] = types.ModuleType(name)\n"
+    "    exec(compile(source, name + '.py', 'exec'), module.__dict__)\n"
+    "json.dump(module.answer(message['request']), sys.stdout); print()"
+)
+
+Answer = dict[str, Any]
+FactT = TypeVar("FactT", bound="ScriptFact")
+
+
+def script_input(
+    name: str, request: Mapping[str, Any], uses: Sequence[str] = (), folder: Path = SCRIPTS
+) -> SecretInput:
+    """The standard input that makes RUNNER run ``FOLDER/NAME.py`` with REQUEST.
+
+    USES names scripts of ``files/`` that this one imports.
+    """
+    paths = [*(SCRIPTS / f"{used}.py" for used in uses), folder / f"{name}.py"]
+    modules = [(path.stem, path.read_text(encoding="utf-8")) for path in paths]
+    return SecretInput(json.dumps({"modules": modules, "request": request}))
+
+
+def script_command(
+    name: str,
+    verb: str,
+    request: Mapping[str, Any],
+    uses: Sequence[str] = (),
+    folder: Path = SCRIPTS,
+) -> StringCommand:
+    """The command that runs ``FOLDER/NAME.py``; VERB is there to be read in logs and in ``ps``."""
+    stdin = script_input(name, request, uses, folder)
+    return StringCommand(*_command_bits(name, verb), _stdin=stdin)
+
+
+def _command_bits(name: str, verb: str) -> tuple[object, ...]:
+    return ("python3", "-c", QuoteString(RUNNER), name, verb)
+
+
+class ScriptFact(FactBase[Answer]):
+    """What a script answers about a host. Subclasses name it, its imports and its folder.
+
+    Raises:
+        FactProcessError: the answer is not a JSON object.
+    """
+
+    script: ClassVar[str]
+    uses: ClassVar[tuple[str, ...]] = ()
+    folder: ClassVar[Path] = SCRIPTS
+    default = dict
+
+    @override
+    def command(self) -> StringCommand:
+        return StringCommand(*_command_bits(self.script, "read"))
+
+    @override
+    def process(self, output: Any) -> Answer:
+        text = "\n".join(output)
+        try:
+            answer = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise FactProcessError(f"{self.script} answered {text[:200]!r}") from error
+        if not isinstance(answer, dict):
+            raise FactProcessError(f"{self.script} answered no object")
+        return answer
+
+
+def ask(host: Host, fact: type[ScriptFact], request: Mapping[str, Any]) -> Answer:
+    """What FACT's script answers to REQUEST on HOST: one remote command."""
+    stdin = script_input(fact.script, request, fact.uses, fact.folder)
+    answer: Answer = host.get_fact(fact, _stdin=stdin)
+    return answer

@@ -1,0 +1,1 @@
+"""What the operator said, checked: nothing here knows a host."""

@@ -1,0 +1,106 @@
+"""What can be wrong before any host is touched.
+
+All of these are pyinfra's own errors, which its command line shows without a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pyinfra.api.exceptions import PyinfraError
+
+from pyinfra_nova.knowledge.platforms import removed_option
+from pyinfra_nova.site.layered_data import Layers
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong, in words an operator can act on.
+
+    Attributes:
+        file: the file to edit, relative to the checkout.
+        key: the dotted key in that file, or "" for the file as a whole.
+        problem: what is wrong; never shows a value that may be secret.
+        remedy: what to do about it, or "".
+    """
+
+    file: str
+    key: str
+    problem: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}: {self.key}" if self.key else self.file
+        text = f"{where}: {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
+        # Keys and names are the operator's, and may hold line breaks or a terminal's commands.
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+class SettingsError(PyinfraError):
+    """The settings are not usable; ``faults`` holds everything that is wrong with them."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        lines = [f"{count} in the settings; no host was touched:"]
+        super().__init__("\n  - ".join([*lines, *(str(fault) for fault in self.faults)]))
+
+
+class SecretsError(SettingsError):
+    """The secrets file is missing, readable by others, or not complete."""
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """A question that names the one of KNOWN that NAME was meant for, or ""."""
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {matches[0]!r}?" if matches else ""
+
+
+def unknown_key(file: str, path: Sequence[str], known: Iterable[str], release: str) -> Fault:
+    name = path[-1]
+    if reason := removed_option("DEFAULT", name, release):
+        return Fault(file, ".".join(path), reason, "leave it out")
+    remedy = closest(name, known)
+    if re.search("passw|pasw|secret", name, re.IGNORECASE):
+        remedy = "passwords belong in secrets.yml"
+    return Fault(file, ".".join(path), "unknown key", remedy)
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[str]) -> tuple[str, ...]:
+    """The keys that MODEL has at PATH."""
+    for part in path:
+        info = model.model_fields.get(part)
+        inner = info.annotation if info else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return ()
+        model = inner
+    return tuple(model.model_fields)
+
+
+def describe(details: Mapping[str, Any]) -> str:
+    """One of pydantic's errors in words."""
+    if details["type"] == "value_error":
+        return str(details["ctx"]["error"])
+    if details["type"] == "missing":
+        return "is missing"
+    if details["type"] == "literal_error":
+        return f"must be {details['ctx']['expected']}"
+    message: str = details["msg"]
+    return message[:1].lower() + message[1:]
+
+
+def faults_of(
+    error: ValidationError, model: type[BaseModel], layers: Layers, otherwise: str, release: str
+) -> Iterator[Fault]:
+    for details in error.errors():
+        path = [str(part) for part in details["loc"]]
+        file = layers.origin(path, otherwise)
+        if details["type"] == "extra_forbidden":
+            yield unknown_key(file, path, _fields_at(model, path[:-1]), release)
+        else:
+            yield Fault(file, ".".join(path), describe(details))

@@ -1,0 +1,72 @@
+"""connection.py: what it needs of ``pyinfra_cli`` holds for the installed pyinfra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyinfra.api.exceptions import ConnectError, NoHostError
+from pyinfra.context import ctx_host
+from pyinfra.facts.server import Command
+
+from pyinfra_nova.session.connections import connected, load, load_inventory
+from pyinfra_nova.site.faults import SettingsError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+INVENTORY = """
+controllers = [("@local", {"my_ip": "10.0.0.11"})]
+computes = [("compute1", {"my_ip": "10.0.0.31", "ssh_hostname": "127.0.0.1", "ssh_port": 9})]
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory like a checkout, the current one."""
+    (tmp_path / "inventory.py").write_text(INVENTORY)
+    (tmp_path / "group_data").mkdir()
+    (tmp_path / "group_data" / "computes.py").write_text('libvirt = {"virt_type": "qemu"}\n')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_hosts_groups_and_group_data_are_those_of_the_current_directory(site: Path) -> None:
+    inventory = load_inventory("inventory.py")
+    assert list(inventory.hosts) == ["@local", "compute1"]
+    assert [host.name for host in inventory.get_group("computes")] == ["compute1"]
+    assert inventory.hosts["compute1"].data.libvirt == {"virt_type": "qemu"}
+    assert inventory.hosts["compute1"].data.my_ip == "10.0.0.31"
+
+
+def test_what_config_py_sets_is_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a failed host that pyinfra goes past, computes would start without their controller."""
+    monkeypatch.chdir(CHECKOUT)
+    config = load("inventory.py").config
+    assert config.FAIL_PERCENT == 0
+    assert config.REQUIRE_PYINFRA_VERSION == ">=3.10,<4"
+
+
+def test_a_directory_without_config_py_will_do(site: Path) -> None:
+    assert load("inventory.py").config.FAIL_PERCENT is None
+
+
+def test_a_missing_inventory_is_a_fault_and_not_the_name_of_a_host(site: Path) -> None:
+    with pytest.raises(SettingsError, match=r"hosts\.py: no such inventory file"):
+        load("hosts.py")
+
+
+def test_a_connected_host_answers_and_is_pyinfras_current_one(site: Path) -> None:
+    state = load("inventory.py")
+    with connected(state, "@local") as host:
+        assert ctx_host.get() is host
+        assert host.get_fact(Command, command="echo here") == "here"
+        with connected(state, "@local") as again:
+            assert again is host
+    assert not ctx_host.isset()
+
+
+def test_a_host_that_cannot_be_reached_is_an_error(site: Path) -> None:
+    state = load("inventory.py")
+    with pytest.raises(ConnectError), connected(state, "compute1"):
+        pass
+    with pytest.raises(NoHostError), connected(state, "compute2"):
+        pass

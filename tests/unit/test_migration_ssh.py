@@ -1,0 +1,148 @@
+"""Moving guests between computes: the key, who may use it, and what each host knows of others."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_ssh_private_key,
+)
+from pydantic import ValidationError
+
+from pyinfra_nova.knowledge.platforms import table
+from pyinfra_nova.nova_conf import migration_ssh
+from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.nova_conf.ini import option_values
+from pyinfra_nova.nova_conf.migration_ssh import migration_files
+from pyinfra_nova.nova_conf.render import files_for
+from pyinfra_nova.resources.config_files import comparison
+from pyinfra_nova.run.preflight import check_files
+from pyinfra_nova.site.settings import Site
+
+from .site_data import all_in_one, debian, secrets, site
+
+SECRET = "a secret of more than twenty"
+KEYS = {"compute1": ("ssh-ed25519 AAAA1",), "compute2": ("ssh-rsa AAAA2", "ssh-ed25519 AAAA3")}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def with_key() -> Site:
+    return site(passwords=secrets(migration_secret=SECRET))
+
+
+def files(where: Site, name: str = "compute1") -> dict[str, ConfigFile]:
+    return {f.path: f for f in migration_files(where, where.hosts[name], debian(), KEYS)}
+
+
+def test_the_key_is_one_that_ssh_reads_and_its_public_half_fits() -> None:
+    private, public = migration_ssh.key_pair(SECRET)
+    found = load_ssh_private_key(private.encode(), None).public_key()
+    text = found.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    assert public == f"{text} pyinfra-nova"
+
+
+def test_the_same_secret_makes_the_same_key_and_another_one_another() -> None:
+    migration_ssh.key_pair.cache_clear()
+    first = migration_ssh.key_pair(SECRET)
+    migration_ssh.key_pair.cache_clear()
+    assert migration_ssh.key_pair(SECRET) == first
+    assert migration_ssh.key_pair(SECRET + "!")[1] != first[1]
+
+
+def test_a_secret_that_could_be_guessed_is_refused() -> None:
+    with pytest.raises(ValidationError, match="shorter than 20"):
+        secrets(migration_secret="only 19 characters.")
+
+
+def test_only_the_computes_get_in_and_only_for_commands() -> None:
+    (keys,) = [f for path, f in files(with_key()).items() if path.endswith("authorized_keys")]
+    assert keys.path == "/var/lib/nova/.ssh/authorized_keys"
+    assert keys.content.startswith('restrict,from="10.0.0.31,10.0.0.32" ssh-ed25519 ')
+    # sshd reads it as nova, who may not change it.
+    assert (keys.owner, keys.group, keys.mode) == ("root", "nova", "0640")
+
+
+def test_the_private_key_is_novas_alone_and_no_diff_shows_it() -> None:
+    key = files(with_key())[migration_ssh.KEY]
+    assert (key.owner, key.mode, key.hidden) == ("nova", "0600", True)
+    assert "PRIVATE" not in repr(key)
+
+
+def test_a_changed_private_key_is_named_but_not_shown(tmp_path: Path) -> None:
+    script = runpy.run_path(str(ROOT / "files/config_files.py"))
+    key = files(with_key())[migration_ssh.KEY]
+    (request,) = comparison([key])["files"]
+    request["path"] = str(tmp_path / "key")
+    for before in (None, "an older key\n"):
+        if before:
+            (tmp_path / "key").write_text(before)
+        answer = script["answer"]({"files": [request], "write": False})
+        assert answer["files"][0]["diff"] == ""
+        assert "older" not in json.dumps(answer)
+        assert not set(key.content.splitlines()) & set(json.dumps(answer).split('"'))
+
+
+def test_each_compute_in_the_run_has_a_file_of_known_keys() -> None:
+    found = files(with_key())
+    assert found["/etc/nova/known_hosts.compute2"].content == (
+        "compute2 ssh-rsa AAAA2\ncompute2 ssh-ed25519 AAAA3\n"
+    )
+
+
+def test_what_is_known_of_a_compute_outside_the_run_is_left_alone() -> None:
+    where = with_key()
+    some = {"compute1": KEYS["compute1"]}
+    found = migration_files(where, where.hosts["compute1"], debian(), some)
+    assert [f.path for f in found if "known_hosts" in f.path] == ["/etc/nova/known_hosts.compute1"]
+
+
+@pytest.mark.skipif(not Path("/usr/bin/ssh").exists(), reason="no ssh here")
+@pytest.mark.parametrize("address", ["compute2", "10.0.0.32"])
+def test_ssh_takes_key_and_known_hosts_for_the_user_nova_alone(
+    address: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(files(with_key())[migration_ssh.SSH_CONFIG].content)
+
+    def says(user: str) -> str:
+        command = ["ssh", "-F", os.fspath(config), "-G", f"{user}@{address}"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert "userknownhostsfile /etc/nova/known_hosts.compute2\n" in says("nova")
+    assert f"identityfile {migration_ssh.KEY}\n" in says("nova")
+    assert "hostkeyalias compute2\n" in says("nova")
+    assert "nova" not in says("root")
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [(site(), "compute1"), (with_key(), "controller"), (all_in_one(), "aio")],
+    ids=["no secret", "no compute", "one compute"],
+)
+def test_where_nothing_can_be_moved_nothing_is_written(where: Site, name: str) -> None:
+    assert not migration_files(where, where.hosts[name], debian(), KEYS)
+
+
+@pytest.mark.parametrize("row", table().platforms, ids=lambda row: f"{row.system}-{row.release}")
+def test_nova_is_told_where_it_can_move_guests(row: object) -> None:
+    platform = next(one for one in table().platforms if one is row)
+    where = site({"release": platform.release}, passwords=secrets(migration_secret=SECRET))
+    values: dict[str, list[str]] = {}
+    for file in files_for(where, where.hosts["compute1"], platform, "qemu"):
+        if file.oslo:
+            values |= {str(k): v for k, v in option_values(file.content).items()}
+    found = [v for k, v in values.items() if "live_migration" in k]
+    wanted = [["qemu+ssh://nova@%s/system"], ["10.0.0.31"]] if platform.migration else []
+    assert found == wanted
+
+
+@pytest.mark.parametrize("release", ["zed", "2025.1", "2026.2"])
+def test_the_checker_has_nothing_to_say_of_it(release: str) -> None:
+    assert not check_files(site({"release": release}, passwords=secrets(migration_secret=SECRET)))

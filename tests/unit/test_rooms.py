@@ -1,0 +1,60 @@
+"""The house: a room of the package imports only from rooms below it, so no arrows go in a circle."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "pyinfra_nova"
+# From the bottom to the top.
+ROOMS = (
+    "knowledge",
+    "site",
+    "nova_conf",
+    "session",
+    "resources",
+    "run",
+    "proof",
+    "commands",
+)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The modules of this package that a file imports, dotted."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+
+
+def test_every_room_is_in_the_list() -> None:
+    assert {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()} == set(
+        ROOMS
+    )
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_from_below(room: str) -> None:
+    below = ROOMS[: ROOMS.index(room) + 1]
+    upwards = [
+        f"{path.relative_to(PACKAGE)}: {module}"
+        for path in (PACKAGE / room).rglob("*.py")
+        for module in imports(path)
+        if module.startswith("pyinfra_nova.") and module.split(".")[1] not in below
+    ]
+    assert upwards == []
+
+
+@pytest.mark.parametrize("outside", ["tasks", "lab", "bench", "tests"])
+def test_nothing_in_the_package_imports_what_is_built_on_it(outside: str) -> None:
+    found = [
+        f"{path.relative_to(PACKAGE)}: {module}"
+        for path in PACKAGE.rglob("*.py")
+        for module in imports(path)
+        if module.split(".")[0] == outside
+    ]
+    assert found == []

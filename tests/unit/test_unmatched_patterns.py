@@ -1,0 +1,44 @@
+"""A pattern that matches no host ends a run where pyinfra itself only warns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyinfra
+import pytest
+from pyinfra.api import Inventory
+from pyinfra.context import ctx_inventory
+from pyinfra_cli.cli import _apply_inventory_exclude, _apply_inventory_limit
+
+from pyinfra_nova.session.unmatched_patterns import UnmatchedPattern, refuse_unmatched_patterns
+
+
+@pytest.fixture
+def inventory() -> Iterator[Inventory]:
+    """An inventory as pyinfra's command has it when it reads the patterns."""
+    before = list(pyinfra.logger.filters)
+    refuse_unmatched_patterns()
+    hosts = Inventory((["ctl", "cmp1", "cmp2"], {}), computes=(["cmp1", "cmp2"], {}))
+    with ctx_inventory.use(hosts):
+        yield hosts
+    pyinfra.logger.filters[:] = before
+
+
+@pytest.mark.parametrize("pattern", ["computes", "cmp1", "cmp*", "*"])
+def test_a_host_a_group_and_a_wildcard_are_followed(inventory: Inventory, pattern: str) -> None:
+    assert _apply_inventory_limit(inventory, [pattern])
+
+
+def test_one_wrong_name_among_right_ones_is_refused(inventory: Inventory) -> None:
+    with pytest.raises(UnmatchedPattern, match=r"--limit cpm1: .* did you mean 'cmp1'") as caught:
+        _apply_inventory_limit(inventory, ["ctl", "cpm1"])
+    assert isinstance(caught.value, pyinfra.api.exceptions.PyinfraError)
+
+
+def test_a_wrong_name_to_leave_out_is_refused_with_what_there_is(inventory: Inventory) -> None:
+    with pytest.raises(UnmatchedPattern, match=r"--exclude db9: .* cmp1, cmp2, computes, ctl"):
+        _apply_inventory_exclude(inventory, None, ["db9"])
+
+
+def test_other_warnings_stay_warnings(inventory: Inventory) -> None:
+    pyinfra.logger.warning("No host matches the weather")
