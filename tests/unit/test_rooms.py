@@ -1,4 +1,4 @@
-"""The house: a room of the package imports only from rooms below it, so no arrows go in a circle."""
+"""The house: a room of the package imports only from rooms below it, never in a circle."""
 
 from __future__ import annotations
 
