@@ -54,7 +54,14 @@ barrier(name="The computes are started")
 
 if plan:
     hypervisors.discover(plan=plan)
-    hypervisors.prove(plan=plan)
+barrier(name="The hypervisors are mapped")
+
+if plan:
+    hypervisors.of_hosts(plan=plan)
+barrier(name="The hosts are proven")
+
+if plan:
+    hypervisors.of_site(plan=plan)
 barrier(name="The hypervisors are proven")
 
 if deployed:

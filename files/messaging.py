@@ -83,6 +83,7 @@ def read(stream, channel):
 
 
 ACCESS_REFUSED = 403
+NOT_FOUND = 404
 
 
 def is_denied(stream, attempt, channel):
@@ -97,7 +98,8 @@ def is_denied(stream, attempt, channel):
     return struct.unpack(">H", arguments[:2]) == (ACCESS_REFUSED,)
 
 
-def converse(stream, request, found):
+def log_in(stream, request, found):
+    """Open the virtual host as the user; what was reached is noted in FOUND."""
     stream.sendall(b"AMQP\x00\x00\x09\x01")
     method = receive(stream)[:2]
     if method != (10, 10):
@@ -118,9 +120,51 @@ def converse(stream, request, found):
     if (method_class, method) != (10, 41):
         raise ConnectionError(reason(arguments))
     found["opened"] = True
+
+
+def converse(stream, request, found):
+    log_in(stream, request, found)
     attempts = enumerate((configure, write, read), start=1)
     found["denied"] = [a.__name__ for channel, a in attempts if is_denied(stream, a, channel)]
     send(stream, 10, 50, struct.pack(">H", 200) + short("") + struct.pack(">HH", 0, 0))
+
+
+def open_channel(stream, number):
+    send(stream, 20, 10, short(""), number)
+    receive(stream)
+    return number
+
+
+def consumers(request, queues):
+    """How many consumers each of QUEUES has; None for one that is not there.
+
+    Declared passively: the broker tells of a queue, and neither makes nor changes one. Where there
+    is none it closes the channel.
+
+    Raises:
+        OSError, struct.error: the broker does not answer, or does not let the user in.
+    """
+    counts = {}
+    address = (request["host"], request["port"])
+    with socket.create_connection(address, timeout=TIMEOUT) as stream:
+        log_in(stream, request, {})
+        channel = open_channel(stream, 1)
+        for queue in queues:
+            passive = b"\x01"
+            arguments = struct.pack(">H", 0) + short(queue) + passive + long(b"")
+            send(stream, 50, 10, arguments, channel)
+            method_class, method, arguments = receive(stream)
+            if (method_class, method) == (50, 11):
+                counts[queue] = struct.unpack(">I", arguments[-4:])[0]
+                continue
+            code = struct.unpack(">H", arguments[:2])[0]
+            if (method_class, method, code) != (20, 40, NOT_FOUND):
+                raise ConnectionError(reason(arguments))
+            counts[queue] = None
+            send(stream, 20, 41, b"", channel)
+            channel = open_channel(stream, channel + 1)
+        send(stream, 10, 50, struct.pack(">H", 200) + short("") + struct.pack(">HH", 0, 0))
+    return counts
 
 
 def answer(request):

@@ -4,7 +4,8 @@ Request: {"units": [{"name", "reads": [paths], "reload": bool, "url": text|null,
                      "broker": port|null, "log": path|null}],
           "cells": what nova_state.py needs to read the cell mappings|absent,
           "wait": seconds|absent}
-Answer to a comparison: {"units": [{"name", "actions": [...], "reason"}], "daemon_reload": bool}
+Answer to a comparison: {"units": [{"name", "actions": [...], "reason"}], "daemon_reload": bool,
+                         "processes": {name: {"pid", "age": s|null, "restarts", "replaced": bool}}}
 Answer to a wait: {"failed": [{"name", "state", "cause"}]}
 A unit has to be restarted when a file that it reads is newer than its main process. That is read
 from the host, so it also holds after a run that was cut off before it could restart anything.
@@ -25,7 +26,8 @@ import urllib.request
 # oslo.log's lines; the last of a traceback has nothing after the logger's name.
 TELLING = re.compile(r"\b(ERROR|CRITICAL) \S+ .*\w")
 ROUTINE = re.compile(
-    r"^(Start|Stopp)(ed|ing)\b|Scheduled restart job|Failed with result|Consumed .* CPU time|^$"
+    r"^(Start|Stopp)(ed|ing)\b|Scheduled restart job|Failed with result|Deactivated successfully"
+    r"|Consumed .* CPU time|^$"
 )
 PROPERTIES = (
     "Id",
@@ -40,6 +42,7 @@ PROPERTIES = (
     "Job",
     "MainPID",
     "ExecMainStartTimestamp",
+    "ExecMainStartTimestampMonotonic",
     "StateChangeTimestamp",
 )
 
@@ -118,6 +121,9 @@ def compare(unit, state, cells_time=0.0):
         if changed > started:
             actions.append("reload" if unit.get("reload") else "restart")
             reasons.append(f"{path} is newer than the process")
+        elif is_replaced(int(state.get("MainPID") or 0)):
+            actions.append("restart")
+            reasons.append("runs a program that is no longer on the disk")
         elif unit.get("url") and is_broken(unit["url"]):
             actions.append("restart")
             reasons.append("runs, but answers with a server error")
@@ -126,17 +132,67 @@ def compare(unit, state, cells_time=0.0):
     return {"name": unit["name"], "actions": actions, "reason": "; ".join(reasons)}
 
 
-def logged(unit):
-    """The last error in the log file of a unit that says something."""
+def is_replaced(pid):
+    """Whether the program of a process is no longer on the disk, as after an upgrade."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe").endswith(" (deleted)")
+    except OSError:  # ended meanwhile, or none
+        return False
+
+
+def process(state):
+    """The process that runs a unit now: 0 for none, and for sockets; its age in seconds.
+
+    Both moments are of this host's monotonic clock, which nobody sets.
+    """
+    pid = int(state.get("MainPID") or 0)
+    started = int(state.get("ExecMainStartTimestampMonotonic") or 0) / 1e6
+    return {
+        "pid": pid,
+        "age": time.clock_gettime(time.CLOCK_MONOTONIC) - started if pid else None,
+        "restarts": int(state.get("NRestarts") or 0),
+        "replaced": is_replaced(pid),
+    }
+
+
+def log_files(unit):
     name = unit["name"]
     stem = name[: -len(".service")] if name.endswith(".service") else name
-    for found in glob.glob(unit.get("log") or f"/var/log/*/{stem}.log"):
-        with open(found, encoding="utf-8", errors="replace") as stream:
-            stream.seek(max(0, os.stat(found).st_size - 20000))
-            lines = stream.read().splitlines()
-        telling = [line for line in lines if TELLING.search(line)]
+    return glob.glob(unit.get("log") or f"/var/log/*/{stem}.log")
+
+
+def last_lines(path):
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        stream.seek(max(0, os.stat(path).st_size - 100000))
+        return stream.read().splitlines()
+
+
+def last_line(unit, pattern):
+    """The last line of a unit's log file that PATTERN finds something in, or None."""
+    for path in log_files(unit):
+        found = [line for line in last_lines(path) if pattern.search(line)]
+        if found:
+            return found[-1]
+    return None
+
+
+def line_age(line):
+    """How many seconds ago, by this host's clock, oslo.log wrote a line; None if it cannot be told.
+
+    oslo.log writes local time.
+    """
+    try:
+        return time.time() - time.mktime(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S"))
+    except ValueError:
+        return None
+
+
+def logged(unit):
+    """The last error in the log file of a unit that says something."""
+    for path in log_files(unit):
+        telling = [line for line in last_lines(path)[-200:] if TELLING.search(line)]
         if telling:
-            return f"{found}: {telling[-1][:400]}"
+            return f"{path}: {telling[-1][:400]}"
     return None
 
 
@@ -252,5 +308,6 @@ def answer(request):
     differing = [compare(unit, states.get(unit["name"], {}), cells_time) for unit in units]
     return {
         "units": [difference for difference in differing if difference],
+        "processes": {unit["name"]: process(states.get(unit["name"], {})) for unit in units},
         "daemon_reload": any(s.get("NeedDaemonReload") == "yes" for s in states.values()),
     }

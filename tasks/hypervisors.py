@@ -4,37 +4,36 @@ from __future__ import annotations
 
 from pyinfra.api.deploy import deploy
 
-from pyinfra_nova.resources import hypervisors
+from pyinfra_nova.proof import stage
 from pyinfra_nova.run.host_plan import HostPlan
+from tasks.preflight import host_plans
+from tasks.services import urls
+
+
+def _proofs(plan: HostPlan) -> stage.Proofs:
+    return stage.Proofs(host_plans(), plan.seen)
 
 
 @deploy("Hypervisors")
 def discover(plan: HostPlan) -> None:
     """Wait for the computes to register, then map them, once, on the primary controller."""
-    if not plan.is_primary_controller:
-        return
-    databases, computes = plan.databases, _addresses(plan)
-    hypervisors.registered(
-        name="Wait for the computes to register", databases=databases, computes=computes
-    )
-    hypervisors.mapped(
-        name="Map the computes to cell1", databases=databases, computes=list(computes)
-    )
+    if plan.is_primary_controller:
+        stage.mapped(name="Map the computes to cell1", plan=plan, proofs=_proofs(plan))
 
 
 @deploy("Proof")
-def prove(plan: HostPlan) -> None:
-    """See through the APIs that services are up and hypervisors listed with their inventory."""
-    if not plan.is_primary_controller:
-        return
-    hypervisors.proven(
-        name="Ask the APIs for every service and hypervisor",
-        api=plan.compute_api,
-        controllers=[host.nova_host for host in plan.site.controllers],
-        computes=_addresses(plan),
-    )
+def of_hosts(plan: HostPlan) -> None:
+    """See on each host that its units do what they are for."""
+    if plan.is_deployed and (plan.host.is_controller or plan.host.is_compute):
+        stage.host_proven(
+            name="See what each unit is for", plan=plan, urls=urls(plan), seen=plan.seen
+        )
 
 
-def _addresses(plan: HostPlan) -> dict[str, str]:
-    """The computes of this run by their name in Nova, with their addresses."""
-    return {host.nova_host: str(host.my_ip) for host in plan.scope.computes}
+@deploy("Proof")
+def of_site(plan: HostPlan) -> None:
+    """See that services, hypervisors and APIs work together, once, on the primary controller."""
+    if plan.is_primary_controller:
+        stage.site_proven(
+            name="Ask for every service and hypervisor", plan=plan, proofs=_proofs(plan)
+        )

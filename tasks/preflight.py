@@ -17,6 +17,7 @@ from pyinfra_nova.knowledge.platforms import platform_for, platforms_of
 from pyinfra_nova.nova_conf.render import VirtType
 from pyinfra_nova.resources.cloud_objects.declaration import Declared, load_declared
 from pyinfra_nova.resources.host_report import HostReport, Report, questions
+from pyinfra_nova.resources.units import Processes
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.preflight import (
     PreflightError,
@@ -82,8 +83,11 @@ def _prepare(state: State) -> dict[str, HostPlan]:
     if not all(finding.ok for finding in findings):
         raise PreflightError(findings)
     host_keys = {name: report.host_keys for name, report in reports.items() if report}
+    seen: Processes = {}
     return {
-        name: replace(_host_plan(scope, site.hosts[name], report, declared), host_keys=host_keys)
+        name: replace(
+            _host_plan(scope, site.hosts[name], report, declared), host_keys=host_keys, seen=seen
+        )
         for name, report in reports.items()
         if report is not None
     }

@@ -18,8 +18,9 @@ def start_controller(plan: HostPlan) -> None:
         name="Enable and start the controller's units",
         units=plan.units("controller"),
         databases=plan.databases,
+        seen=plan.seen,
     )
-    http_answers.answering(name="Wait for the APIs", urls=_urls(plan))
+    http_answers.answering(name="Wait for the APIs", urls=urls(plan))
 
 
 @deploy("Compute services")
@@ -29,15 +30,19 @@ def start_compute(plan: HostPlan) -> None:
         units.running(
             name="Enable and start the compute's units",
             units=plan.units("compute"),
+            seen=plan.seen,
         )
 
 
-def _urls(plan: HostPlan) -> list[Answering]:
-    urls = []
+def urls(plan: HostPlan) -> list[Answering]:
+    """What a controller answers at."""
+    found: list[Answering] = []
+    if not plan.host.is_controller:
+        return found
     if "osapi_compute" in plan.serves:
-        urls.append(Answering("the compute API", "http://127.0.0.1:8774/", '"versions"'))
+        found.append(Answering("the compute API", "http://127.0.0.1:8774/", '"versions"'))
     if "metadata" in plan.serves:
-        urls.append(Answering("the metadata API", "http://127.0.0.1:8775/", "latest"))
+        found.append(Answering("the metadata API", "http://127.0.0.1:8775/", "latest"))
     if plan.site.settings.vnc.enabled:
-        urls.append(Answering("noVNC", f"{plan.console_url}/vnc_lite.html", "noVNC"))
-    return urls
+        found.append(Answering("noVNC", f"{plan.console_url}/vnc_lite.html", "noVNC"))
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +25,7 @@ from pyinfra_nova.proof.testinfra_backend import PyinfraBackend
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
 from pyinfra_nova.resources.host_report import HostReport, Report, questions
 from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.run.preflight import Verdict, checks_for, judge
 from pyinfra_nova.session import redaction
 from pyinfra_nova.session.connections import connected, load
 from pyinfra_nova.session.host_script import Answer, ScriptFact, ask
@@ -75,6 +77,7 @@ class DeployedSite:
         redaction.install(self.site.secrets)
         self.mask = redaction.Redactor(self.site.secrets).mask
         self._targets: Outcomes[HostPlan] = {}
+        self._verdicts: dict[str, list[Verdict]] = {}
         self._answers: dict[Question[Any], Outcomes[Any]] = {}
 
     @contextmanager
@@ -132,18 +135,30 @@ class DeployedSite:
         """
         return _value(self._all_targets()[host.name])
 
+    def verdicts(self, host: HostSettings) -> list[Verdict]:
+        """What a deploy would ask of HOST and its prerequisites before it begins.
+
+        Raises:
+            NoAnswerError: the host does not say.
+        """
+        self.target(host)
+        return self._verdicts[host.name]
+
     def _all_targets(self) -> Outcomes[HostPlan]:
         if not self._targets:
             self._targets = _side_by_side(self.hosts, self._target)
         return self._targets
 
     def _target(self, host: HostSettings) -> HostPlan:
-        report = Report.of(self.ask(host.name, HostReport, questions()))
+        whole = scope_of(self.site, self.site.hosts)
+        before = time.time()
+        report = Report.of(self.ask(host.name, HostReport, questions(checks_for(whole, host))))
         if report is None:
             raise NoAnswerError(f"{host.name} gives no answer; is python3 installed there?")
+        skew = report.time - min(max(report.time, before), time.time())
+        self._verdicts[host.name] = judge(whole, {host.name: report}, {host.name: skew})
         platform = platform_for(report.os.id, report.os.version, self.site.settings.release)
         usable = report.kvm.flag and report.kvm.usable
-        whole = scope_of(self.site, self.site.hosts)
         return HostPlan(host, self.site, platform, "kvm" if usable else "qemu", whole)
 
     def everywhere(self, question: Question[T]) -> Outcomes[T]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,35 @@ class Unit:
         }
 
 
+@dataclass(frozen=True)
+class Process:
+    """The process that ran a unit when its host was asked.
+
+    Attributes:
+        pid: 0 where none ran.
+        born: when it started, in seconds of this machine's monotonic clock; no later than that.
+        restarts: how often systemd has restarted the unit by then.
+    """
+
+    pid: int
+    born: float
+    restarts: int
+
+
+Processes = MutableMapping[str, dict[str, Process]]
+"""By host and unit, the processes that a run has seen last."""
+
+
+def noted(answer: Mapping[str, Mapping[str, Any]]) -> dict[str, Process]:
+    """The processes of an answer that has just come, by unit."""
+    now = time.monotonic()
+    return {
+        name: Process(process["pid"], now - process["age"], process["restarts"])
+        for name, process in answer.items()
+        if process["pid"]
+    }
+
+
 class UnitDifferences(ScriptFact):
     """The units that are not as they should be: the verbs that mend each, and the reason."""
 
@@ -70,6 +100,7 @@ def running(
     units: Sequence[Unit],
     databases: NovaDatabases | None = None,
     deadline: int = START_DEADLINE,
+    seen: Processes | None = None,
 ) -> Commands:
     """Bring UNITS in line: unmasked, enabled, active, and younger than the files they read.
 
@@ -78,6 +109,7 @@ def running(
     Starting does not block on ``Type=notify`` daemons that never get ready: the jobs are queued,
     then waited for, and for connections to the broker, until DEADLINE seconds have passed; what is
     not there by then is named with the cause from its log.
+    What runs in the end is noted in SEEN: who proves that it works asks whether it still does.
     """
     request: dict[str, Any] = {"units": [unit.as_request() for unit in units]}
     cells = databases.as_request() if databases else None
@@ -95,3 +127,7 @@ def running(
     yield from taken(steps)
     if differing:
         yield script_command("units", "wait", {**request, "wait": deadline})
+        if host.state.is_executing:
+            state = ask(host, UnitDifferences, {**request, "cells": None})
+    if seen is not None:
+        seen.setdefault(host.name, {}).update(noted(state.get("processes", {})))

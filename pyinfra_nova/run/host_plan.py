@@ -16,7 +16,7 @@ from pyinfra_nova.resources.cloud_objects.declaration import Declared
 from pyinfra_nova.resources.compute_api import ComputeApi
 from pyinfra_nova.resources.libvirt_secrets import LibvirtSecret
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
-from pyinfra_nova.resources.units import Unit
+from pyinfra_nova.resources.units import Processes, Unit
 from pyinfra_nova.site.run_scope import RunScope
 from pyinfra_nova.site.settings import Api, HostSettings, Site
 
@@ -35,6 +35,7 @@ class HostPlan:
         scope: what of the site this run deploys.
         host_keys: of the SSH servers of the hosts that were asked, by inventory name.
         declared: what resources.yml wants in the cloud; None without such a file.
+        seen: the processes of all hosts of this run, as far as they have been looked at.
     """
 
     host: HostSettings
@@ -44,6 +45,7 @@ class HostPlan:
     scope: RunScope
     declared: Declared | None = None
     host_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    seen: Processes = field(default_factory=dict, compare=False)
 
     @property
     def is_deployed(self) -> bool:

@@ -31,7 +31,6 @@ print("answered")
 
 WAITS = {
     "Controller services | Wait for the APIs",
-    "Hypervisors | Wait for the computes to register",
 }
 """Planned because nothing answers yet; often there is nothing left to wait for."""
 

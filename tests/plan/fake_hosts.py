@@ -49,7 +49,6 @@ FRESH: Answers = {
         "schemas": {"api": "missing", "cell0": "missing", "cell1": "missing"},
         "cells": [],
         "cells_changed": None,
-        "computes": {},
         "error": "no module named pymysql",
     },
     "units read": {
@@ -57,7 +56,21 @@ FRESH: Answers = {
         "daemon_reload": False,
     },
     "http_answers read": {"failing": [{"name": "the compute API", "url": "u", "detail": "no"}]},
+    "site_proof read": {
+        "missing": {},
+        "unmapped": ["compute1", "compute2"],
+        "flagged": False,
+        "strangers": [],
+        "api": None,
+        "error": "No module named 'pymysql'",
+    },
     "cloud_objects read": {"error": "the catalogue has no internal endpoint of type compute"},
+}
+
+ADDRESSES = {"compute1": "10.0.0.31", "compute2": "10.0.0.32"}
+PROCESSES = {
+    unit: {"pid": 100, "age": 3600.0, "restarts": 0, "replaced": False}
+    for unit in ("nova-conductor", "nova-scheduler", "nova-compute")
 }
 
 CONVERGED: Answers = {
@@ -83,13 +96,33 @@ CONVERGED: Answers = {
             {"name": "cell1", "uuid": "1", "right": True, "disabled": False},
         ],
         "cells_changed": 1.0,
-        "computes": {
-            name: {"up": True, "node": True, "mapped": True, "address": address}
-            for name, address in (("compute1", "10.0.0.31"), ("compute2", "10.0.0.32"))
+        "error": None,
+    },
+    "units read": {"units": [], "processes": PROCESSES, "daemon_reload": False},
+    "site_proof read": {
+        "missing": {},
+        "unmapped": [],
+        "flagged": False,
+        "strangers": ["service nova-compute on compute9"],
+        "api": {
+            "error": None,
+            "services": [
+                {"binary": binary, "host": host, "state": "up", "status": "enabled"}
+                for binary, host in (
+                    ("nova-conductor", "controller"),
+                    ("nova-scheduler", "controller"),
+                    *(("nova-compute", name) for name in ADDRESSES),
+                )
+            ],
+            "hypervisors": [
+                {"name": name, "host": name, "state": "up", "status": "enabled", "address": address}
+                for name, address in ADDRESSES.items()
+            ],
+            "inventories": {name: ["VCPU"] for name in ADDRESSES},
         },
         "error": None,
     },
-    "units read": {"units": [], "daemon_reload": False},
+    "host_proof read": {"processes": PROCESSES, "faults": []},
     "http_answers read": {"failing": []},
     "cloud_objects read": {
         "error": None,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
-from pyinfra_nova.knowledge.platforms import NovaRole
+from pyinfra_nova.proof import host_proof
 from pyinfra_nova.proof.deployed_site import DeployedSite, Outcomes
-from pyinfra_nova.resources.units import Unit
+from pyinfra_nova.proof.host_proof import units_of
 from pyinfra_nova.run.host_plan import HostPlan
-from pyinfra_nova.session.host_script import ScriptFact
+from pyinfra_nova.session.host_script import Answer, ScriptFact
+from tasks.services import urls
 
 Counts = Outcomes[dict[str, int]]
 """How often each unit of each host was restarted, or why the host does not say."""
@@ -21,12 +20,6 @@ class UnitStates(ScriptFact):
     uses = ("units",)
 
 
-def units_of(target: HostPlan) -> list[Unit]:
-    """The units of all the host's roles."""
-    roles: tuple[NovaRole, ...] = get_args(NovaRole)
-    return [unit for role in roles if role in target.host.roles for unit in target.units(role)]
-
-
 def requests(target: HostPlan) -> list[dict[str, object]]:
     """What scripts are told of the host's units."""
     return [unit.as_request() for unit in units_of(target)]
@@ -37,3 +30,9 @@ def restarts(cloud: DeployedSite, target: HostPlan) -> dict[str, int]:
     request = {"units": requests(target), "causes": False}
     states = cloud.ask(target.host.name, UnitStates, request)
     return {name: state["restarts"] for name, state in states.items()}
+
+
+def proof(cloud: DeployedSite, target: HostPlan) -> Answer:
+    """What the host's units do not do, as the deploy asks it."""
+    with cloud.on(target.host.name) as host:
+        return host_proof.asked(host, host_proof.question(target, urls(target)))

@@ -12,6 +12,7 @@ import pytest
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.ini import option_values
 from pyinfra_nova.nova_conf.values import option
+from pyinfra_nova.proof import host_proof
 from pyinfra_nova.proof.deployed_site import DeployedSite
 from pyinfra_nova.resources.config_files import ConfigFileDifferences, comparison
 from pyinfra_nova.resources.packages import LEFT_GUARD, states
@@ -21,7 +22,7 @@ from pyinfra_nova.session.host_script import ScriptFact
 from pyinfra_nova.site.settings import HostSettings
 
 from .conftest import require
-from .questions import UnitStates, requests
+from .questions import UnitStates, proof, requests
 
 
 class ParsedOptions(ScriptFact):
@@ -73,6 +74,17 @@ def test_units_are_enabled_and_run_with_what_their_files_say_now(
 ) -> None:
     remedy = f"see `journalctl -u UNIT` on {nova_host.name}, or deploy again"
     require(cloud.answer(unit_faults, nova_host), remedy)
+
+
+def test_what_a_deploy_asks_first_still_holds(cloud: DeployedSite, nova_host: HostSettings) -> None:
+    wrong = [v for v in cloud.verdicts(nova_host) if not v.ok]
+    faults = [f"{nova_host.name}: {v.what}: {v.detail}" for v in wrong]
+    require(faults, "a deploy would end here, before it changes anything")
+
+
+def test_the_processes_do_what_they_are_for(cloud: DeployedSite, nova_host: HostSettings) -> None:
+    found = host_proof.faults(cloud.answer(proof, nova_host))
+    require([f"{nova_host.name}: {text}" for text in found], "each with its remedy")
 
 
 def file_faults(cloud: DeployedSite, target: HostPlan) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -9,17 +10,22 @@ from openstack.connection import Connection
 from testinfra.backend.base import CommandResult
 
 from pyinfra_nova.knowledge.platforms import NOVNCPROXY_PORT
+from pyinfra_nova.proof import site_proof
 from pyinfra_nova.proof.console import greet
-from pyinfra_nova.proof.deployed_site import DeployedSite
+from pyinfra_nova.proof.deployed_site import DeployedSite, NoAnswerError
 from pyinfra_nova.resources.compute_api import ComputeApiState
 from pyinfra_nova.resources.http_answers import SilentUrls
-from pyinfra_nova.resources.hypervisors import faults
 from pyinfra_nova.resources.nova_state import NovaState
+from pyinfra_nova.resources.units import noted
 from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.session.host_script import Answer
 from pyinfra_nova.site.settings import HostSettings, Site
 
 from .conftest import require
+from .questions import proof
 
+WAIT = 15
+"""Seconds for a heartbeat; Nova sends one every 10 (nova/conf/service.py)."""
 API, METADATA, NOVNC = "the compute API", "the metadata API", "noVNC"
 
 
@@ -116,13 +122,37 @@ def api_state(cloud: DeployedSite) -> ComputeApiState:
     return state
 
 
-def test_every_service_is_up_and_every_hypervisor_listed_with_its_address(
-    api_state: ComputeApiState, site: Site
+@pytest.fixture(scope="module")
+def site_answer(cloud: DeployedSite) -> Answer:
+    """What the deploy asks last, of the processes that run now."""
+    primary = cloud.target(cloud.site.primary_controller)
+    asked = {host.name: cloud.answer(proof, host) for host in cloud.hosts if answers(cloud, host)}
+    seen = {name: noted(answer["processes"]) for name, answer in asked.items()}
+    request = site_proof.question(primary, seen, wait=WAIT, whole=True)
+    with cloud.on(primary.host.name) as host:
+        return site_proof.asked(host, request)
+
+
+def answers(cloud: DeployedSite, host: HostSettings) -> bool:
+    """Whether HOST can be asked; that it cannot is another test's finding."""
+    try:
+        cloud.answer(proof, host)
+    except NoAnswerError:
+        return False
+    return True
+
+
+def test_every_service_has_shown_what_it_is_for_since_it_started(
+    cloud: DeployedSite, site_answer: Answer
 ) -> None:
-    controllers = [host.nova_host for host in site.controllers]
-    computes = {host.nova_host: str(host.my_ip) for host in site.computes}
     remedy = "see the log of the unit on that host; my_ip is set in the inventory"
-    require(faults(api_state, controllers, computes), remedy)
+    primary = cloud.target(cloud.site.primary_controller)
+    require(site_proof.faults(site_answer, primary), remedy)
+
+
+def test_what_nova_has_and_the_inventory_has_not_is_named(site_answer: Answer) -> None:
+    for text in site_proof.strangers(site_answer):
+        warnings.warn(text, stacklevel=1)
 
 
 def test_no_other_service_is_down(api_state: ComputeApiState) -> None:

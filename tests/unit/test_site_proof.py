@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from pyinfra_nova.proof.site_proof import api_faults
 from pyinfra_nova.resources.compute_api import ComputeApiState
-from pyinfra_nova.resources.hypervisors import faults
 
 
 def state(**changes: Any) -> ComputeApiState:
@@ -32,7 +32,7 @@ def state(**changes: Any) -> ComputeApiState:
 
 
 def found(**changes: Any) -> list[str]:
-    return faults(state(**changes), ["controller"], {"compute1": "10.0.0.31"})
+    return api_faults(state(**changes), ["controller"], {"compute1": "10.0.0.31"})
 
 
 def test_a_whole_cloud_has_no_fault() -> None:

@@ -1,0 +1,161 @@
+"""See that the processes of this host's units do now what they are for; nothing is changed.
+
+Request: {"units": [as for units.py], "urls": [as for http_answers.py], "websocket": URL|null,
+          "libvirt": URI|null, "folders": [paths], "user": name, "audited": [units]}
+Answer:  {"processes": {unit: as of units.py},
+          "faults": [{"what", "problem", "remedy", "passing": bool}]}
+A unit that is active may still be one that comes and goes, whose program is no longer on the disk,
+or that can write nowhere.
+"""
+
+import base64
+import os
+import pwd
+import re
+import socket
+import subprocess
+import tempfile
+import urllib.parse
+
+import http_answers
+import units
+
+TIMEOUT = 20
+KEY = base64.b64encode(b"pyinfra-nova asks").decode()
+"""What a client of a WebSocket sends; no secret (RFC 6455, section 1.3)."""
+LATELY = 70
+"""Seconds. An audit of a compute's resources begins every 60 (nova/conf/compute.py)."""
+AUDIT = re.compile(r" ERROR nova\.compute\.manager .*Error updating resources for node")
+
+
+def fault(what, problem, remedy, passing=False):
+    """PASSING is what may be over by itself in a minute."""
+    return {"what": what, "problem": problem, "remedy": remedy, "passing": passing}
+
+
+def unit_faults(wanted, states, processes):
+    for unit in wanted:
+        name = unit["name"]
+        state = states.get(name, {})
+        if not units.is_there(unit, state):
+            text = "is {}. {}".format(units.described(unit, state), units.cause(unit))
+            yield fault(name, text, f"see `journalctl -u {name}`")
+        elif processes[name]["replaced"]:
+            text = "runs a program that is no longer on the disk"
+            yield fault(name, text, f"deploy again, or `systemctl restart {name}`")
+
+
+def url_faults(urls):
+    for found in http_answers.failing(urls):
+        yield fault(found["name"], "{url} {detail}".format(**found), "see the log of its unit")
+
+
+def handshake(url):
+    """The status line with which a server answers who wants a WebSocket."""
+    parts = urllib.parse.urlsplit(url)
+    address = (parts.hostname, parts.port or 80)
+    words = (
+        f"GET /websockify HTTP/1.1\r\nHost: {parts.netloc}\r\nOrigin: http://{parts.netloc}\r\n"
+        f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\n"
+        "Sec-WebSocket-Protocol: binary\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    with socket.create_connection(address, timeout=TIMEOUT) as stream:
+        stream.sendall(words.encode())
+        with stream.makefile("rb") as reader:
+            return reader.readline(200).decode(errors="replace").strip()
+
+
+def websocket_faults(url):
+    try:
+        said = handshake(url)
+    except OSError as error:
+        said = f"no answer: {error}"
+    if " 101 " not in said + " ":
+        yield fault("the console proxy", f"{url} takes no WebSocket: {said}", "see its log")
+
+
+def libvirt_faults(uri):
+    try:
+        done = subprocess.run(
+            ["virsh", "--quiet", "--connect", uri, "hostname"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=TIMEOUT,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        yield fault("libvirt", f"{uri} does not answer: {error}", "see the journal of its daemon")
+        return
+    if done.returncode:
+        said = " ".join(done.stderr.split())[-300:]
+        yield fault("libvirt", f"{uri} answers: {said}", "see the journal of its daemon")
+
+
+def attempt(folder):
+    """Write a file and remove it; it has no name, so nothing is left however this ends."""
+    with tempfile.TemporaryFile(dir=folder) as stream:
+        stream.write(bytes(1 << 16))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def write_problem(folder, account):
+    """Why ACCOUNT cannot write in a folder, tried by a process of its own; None if it can."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.initgroups(account.pw_name, account.pw_gid)
+            os.setgid(account.pw_gid)
+            os.setuid(account.pw_uid)
+            attempt(folder)
+        except OSError as error:
+            os.write(writing, (error.strerror or str(error)).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        said = stream.read().decode()
+    os.waitpid(child, 0)
+    return said or None
+
+
+def folder_faults(folders, user):
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        yield fault(f"user {user}", "is not there", "deploy again")
+        return
+    for folder in folders:
+        problem = write_problem(folder, account)
+        if problem:
+            remedy = "see `df {0}` and `ls -ld {0}`; it belongs to {1}".format(folder, user)
+            yield fault(folder, f"{user} cannot write there: {problem}", remedy)
+
+
+def audit_faults(unit, process):
+    """An audit that failed lately, by the process that runs now: Placement is told nothing."""
+    line = units.last_line(unit, AUDIT)
+    age = units.line_age(line) if line else None
+    if age is None or age > LATELY or " {} ".format(process["pid"]) not in line:
+        return
+    text = f"does not report what this host has. {units.logged(unit) or line}"
+    yield fault(unit["name"], text, f"see {units.log_files(unit)[0]}", passing=True)
+
+
+def answer(request):
+    wanted = request["units"]
+    states = units.show([unit["name"] for unit in wanted])
+    processes = {unit["name"]: units.process(states.get(unit["name"], {})) for unit in wanted}
+    faults = list(unit_faults(wanted, states, processes))
+    faults += url_faults(request["urls"])
+    if request["websocket"]:
+        faults += websocket_faults(request["websocket"])
+    if request["libvirt"]:
+        faults += libvirt_faults(request["libvirt"])
+    faults += folder_faults(request["folders"], request["user"])
+    for unit in wanted:
+        if unit["name"] in request["audited"]:
+            faults += audit_faults(unit, processes[unit["name"]])
+    return {"processes": processes, "faults": faults}

@@ -1,0 +1,203 @@
+"""See in Nova's databases, on the broker and through the APIs that every service does its work.
+
+Request: {"database", "names": as for nova_state.py, "known": {binary: [hosts]},
+          "services": {binary: {host: age of its process in seconds|null}},
+          "computes": {host: its address}, "margin": s, "down_time": s, "wait": s,
+          "broker": {"hosts", "port", "user", "password", "virtual_host"}|null,
+          "queues": {name: most consumers|null}, "api": as for compute_api.py|null}
+Answer:  {"missing": {host: [what its services have not shown]}, "unmapped": [hosts],
+          "flagged": bool, "strangers": [texts],
+          "api": as of compute_api.py|null, "error": text|null}
+Two queries for the services and nodes and one for the mappings, whatever the number of hosts.
+A heartbeat counts when the process that runs now has sent it: one that is younger than the process.
+Both ages are taken on their own clock; `margin` is by how much the controllers' clocks may differ.
+"""
+
+import struct
+import time
+
+import compute_api
+import messaging
+import nova_state
+
+POLL = 1.0
+DETAILS = (
+    "SELECT host, `binary`, last_seen_up, forced_down, disabled, disabled_reason"
+    " FROM `{cell1}`.services WHERE deleted = 0"
+    " AND `binary` IN ('nova-compute', 'nova-conductor', 'nova-scheduler')"
+)
+NODES = (
+    "SELECT host, hypervisor_hostname, host_ip, mapped, COALESCE(updated_at, created_at) AS written"
+    " FROM `{cell1}`.compute_nodes WHERE deleted = 0"
+)
+MAPPINGS = "SELECT host FROM `{api}`.host_mappings"
+BY_ITSELF = "AUTO:"
+"""How Nova begins the reason for which it disables a compute itself (virt/libvirt/driver.py)."""
+
+
+class Rows:
+    """What the databases say now, by host."""
+
+    def __init__(self, connection, names):
+        self.read_at = time.time()
+        self.services = {
+            (row["binary"], row["host"]): row
+            for row in nova_state.rows(connection, DETAILS.format(**names))
+        }
+        self.nodes = {}
+        for row in nova_state.rows(connection, NODES.format(**names)):
+            self.nodes.setdefault(row["host"], []).append(row)
+        mappings = nova_state.rows(connection, MAPPINGS.format(**names))
+        self.mapped = {row["host"] for row in mappings}
+
+
+def heartbeat_problem(row, born, now, request):
+    """Why a service does not count as up; BORN is when its process started, by this clock."""
+    if row is None:
+        return "has not registered"
+    if row["forced_down"]:
+        return "is forced down: `openstack compute service set --up HOST nova-compute`"
+    seen = nova_state.epoch(row["last_seen_up"])
+    if born is not None and seen < born + request["margin"]:
+        return f"has sent no heartbeat since its process started {now - born:.0f} s ago"
+    if now - seen > request["down_time"]:
+        return f"has sent its last heartbeat {now - seen:.0f} s ago"
+    if row["disabled"] and (row["disabled_reason"] or "").startswith(BY_ITSELF):
+        return "has disabled itself: " + row["disabled_reason"]
+    return None
+
+
+def node_problem(nodes, born, address, request):
+    """Why a compute's node does not count as its own, written by the process that runs now."""
+    if not nodes:
+        return "is up but has no compute node yet"
+    if len(nodes) > 1:
+        names = ", ".join(sorted(node["hypervisor_hostname"] for node in nodes))
+        return f"has {len(nodes)} compute nodes: {names}"
+    node = nodes[0]
+    if node["host_ip"] != address:
+        return "has a compute node with address {} instead of {}".format(node["host_ip"], address)
+    # Written once when a process starts, then when something changes: the margin is on its side.
+    if born is not None and nova_state.epoch(node["written"]) < born - request["margin"]:
+        return "has not written its resources since its process started"
+    return None
+
+
+def missing(rows, begun, request):
+    """By host, what each expected service has not shown."""
+    found = {}
+    for binary, hosts in request["services"].items():
+        for host, age in hosts.items():
+            born = None if age is None else begun - age
+            problem = heartbeat_problem(
+                rows.services.get((binary, host)), born, rows.read_at, request
+            )
+            if not problem and binary == "nova-compute":
+                address = request["computes"][host]
+                problem = node_problem(rows.nodes.get(host), born, address, request)
+            if problem:
+                found.setdefault(host, []).append(f"{binary} {problem}")
+    return found
+
+
+def strangers(rows, request):
+    """What Nova has of hosts that nobody named."""
+    known = {binary: set(hosts) for binary, hosts in request["known"].items()}
+    found = [
+        f"service {binary} on {host}"
+        for binary, host in sorted(rows.services)
+        if host not in known.get(binary, ())
+    ]
+    computes = known.get("nova-compute", set())
+    found += [f"compute node of {host}" for host in sorted(rows.nodes) if host not in computes]
+    found += [f"cell mapping of {host}" for host in sorted(rows.mapped) if host not in computes]
+    return found
+
+
+def consumers(request):
+    """How many consumers each queue has; None for one that is not there."""
+    broker, said = request["broker"], None
+    for host in broker["hosts"]:
+        try:
+            return messaging.consumers({**broker, "host": host}, request["queues"]), None
+        except (OSError, ValueError, struct.error) as error:
+            said = f"RabbitMQ at {host}:{broker['port']}: {error}"
+    return {}, said
+
+
+def crowds(counts, request):
+    """By queue, what is wrong with the number of those who listen there."""
+    found = {}
+    for queue, most in request["queues"].items():
+        count = counts.get(queue)
+        host = queue.partition(".")[2]
+        if not count:
+            text = f"nobody listens on queue {queue}: no call to it is answered"
+            found.setdefault(host, []).append(text)
+        elif most is not None and count > most:
+            text = f"{count} listen on queue {queue}: another nova-compute says that it is {host}"
+            found.setdefault(host, []).append(text)
+    return found
+
+
+def look(connection, begun, request):
+    rows = Rows(connection, request["names"])
+    lacking, error = missing(rows, begun, request), None
+    if request["broker"] and not lacking:
+        counts, error = consumers(request)
+        lacking = {} if error else crowds(counts, request)
+    nodes = [node for host in request["computes"] for node in rows.nodes.get(host, ())]
+    return {
+        "missing": lacking,
+        "unmapped": [host for host in request["computes"] if host not in rows.mapped],
+        "flagged": any(node["mapped"] and node["host"] not in rows.mapped for node in nodes),
+        "strangers": strangers(rows, request),
+        "error": error,
+    }
+
+
+def opened(request):
+    """A connection to Nova's databases.
+
+    Raises:
+        SystemExit: the server does not let anybody in; with its words.
+        ImportError: Nova is not installed here.
+    """
+    import pymysql
+
+    said = None
+    for login in nova_state.logins(request):
+        try:
+            return nova_state.connect(login)
+        except pymysql.Error as error:
+            said = said or error
+            if not nova_state.is_denied(error):
+                break
+    raise SystemExit(f"the database does not answer: {said}")
+
+
+def wait(request):
+    begun = time.time()
+    deadline = time.monotonic() + request["wait"]
+    connection = opened(request)
+    try:
+        while True:
+            found = look(connection, begun, request)
+            if not (found["missing"] or found["error"]) or time.monotonic() > deadline:
+                return found
+            time.sleep(POLL)
+    finally:
+        connection.close()
+
+
+def answer(request):
+    """An error is told, not raised: in a plan there may be nothing to ask yet."""
+    try:
+        found = wait(request)
+    except (Exception, SystemExit) as error:
+        unmapped = list(request["computes"])
+        found = {"missing": {}, "unmapped": unmapped, "flagged": False, "strangers": []}
+        found["error"] = str(error) or type(error).__name__
+    asks = request["api"] and not found["error"]
+    found["api"] = compute_api.answer(request["api"]) if asks else None
+    return found

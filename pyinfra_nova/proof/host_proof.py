@@ -1,0 +1,95 @@
+"""What shows that a host's own part works: its processes, what they serve, and what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, get_args
+
+from pyinfra.api.host import Host
+
+from pyinfra_nova.knowledge.platforms import NovaRole
+from pyinfra_nova.nova_conf.ini import option_values
+from pyinfra_nova.resources.http_answers import Answering
+from pyinfra_nova.resources.units import Process, Unit
+from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.session.host_script import Answer, ScriptFact, ask
+
+LIBVIRT_URI = "qemu:///system"
+"""Nova's own default with KVM and QEMU (nova/virt/libvirt/driver.py)."""
+
+NOT_UP = "does not stay up"
+
+
+class HostProof(ScriptFact):
+    """The processes of the host's units, and what they do not do."""
+
+    script = "host_proof"
+    uses = ("http_answers", "units")
+
+
+def asked(host: Host, request: Mapping[str, Any]) -> Answer:
+    """What HOST answers."""
+    silence = {"what": "the host", "problem": "answered nothing", "remedy": "", "passing": False}
+    return ask(host, HostProof, request) or {"processes": {}, "faults": [silence]}
+
+
+def units_of(plan: HostPlan) -> list[Unit]:
+    """The units of all the host's roles."""
+    roles: tuple[NovaRole, ...] = get_args(NovaRole)
+    return [unit for role in roles if role in plan.host.roles for unit in plan.units(role)]
+
+
+def _options(plan: HostPlan) -> dict[str, list[str]]:
+    """What Nova reads on the host, of all its files; the later ones win."""
+    found: dict[str, list[str]] = {}
+    for file in plan.files:
+        if file.oslo:
+            found.update(option_values(file.content))
+    return found
+
+
+def _folders(plan: HostPlan, options: Mapping[str, Sequence[str]]) -> list[str]:
+    """Where Nova writes here."""
+    state = options.get("DEFAULT/state_path", [plan.platform.paths.state])[-1]
+    folders = [state, *options.get("oslo_concurrency/lock_path", ())]
+    if plan.host.is_compute:
+        folders += options.get("DEFAULT/instances_path", [f"{state}/instances"])
+    return [folder.replace("$state_path", state) for folder in dict.fromkeys(folders)]
+
+
+def question(plan: HostPlan, urls: Sequence[Answering]) -> dict[str, Any]:
+    """What HostProof is asked about the host of PLAN, which answers at URLS."""
+    options = _options(plan)
+    units = units_of(plan)
+    proxy = plan.host.is_controller and plan.site.settings.vnc.enabled
+    compute = plan.host.is_compute
+    return {
+        "units": [unit.as_request() for unit in units],
+        "urls": [asdict(url) for url in urls],
+        "websocket": plan.console_url if proxy else None,
+        "libvirt": options.get("libvirt/connection_uri", [LIBVIRT_URI])[-1] if compute else None,
+        "folders": _folders(plan, options),
+        "user": plan.platform.user,
+        "audited": [unit.name for unit in units if unit.broker] if compute else [],
+    }
+
+
+def restarted(answer: Answer, seen: Mapping[str, Process]) -> list[str]:
+    """The units whose process is not the one that was SEEN when the host's units were started."""
+    found = []
+    for name, process in seen.items():
+        now = answer["processes"].get(name)
+        if now is None or now["pid"] == process.pid:
+            continue
+        end = "systemd has restarted it since" if now["pid"] else "its process has ended"
+        found.append(f"{name}: {NOT_UP}: {end}")
+    return found
+
+
+def faults(answer: Answer, seen: Mapping[str, Process] | None = None) -> list[str]:
+    """What keeps a host's ANSWER from proving it: what, why and the remedy, a line each."""
+    found = restarted(answer, seen or {})
+    for fault in answer["faults"]:
+        found.append(f"{fault['what']}: {fault['problem']}; {fault['remedy']}")
+    return found

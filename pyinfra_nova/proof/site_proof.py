@@ -1,0 +1,172 @@
+"""What shows that the services of a site work together: heartbeats, nodes, queues and the APIs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyinfra.api.host import Host
+
+from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
+from pyinfra_nova.resources.units import Process
+from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.session.host_script import Answer, ScriptFact, ask
+from pyinfra_nova.site.settings import HostSettings, Site
+
+DOWN_TIME = 60
+"""Seconds after which Nova itself calls a service down (nova/conf/service.py)."""
+MARGIN = 1.5
+"""Seconds; MariaDB keeps the time of a heartbeat in whole ones."""
+GONE = (
+    "is in Nova, not in the inventory: name it there, or, if it is gone for good, "
+    "`openstack compute service delete ID` (`openstack compute service list` has the ID)"
+)
+
+
+class SiteProof(ScriptFact):
+    """What the services have not shown, the computes that are not mapped, and strangers."""
+
+    script = "site_proof"
+    uses = ("keystone", "compute_api", "messaging", "nova_state")
+
+
+NOTHING: Answer = {
+    "missing": {},
+    "unmapped": [],
+    "flagged": False,
+    "strangers": [],
+    "api": None,
+    "error": "the primary controller answered nothing",
+}
+
+
+def asked(host: Host, request: Mapping[str, Any]) -> Answer:
+    """What the primary controller HOST answers."""
+    return ask(host, SiteProof, request) or {**NOTHING, "unmapped": list(request["computes"])}
+
+
+def _ages(
+    hosts: Sequence[HostSettings], binary: str, seen: Mapping[str, Mapping[str, Process]]
+) -> dict[str, float | None]:
+    """How long the process of BINARY has run on each host; None where nobody has looked.
+
+    EL's units have the same names with ``openstack-`` before them.
+    """
+    now = time.monotonic()
+    ages: dict[str, float | None] = {}
+    for host in hosts:
+        born = (p.born for unit, p in seen.get(host.name, {}).items() if unit.endswith(binary))
+        ages[host.nova_host] = next((now - moment for moment in born), None)
+    return ages
+
+
+def known(site: Site) -> dict[str, list[str]]:
+    """Where the inventory has each service."""
+    controllers = [host.nova_host for host in site.controllers]
+    computes = [host.nova_host for host in site.computes]
+    services = {"nova-conductor": controllers, "nova-scheduler": controllers}
+    return {**services, "nova-compute": computes}
+
+
+def _queues(controllers: Sequence[str], computes: Sequence[str]) -> dict[str, int | None]:
+    """The queues on which calls arrive, and how many may listen there."""
+    queues: dict[str, int | None] = {}
+    for name in controllers:
+        queues |= {f"conductor.{name}": None, f"scheduler.{name}": None}
+    # One process for a compute; a second consumer is another host's that has taken its name.
+    return queues | {f"compute.{name}": 1 for name in computes}
+
+
+def question(
+    plan: HostPlan,
+    seen: Mapping[str, Mapping[str, Process]],
+    *,
+    wait: float = 0,
+    whole: bool = False,
+) -> dict[str, Any]:
+    """What SiteProof is asked on the primary controller, whose plan is PLAN.
+
+    Args:
+        seen: the processes that have to have shown something, by host and unit.
+        wait: seconds for what is missing to come.
+        whole: ask the broker and the APIs, too.
+    """
+    site, scope = plan.site, plan.scope
+    computes = {host.nova_host: str(host.my_ip) for host in scope.computes}
+    messaging = site.settings.messaging
+    controllers = [host.nova_host for host in site.controllers]
+    broker = {
+        "hosts": messaging.hosts,
+        "port": messaging.port,
+        "user": messaging.user,
+        "password": site.secrets.messaging_password.get_secret_value(),
+        "virtual_host": messaging.virtual_host,
+    }
+    return {
+        **plan.databases.as_request(),
+        "known": known(site),
+        "services": {
+            "nova-conductor": _ages(site.controllers, "nova-conductor", seen),
+            "nova-scheduler": _ages(site.controllers, "nova-scheduler", seen),
+            "nova-compute": _ages(scope.computes, "nova-compute", seen),
+        },
+        "computes": computes,
+        "margin": MARGIN,
+        "down_time": DOWN_TIME,
+        "wait": wait,
+        "broker": broker if whole else None,
+        "queues": _queues(controllers, list(computes)),
+        "api": ComputeApi.of(site).as_request() if whole else None,
+    }
+
+
+def strangers(answer: Answer) -> list[str]:
+    """What Nova has that the inventory does not name, with the remedy."""
+    return [f"{what} {GONE}" for what in answer["strangers"]]
+
+
+def api_faults(
+    state: ComputeApiState, controllers: Sequence[str], computes: Mapping[str, str]
+) -> list[str]:
+    """What keeps the APIs' answers from proving the deployment.
+
+    Args:
+        state: the answers of the compute and placement APIs.
+        controllers: the hosts that run nova-conductor and nova-scheduler.
+        computes: the management address of every expected compute, by its host name in Nova.
+    """
+    if state.error:
+        return [state.error]
+    up = {(service.binary, service.host) for service in state.services if service.state == "up"}
+    wanted = [
+        (binary, name) for name in controllers for binary in ("nova-conductor", "nova-scheduler")
+    ]
+    wanted += [("nova-compute", name) for name in computes]
+    found = [f"{binary} on {name} is not up" for binary, name in wanted if (binary, name) not in up]
+    hypervisors = {hypervisor.host: hypervisor for hypervisor in state.hypervisors}
+    for name, address in computes.items():
+        hypervisor = hypervisors.get(name)
+        if hypervisor is None:
+            found.append(f"{name} is not in the hypervisor list: it is not mapped to a cell")
+        elif hypervisor.state != "up":
+            found.append(f"hypervisor {name} is {hypervisor.state}")
+        elif hypervisor.address != address:
+            found.append(f"hypervisor {name} has address {hypervisor.address} instead of {address}")
+        elif "VCPU" not in state.inventories.get(hypervisor.name, ()):
+            found.append(f"hypervisor {name} has no inventory in Placement")
+    return found
+
+
+def faults(answer: Answer, plan: HostPlan) -> list[str]:
+    """What keeps a site's ANSWER from proving it, host by host."""
+    if answer["error"]:
+        return [answer["error"]]
+    found = [
+        f"{host}: {text}" for host, texts in sorted(answer["missing"].items()) for text in texts
+    ]
+    if answer["api"] is None or found:
+        return found
+    controllers = [host.nova_host for host in plan.site.controllers]
+    computes = {host.nova_host: str(host.my_ip) for host in plan.scope.computes}
+    return api_faults(ComputeApiState.model_validate(answer["api"]), controllers, computes)

@@ -1,0 +1,166 @@
+"""The deploy's last stages: every compute registered and mapped, everything shown to work.
+
+Waiting changes nothing, so it is done in facts: a plan has no operation for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import gevent
+from pyinfra import host
+from pyinfra.api import operation
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.context import ctx_host
+
+from pyinfra_nova.proof import host_proof, site_proof
+from pyinfra_nova.resources.cells import nova_manage
+from pyinfra_nova.resources.http_answers import Answering
+from pyinfra_nova.resources.units import Process, Processes
+from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.session.host_script import Answer
+from pyinfra_nova.session.steps import Commands, changing, refused, say
+
+SLICE = 15.0
+"""Seconds of waiting after which it is looked whether there is any hope."""
+PATIENCE = 75.0
+"""Seconds for what passes by itself: an audit that failed is made again after 60."""
+FEW = 5
+"""Of how many hosts the causes are asked for."""
+
+
+@dataclass(frozen=True)
+class Proofs:
+    """What the last stages of one run know.
+
+    Attributes:
+        plans: of every host of the run, by its name in the inventory.
+        seen: the processes that were seen when the hosts' units were brought in line.
+    """
+
+    plans: Mapping[str, HostPlan]
+    seen: Processes
+
+    def deadline(self) -> float:
+        """Seconds in which all computes have to be there; many start at the same time."""
+        return 120 + len(self.plans) / 10
+
+    def of_nova_host(self, name: str) -> HostPlan | None:
+        """The plan of the host that Nova calls NAME."""
+        return next((p for p in self.plans.values() if p.host.nova_host == name), None)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - FEW
+    return ", ".join(names[:FEW]) + (f" and {more} more" if more > 0 else "")
+
+
+def _causes(proofs: Proofs, names: Sequence[str]) -> dict[str, list[str]]:
+    """What a few of the hosts NAMES say of themselves that would explain their silence."""
+    found: dict[str, list[str]] = {}
+    for name in names[:FEW]:
+        plan = proofs.of_nova_host(name)
+        if plan is None or plan.host.name not in proofs.seen:
+            continue
+        other = host.state.inventory.get_host(plan.host.name)
+        try:
+            with ctx_host.use(other):
+                answer = host_proof.asked(other, host_proof.question(plan, ()))
+        except PyinfraError as error:
+            found[name] = [f"gives no answer: {error}"]
+            continue
+        found[name] = host_proof.faults(answer, proofs.seen[plan.host.name])
+    return found
+
+
+def _silent(answer: Answer, causes: Mapping[str, Sequence[str]]) -> str:
+    """What is missing, host by host, with what the hosts say of it."""
+    texts = []
+    for name, problems in sorted(answer["missing"].items())[:FEW]:
+        known = "; ".join(causes.get(name, ())) or "look at its log there"
+        texts.append(f"{name}: {', '.join(problems)}: {known}")
+    more = len(answer["missing"]) - FEW
+    if more > 0:
+        texts.append(f"and {more} more hosts")
+    return "\n".join(texts)
+
+
+def _waited(plan: HostPlan, proofs: Proofs, *, whole: bool) -> tuple[Answer, str]:
+    """The last answer of the site, and what is missing in it or ""; said while it is waited for."""
+    over = time.monotonic() + proofs.deadline()
+    said: set[str] = set()
+    while True:
+        left = over - time.monotonic()
+        request = site_proof.question(plan, proofs.seen, wait=min(SLICE, left), whole=whole)
+        answer = site_proof.asked(host, request)
+        if answer["error"] or not answer["missing"]:
+            return answer, str(answer["error"] or "")
+        names = sorted(answer["missing"])
+        causes = _causes(proofs, names)
+        hopeless = any(host_proof.NOT_UP in text for found in causes.values() for text in found)
+        if hopeless or time.monotonic() > over:
+            return answer, _silent(answer, causes)
+        if said != set(names):
+            say(f"wait for {_named(names)}: {answer['missing'][names[0]][0]}")
+            said = set(names)
+
+
+@operation()
+def mapped(plan: HostPlan, proofs: Proofs) -> Commands:
+    """Wait until every compute has shown that it is there; then map them, with one discovery.
+
+    A compute is there once the process that runs now has sent a heartbeat and written its
+    resources; a service registers before its node does, and a discovery in between finds nothing
+    and says so with exit code 0.
+    A discovery looks at nodes that are not flagged as mapped. One that is, but has lost its
+    mapping, is found only by its service (nova/objects/host_mapping.py).
+    """
+    if host.state.is_executing:
+        answer, problem = _waited(plan, proofs, whole=False)
+        if problem:
+            yield from refused(problem)
+            return
+    else:
+        answer = site_proof.asked(host, site_proof.question(plan, {}))
+    for text in site_proof.strangers(answer):
+        say(text)
+    # Where the database of a plan does not answer yet, everything is still to be mapped.
+    computes = [compute.nova_host for compute in plan.scope.computes]
+    if unmapped := computes if answer["error"] else answer["unmapped"]:
+        say(f"map {_named(unmapped)} to cell1")
+        more = ("--by-service",) if answer["flagged"] else ()
+        yield changing(nova_manage("cell_v2", "discover_hosts", "--verbose", *more))
+
+
+@operation()
+def host_proven(plan: HostPlan, urls: Sequence[Answering], seen: Processes) -> Commands:
+    """See that the host's units do what they are for, and still are what they were when started.
+
+    Nothing is asked in a plan: what is not deployed yet cannot be proven.
+    """
+    if not host.state.is_executing:
+        return
+    before: Mapping[str, Process] = seen.get(host.name, {})
+    over = time.monotonic() + PATIENCE
+    while True:
+        answer = host_proof.asked(host, host_proof.question(plan, urls))
+        wrong = host_proof.faults(answer, before)
+        passing = all(fault["passing"] for fault in answer["faults"])
+        if not wrong or not passing or time.monotonic() > over:
+            break
+        gevent.sleep(5)
+    if wrong:
+        yield from refused("\n".join(wrong))
+
+
+@operation()
+def site_proven(plan: HostPlan, proofs: Proofs) -> Commands:
+    """See that all services work together, by heartbeats, queues and both APIs; change nothing."""
+    if not host.state.is_executing:
+        return
+    answer, problem = _waited(plan, proofs, whole=True)
+    wrong = [problem] if problem else site_proof.faults(answer, plan)
+    if wrong:
+        yield from refused("\n".join(wrong))
