@@ -29,6 +29,7 @@ ROUTINE = re.compile(
     r"^(Start|Stopp)(ed|ing)\b|Scheduled restart job|Failed with result|Deactivated successfully"
     r"|Consumed .* CPU time|^$"
 )
+MANY_RESTARTS = 3
 PROPERTIES = (
     "Id",
     "Names",
@@ -150,7 +151,7 @@ def process(state):
     return {
         "pid": pid,
         "age": time.clock_gettime(time.CLOCK_MONOTONIC) - started if pid else None,
-        "restarts": int(state.get("NRestarts") or 0),
+        "restarts": restarts(state),
         "replaced": is_replaced(pid),
     }
 
@@ -257,8 +258,14 @@ def lacks_broker(unit, state):
     return bool(port) and not sockets_of(state.get("Id", "")) & connections_to(port)
 
 
-def is_given_up(state):
-    return state.get("ActiveState") == "failed" and not is_queued(state)
+def restarts(state):
+    return int(state.get("NRestarts") or 0)
+
+
+def is_given_up(state, restarts_before):
+    """Whether it will not get better by waiting: systemd has given up, or tries again and again."""
+    failed = state.get("ActiveState") == "failed" and not is_queued(state)
+    return failed or restarts(state) - restarts_before >= MANY_RESTARTS
 
 
 def is_there(unit, state):
@@ -276,11 +283,16 @@ def wait(units, seconds):
     """Wait until all UNITS are settled; what is not by then, with the cause."""
     names = [unit["name"] for unit in units]
     deadline = time.monotonic() + seconds
+    before = {name: restarts(state) for name, state in show(names).items()}
     while True:
         states = show(names)
         pending = [unit for unit in units if not is_there(unit, states.get(unit["name"], {}))]
         over = time.monotonic() > deadline
-        hopeless = [u for u in pending if is_given_up(states.get(u["name"], {}))]
+        hopeless = [
+            unit
+            for unit in pending
+            if is_given_up(states.get(unit["name"], {}), before.get(unit["name"], 0))
+        ]
         if not pending or over or hopeless:
             break
         time.sleep(0.2)

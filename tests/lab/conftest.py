@@ -33,7 +33,7 @@ ORDER = (
     "test_console",
     "test_failure_speaks",
     "test_rotation",
-    "test_verify_finds_faults",
+    "test_proof",
     "test_lab_recovers",
     "test_down",
 )
