@@ -9,12 +9,13 @@ or that can write nowhere.
 """
 
 import base64
+import json
 import os
 import pwd
 import re
 import socket
 import subprocess
-import tempfile
+import sys
 import urllib.parse
 
 import http_answers
@@ -92,46 +93,45 @@ def libvirt_faults(uri):
         yield fault("libvirt", f"{uri} answers: {said}", "see the journal of its daemon")
 
 
-def attempt(folder):
-    """Write a file and remove it; it has no name, so nothing is left however this ends."""
-    with tempfile.TemporaryFile(dir=folder) as stream:
-        stream.write(bytes(1 << 16))
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def write_problem(folder, account):
-    """Why ACCOUNT cannot write in a folder, tried by a process of its own; None if it can."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            os.initgroups(account.pw_name, account.pw_gid)
-            os.setgid(account.pw_gid)
-            os.setuid(account.pw_uid)
-            attempt(folder)
-        except OSError as error:
-            os.write(writing, (error.strerror or str(error)).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as stream:
-        said = stream.read().decode()
-    os.waitpid(child, 0)
-    return said or None
+WRITE = (
+    "import json, os, sys, tempfile; said = {}\n"
+    "for folder in sys.argv[1:]:\n"
+    "    try:\n"
+    "        with tempfile.TemporaryFile(dir=folder) as stream:\n"
+    "            stream.write(bytes(1 << 16)); stream.flush(); os.fsync(stream.fileno())\n"
+    "    except OSError as error:\n"
+    "        said[folder] = error.strerror or str(error)\n"
+    "print(json.dumps(said))"
+)
+"""Writes a file in each folder; it has no name there, so nothing is left however this ends."""
 
 
 def folder_faults(folders, user):
+    """The folders in which USER cannot write, tried by a process that is this user."""
     try:
         account = pwd.getpwnam(user)
     except KeyError:
         yield fault(f"user {user}", "is not there", "deploy again")
         return
-    for folder in folders:
-        problem = write_problem(folder, account)
-        if problem:
-            remedy = "see `df {0}` and `ls -ld {0}`; it belongs to {1}".format(folder, user)
-            yield fault(folder, f"{user} cannot write there: {problem}", remedy)
+    done = subprocess.run(
+        [sys.executable, "-c", WRITE, *folders],
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=TIMEOUT,
+        user=user,
+        group=account.pw_gid,
+        extra_groups=os.getgrouplist(user, account.pw_gid),
+    )
+    if done.returncode:
+        said = " ".join(done.stderr.split())[-300:]
+        yield fault(f"user {user}", f"cannot run python3: {said}", "see its account")
+        return
+    for folder, problem in json.loads(done.stdout).items():
+        remedy = "see `df {0}` and `ls -ld {0}`; it belongs to {1}".format(folder, user)
+        yield fault(folder, f"{user} cannot write there: {problem}", remedy)
 
 
 def audit_faults(unit, process):

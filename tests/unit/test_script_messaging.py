@@ -1,0 +1,93 @@
+"""files/messaging.py: what a broker says of its queues, by a stand-in that speaks AMQP 0-9-1."""
+
+from __future__ import annotations
+
+import socketserver
+import struct
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import messaging
+import pytest
+
+
+class Broker(socketserver.BaseRequestHandler):
+    """Lets everybody in and tells of its queues; for another name it closes the channel."""
+
+    queues: Mapping[str, int] = {}
+    refusal = 404
+
+    def handle(self) -> None:
+        stream = self.request
+        messaging.exactly(stream, 8)
+        messaging.send(stream, 10, 10, b"")
+        messaging.receive(stream)  # start-ok
+        messaging.send(stream, 10, 30, struct.pack(">HIH", 0, 0, 0))
+        messaging.receive(stream)  # tune-ok
+        messaging.receive(stream)  # open
+        messaging.send(stream, 10, 41, b"\0")
+        while True:
+            method_class, method, arguments = messaging.receive(stream)
+            if (method_class, method) == (10, 50):
+                return
+            if (method_class, method) == (50, 10):
+                self.declare(arguments)
+            elif method_class == 20 and method == 10:
+                messaging.send(stream, 20, 11, b"", self.channel())
+
+    def channel(self) -> int:
+        return 1
+
+    def declare(self, arguments: bytes) -> None:
+        name = arguments[3 : 3 + arguments[2]].decode()
+        passive = arguments[3 + arguments[2]]
+        assert passive == 1, "a queue was made"
+        if name in self.queues:
+            counts = struct.pack(">II", 0, self.queues[name])
+            messaging.send(self.request, 50, 11, messaging.short(name) + counts, 1)
+        else:
+            text = messaging.short("NOT_FOUND - no queue")
+            close = struct.pack(">H", self.refusal) + text + struct.pack(">HH", 50, 10)
+            messaging.send(self.request, 20, 40, close, 1)
+            messaging.receive(self.request)  # close-ok
+
+
+@pytest.fixture
+def consumers() -> Iterator[Any]:
+    """What is told of queues by a broker that has some."""
+    servers = []
+
+    def asked(has: Mapping[str, int], queues: list[str], refusal: int = 404) -> Any:
+        handler = type("Handler", (Broker,), {"queues": has, "refusal": refusal})
+        server = socketserver.TCPServer(("127.0.0.1", 0), handler)
+        servers.append(server)
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        request = {"host": "127.0.0.1", "port": server.server_address[1]}
+        login = {"user": "openstack", "password": "x", "virtual_host": "/"}
+        return messaging.consumers({**request, **login}, queues)
+
+    yield asked
+    for server in servers:
+        server.server_close()
+
+
+def test_the_consumers_of_every_queue_are_counted(consumers: Any) -> None:
+    has = {"compute.compute1": 1, "conductor.controller": 2}
+    assert consumers(has, list(has)) == has
+
+
+def test_a_queue_that_is_not_there_is_told_from_an_empty_one(consumers: Any) -> None:
+    has = {"a": 0, "c": 3}
+    assert consumers(has, ["a", "b", "c", "d"]) == {"a": 0, "b": None, "c": 3, "d": None}
+
+
+def test_a_refusal_is_no_missing_queue(consumers: Any) -> None:
+    with pytest.raises(ConnectionError, match="403"):
+        consumers({}, ["compute.compute1"], refusal=403)
+
+
+def test_a_broker_that_is_away_is_no_missing_queue() -> None:
+    request = {"host": "127.0.0.1", "port": 1, "user": "u", "password": "p", "virtual_host": "/"}
+    with pytest.raises(OSError):
+        messaging.consumers(request, ["compute.compute1"])
