@@ -62,12 +62,12 @@ def question(plan: HostPlan, urls: Sequence[Answering]) -> dict[str, Any]:
     """What HostProof is asked about the host of PLAN, which answers at URLS."""
     options = _options(plan)
     units = units_of(plan)
-    proxy = plan.host.is_controller and plan.site.settings.vnc.enabled
+    proxy = plan.endpoints.get("novncproxy")
     compute = plan.host.is_compute
     return {
         "units": [unit.as_request() for unit in units],
         "urls": [asdict(url) for url in urls],
-        "websocket": plan.console_url if proxy else None,
+        "websocket": proxy.url if proxy else None,
         "libvirt": options.get("libvirt/connection_uri", [LIBVIRT_URI])[-1] if compute else None,
         "folders": _folders(plan, options),
         "user": plan.platform.user,

@@ -138,7 +138,8 @@ def _listen_address(text: str) -> str:
 
 
 MY_IP = "$my_ip"
-"""In the addresses of ``vnc``: the host's own ``my_ip``."""
+"""In the addresses of ``apis`` and ``vnc``: the host's own ``my_ip``."""
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what others have to reach listens on every address
 
 HostName = Annotated[str, AfterValidator(_host_name)]
 SqlName = Annotated[str, AfterValidator(_sql_name)]
@@ -153,6 +154,7 @@ Uuid = Annotated[str, AfterValidator(_uuid)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=1024)]
+Seconds = Annotated[int, Field(ge=1, le=3600)]
 Interfaces = Annotated[list[Literal["public", "internal", "admin"]], Field(min_length=1)]
 OptionValue = str | bool | int | float | list[str] | None
 Overrides = dict[str, dict[str, OptionValue]]
@@ -258,11 +260,20 @@ class Cinder(Section):
     cross_az_attach: bool | None = None
 
 
+class Apis(Section):
+    """Where the two APIs listen on controllers; names are those of nova.conf."""
+
+    osapi_compute_listen: ListenAddress = EVERYWHERE
+    osapi_compute_listen_port: Port = 8774
+    metadata_listen: ListenAddress = EVERYWHERE
+    metadata_listen_port: Port = 8775
+
+
 class Vnc(Section):
     """The console: the proxy on controllers, the VNC servers of guests on computes."""
 
     enabled: bool = True
-    novncproxy_host: ListenAddress = "0.0.0.0"  # noqa: S104 - browsers reach it from anywhere
+    novncproxy_host: ListenAddress = EVERYWHERE
     novncproxy_port: Port = 6080
     novncproxy_base_url: Url
     server_listen: ListenAddress = MY_IP
@@ -281,7 +292,12 @@ class Workers(Section):
 
 
 class Settings(Section):
-    """What holds for the whole site: ``group_data/all.py``."""
+    """What holds for the whole site: ``group_data/all.py``.
+
+    Attributes:
+        report_interval: seconds between two reports of a service that it is there.
+        service_down_time: seconds without a report after which a service is called down.
+    """
 
     # Unquoted, 2025.1 is a number.
     release: Annotated[Text, BeforeValidator(lambda v: str(v) if type(v) is float else v)] = "zed"
@@ -300,8 +316,11 @@ class Settings(Section):
     neutron: Neutron
     glance: Glance
     cinder: Cinder
+    apis: Apis = Apis()
     vnc: Vnc
     workers: Workers = Workers()
+    report_interval: Seconds = 10
+    service_down_time: Seconds = 60
     enabled_apis: Annotated[list[Api], Field(min_length=1)] = [
         "osapi_compute",
         "metadata",

@@ -197,7 +197,7 @@ def test_all_in_one_is_the_union(tmp_path: Path) -> None:
     assert conf["vnc"]["server_listen"] == "10.0.0.5"
     assert conf["vnc"]["novncproxy_host"] == "0.0.0.0"
     assert conf["libvirt"] == {"virt_type": "kvm"}
-    assert len(rendered(where, "aio")) == 5
+    assert len(rendered(where, "aio")) == 7
 
 
 @pytest.mark.parametrize("name", ["controller", "compute1"])
