@@ -132,5 +132,6 @@ enabled_apis = ["osapi_compute", "metadata"]
 
 # Any other option of nova.conf, written literally: {"section": {"option": value}}. None takes an
 # option out; a list is written with commas, or several times where the option may be given so. Also
-# in controllers.py, computes.py and for a single host; the more particular place wins.
+# in controllers.py, computes.py and for a single host; the more particular place wins. What other
+# places depend on, ports and log files, say, is refused under any of its names.
 nova_conf = {}

@@ -269,7 +269,11 @@ class _Builder:
         for file, data in self._layers_of(name):
             layers.add(file, {k: v for k, v in data.items() if k in HOST_KEYS and k != "nova_conf"})
         found = [data.get("nova_conf", {}) for _, data in self._layers_of(name)]
-        overrides = merged_overrides(found, controller=controller) if self.overrides_usable else {}
+        overrides = (
+            merged_overrides(found, self.release, controller=controller)
+            if self.overrides_usable
+            else {}
+        )
         values = {**layers.merged, "name": name, "roles": roles, "nova_conf": overrides}
         try:
             return HostSettings.model_validate(values)

@@ -187,7 +187,7 @@ def test_an_option_that_nova_would_refuse_or_overlook_is_a_fault(
     ("section", "option", "value", "said"),
     [
         ("somebodys_driver", "colour", "blue", "nothing is read from this section"),
-        ("vnc", "server_listen", "0.0.0.0", "listen on every network"),
+        ("placement", "insecure", True, "certificates are not verified"),
     ],
 )
 def test_an_option_that_may_be_meant_is_only_said(
@@ -195,6 +195,11 @@ def test_an_option_that_may_be_meant_is_only_said(
 ) -> None:
     warnings = [str(fault) for fault in check_files(site(nova_conf={section: {option: value}}))]
     assert any(said in warning for warning in warnings)
+
+
+def test_of_consoles_on_every_network_it_is_said_that_they_are() -> None:
+    (warning,) = check_files(site(vnc={"server_listen": "0.0.0.0"}))
+    assert "listen on every network" in str(warning)
 
 
 def test_it_is_said_of_a_system_that_nobody_has_proven_it() -> None:
