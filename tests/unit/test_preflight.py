@@ -133,6 +133,14 @@ def test_a_fault_is_named_with_what_was_found(changes: dict[str, Any], named: st
     assert named in fault
 
 
+def test_where_a_service_is_soon_called_down_clocks_have_to_agree_better() -> None:
+    hasty = site(report_interval=2, service_down_time=12)
+    reports = {"compute1": report("compute1", "10.0.0.31")}
+    for skew, ok in ((1.9, True), (2.1, False)):
+        findings = judge(whole(hasty), reports, {"compute1": skew})
+        assert [finding.ok for finding in findings if finding.what == "clock"] == [ok]
+
+
 def test_a_refused_login_names_the_secret_to_look_at_and_never_its_value() -> None:
     refused = {"name": "Keystone and Neutron", "ok": False, "detail": "refuses user neutron (401)"}
     (fault,) = faults(checks=[refused])
