@@ -121,8 +121,8 @@ workers = {
     "scheduler": 2,
 }
 
-# Seconds between two reports of a service that it is there, and without one until it is called down,
-# at least twice as many. Each report is written to the database: many computes may take longer.
+# Seconds between two reports of a service that it is there, and without one until it is called
+# down, at least twice as many. Each is written to the database: many computes need longer ones.
 report_interval = 10
 service_down_time = 60
 

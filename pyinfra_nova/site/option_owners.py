@@ -146,6 +146,9 @@ FOLLOWED: Mapping[str, str] = {
     "scheduler/enable_isolated_aggregate_filtering": "resources/cloud_objects: aggregates",
     "quota/driver": "resources/cloud_objects: quotas",
     "DEFAULT/default_availability_zone": "resources/cloud_objects: aggregates' zones",
+    "DEFAULT/instances_path": "proof/host_proof.py: where it is tried to write",
+    "DEFAULT/update_resources_interval": "proof/host_proof.py: how old a failed audit may be",
+    "libvirt/connection_uri": "proof/host_proof.py: which libvirt has to answer",
     "libvirt/live_migration_inbound_addr": "nova_conf/migration_ssh.py: who is let in, and where",
     "libvirt/live_migration_uri": "run/preflight.py: whose deprecation is worth a word",
 }
