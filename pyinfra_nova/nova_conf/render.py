@@ -22,7 +22,8 @@ from pyinfra_nova.nova_conf.overriding import overridden, shared_out
 from pyinfra_nova.nova_conf.urls import database_url, transport_url
 from pyinfra_nova.nova_conf.values import option
 from pyinfra_nova.site.endpoints import Endpoint, endpoints, own_address
-from pyinfra_nova.site.settings import HostSettings, Overrides, Site
+from pyinfra_nova.site.settings import HostSettings, Site
+from pyinfra_nova.site.value_types import Overrides
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 

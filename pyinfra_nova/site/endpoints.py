@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyinfra_nova.knowledge.platforms import EndpointName
-from pyinfra_nova.site.settings import EVERYWHERE, MY_IP, HostSettings, Settings
+from pyinfra_nova.site.settings import HostSettings, Settings
+from pyinfra_nova.site.value_types import EVERYWHERE, MY_IP
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pyinfra_nova.site.faults import Fault
 from pyinfra_nova.site.layered_data import Data
 from pyinfra_nova.site.option_owners import CONTROLLER_SECTIONS, current, refusal
 from pyinfra_nova.site.secrets import forbidden_character
-from pyinfra_nova.site.settings import Overrides
+from pyinfra_nova.site.value_types import Overrides
 
 OPTION_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 SECTION_NAME = re.compile(r"[A-Za-z][\w.:-]*", re.ASCII)

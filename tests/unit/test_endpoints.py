@@ -9,6 +9,7 @@ import pytest
 
 from pyinfra_nova.knowledge.platforms import Platform, platform_for, table
 from pyinfra_nova.nova_conf.ini import option_values
+from pyinfra_nova.proof.host_proof import question
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.run_scope import scope_of
@@ -137,6 +138,26 @@ def test_debians_init_script_takes_it_from_its_defaults(made: str, moved: str) -
     script = f'DAEMON_ARGS="{made}"\n{usual}\necho $DAEMON_ARGS'
     done = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == made + "\n"
+
+
+# --- what the proof asks --------------------------------------------------------------------------
+
+
+def test_the_proof_asks_where_nova_conf_puts_things() -> None:
+    literal = {
+        "DEFAULT": {"instances_path": "/srv/guests", "update_resources_interval": 600},
+        "libvirt": {"connection_uri": "qemu:///other"},
+    }
+    where = site(MOVED, group_data={"computes": {"nova_conf": literal}})
+
+    def asked(name: str) -> dict[str, Any]:
+        scope = scope_of(where, where.hosts)
+        return question(HostPlan(where.hosts[name], where, debian(), "qemu", scope), [])
+
+    compute = asked("compute1")
+    assert "/srv/guests" in compute["folders"]
+    assert (compute["libvirt"], compute["audit_interval"]) == ("qemu:///other", 600)
+    assert asked("controller")["websocket"] == "http://127.0.0.1:7080/"
 
 
 # --- reports of services --------------------------------------------------------------------------

@@ -18,15 +18,12 @@ from pyinfra_nova.knowledge.platforms import platforms_of
 from pyinfra_nova.knowledge.releases import VERSIONS, load
 from pyinfra_nova.nova_conf.ini import option_values
 from pyinfra_nova.nova_conf.render import TEMPLATES, files_for
-from pyinfra_nova.proof.host_proof import question
-from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site import option_owners as owners
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.overrides import merged_overrides, override_faults
-from pyinfra_nova.site.run_scope import scope_of
 from pyinfra_nova.site.secrets import Secrets, ceph_key
 from pyinfra_nova.site.settings import HostSettings, Settings, Site
-from tests.unit.site_data import GROUPS, HOSTS, debian, secrets, site
+from tests.unit.site_data import GROUPS, HOSTS, secrets, site
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SET = tuple(chain.from_iterable(owners.SETTINGS.values()))
@@ -99,7 +96,6 @@ def test_a_remedy_names_settings_and_secrets_that_exist() -> None:
 
 # --- nothing is missed ----------------------------------------------------------------------------
 
-MOVED = {"vnc": {"novncproxy_host": "127.0.0.1", "novncproxy_port": 7080}}
 GPU = {"name": "gpu", "vendor_id": "10de", "product_id": "1eb8"}
 
 
@@ -389,20 +385,3 @@ def test_an_override_under_a_former_name_wins_over_the_setting() -> None:
     values = option_values(file.content)
     assert values["pci/device_spec"] == [literal]
     assert "pci/passthrough_whitelist" not in values
-
-
-def test_the_proof_asks_where_nova_conf_puts_things() -> None:
-    literal = {
-        "DEFAULT": {"instances_path": "/srv/guests", "update_resources_interval": 600},
-        "libvirt": {"connection_uri": "qemu:///other"},
-    }
-    where = site(MOVED, group_data={"computes": {"nova_conf": literal}})
-
-    def asked(name: str) -> dict[str, Any]:
-        scope = scope_of(where, where.hosts)
-        return question(HostPlan(where.hosts[name], where, debian(), "qemu", scope), [])
-
-    compute = asked("compute1")
-    assert "/srv/guests" in compute["folders"]
-    assert (compute["libvirt"], compute["audit_interval"]) == ("qemu:///other", 600)
-    assert asked("controller")["websocket"] == "http://127.0.0.1:7080/"

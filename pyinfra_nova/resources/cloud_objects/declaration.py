@@ -23,7 +23,8 @@ from pyinfra_nova.knowledge.releases import extra_specs
 from pyinfra_nova.site.capacity import ALIAS, cpus_of
 from pyinfra_nova.site.faults import Fault, SettingsError, closest, describe
 from pyinfra_nova.site.secrets import forbidden_character
-from pyinfra_nova.site.settings import HostSettings, Section, Site, Text, Url
+from pyinfra_nova.site.settings import HostSettings, Section, Site
+from pyinfra_nova.site.value_types import Text, Url
 
 RESOURCES_FILE = Path("resources.yml")
 DEFAULT_ZONE = "nova"
