@@ -1,7 +1,8 @@
 """See that the processes of this host's units do now what they are for; nothing is changed.
 
 Request: {"units": [as for units.py], "urls": [as for http_answers.py], "websocket": URL|null,
-          "libvirt": URI|null, "folders": [paths], "user": name, "audited": [units]}
+          "libvirt": URI|null, "folders": [paths], "user": name, "audited": [units],
+          "audit_interval": seconds}
 Answer:  {"processes": {unit: as of units.py},
           "faults": [{"what", "problem", "remedy", "passing": bool}]}
 A unit that is active may still be one that comes and goes, whose program is no longer on the disk,
@@ -24,8 +25,8 @@ import units
 TIMEOUT = 20
 KEY = base64.b64encode(b"pyinfra-nova asks").decode()
 """What a client of a WebSocket sends; no secret (RFC 6455, section 1.3)."""
-LATELY = 70
-"""Seconds. An audit of a compute's resources begins every 60 (nova/conf/compute.py)."""
+LATE = 10
+"""Seconds that an audit of a compute's resources may take."""
 AUDIT = re.compile(r" ERROR nova\.compute\.manager .*Error updating resources for node")
 
 
@@ -134,11 +135,11 @@ def folder_faults(folders, user):
         yield fault(folder, f"{user} cannot write there: {problem}", remedy)
 
 
-def audit_faults(unit, process):
+def audit_faults(unit, process, interval):
     """An audit that failed lately, by the process that runs now: Placement is told nothing."""
     line = units.last_line(unit, AUDIT)
     age = units.line_age(line) if line else None
-    if age is None or age > LATELY or " {} ".format(process["pid"]) not in line:
+    if age is None or age > interval + LATE or " {} ".format(process["pid"]) not in line:
         return
     text = f"does not report what this host has. {units.logged(unit) or line}"
     yield fault(unit["name"], text, f"see {units.log_files(unit)[0]}", passing=True)
@@ -157,5 +158,6 @@ def answer(request):
     faults += folder_faults(request["folders"], request["user"])
     for unit in wanted:
         if unit["name"] in request["audited"]:
-            faults += audit_faults(unit, processes[unit["name"]])
+            process, interval = processes[unit["name"]], request["audit_interval"]
+            faults += audit_faults(unit, process, interval)
     return {"processes": processes, "faults": faults}

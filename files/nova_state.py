@@ -3,7 +3,8 @@
 Request: {"database": {"host", "port", "user", "password"}, "names": {"api", "cell0", "cell1"},
           "migrations": {"api": folder, "main": folder},
           "cells": {"cell0": {"transport_url", "database_connection"}, "cell1": {...}},
-          "computes": {host: its address}, "wait": seconds|absent, "clear": [databases]|absent}
+          "computes": {host: its address}, "service_down_time": seconds,
+          "wait": seconds|absent, "clear": [databases]|absent}
 Answer:  {"schemas": {"api"|"cell0"|"cell1": "current"|"old"|"empty"|"stuck"|"missing"},
           "cells": [{"name", "uuid", "right", "disabled"}], "cells_changed": epoch|null,
           "computes": {host: {"up", "node", "mapped", "flagged", "address"}}, "error": text|null}
@@ -19,7 +20,6 @@ import re
 import time
 
 CELL0 = "00000000-0000-0000-0000-000000000000"
-SERVICE_DOWN_TIME = 60
 SOCKET = "/run/mysqld/mysqld.sock"
 DENIED = (1044, 1045, 1142)
 """The server's words for: not this user, not this database, not this table."""
@@ -124,7 +124,7 @@ def computes(connection, request):
         node = next((n for n in nodes if n["host"] == service["host"]), None)
         age = time.time() - epoch(service["last_seen_up"])
         found[service["host"]] = {
-            "up": age < SERVICE_DOWN_TIME and not service["forced_down"],
+            "up": age < request["service_down_time"] and not service["forced_down"],
             "node": node is not None,
             "mapped": node is not None and service["host"] in mapped,
             "flagged": node is not None and bool(node["mapped"]),
@@ -206,7 +206,7 @@ def wait(connection, request):
             return {"registered": list(request["computes"])}
         if time.monotonic() > deadline:
             for host, why in sorted(missing.items()):
-                print(f"{host}: {why}; look at /var/log/nova/nova-compute.log there")
+                print(f"{host}: {why}; look at nova-compute.log there")
             raise SystemExit(1)
         time.sleep(0.5)
 

@@ -53,7 +53,7 @@ keystone = {
 
 # The compute service in Keystone's catalogue.
 # endpoints = {
-#     "public": "http://CONTROLLER:8774/v2.1",
+#     "public": "http://CONTROLLER:8774/v2.1",  # 8774 is apis["osapi_compute_listen_port"]
 #     "internal": "http://CONTROLLER:8774/v2.1",
 #     "admin": "http://CONTROLLER:8774/v2.1",
 # }
@@ -89,6 +89,16 @@ cinder = {
     # "cross_az_attach": False,  # Nova's choice is True
 }
 
+# Where the APIs listen, on controllers; "$my_ip" is the host's own management address. The URLs of
+# `endpoints` have the first port unless they are given; Neutron's metadata agents have to be told
+# the second one (nova_metadata_port).
+apis = {
+    "osapi_compute_listen": "0.0.0.0",
+    "osapi_compute_listen_port": 8774,
+    "metadata_listen": "0.0.0.0",
+    "metadata_listen_port": 8775,
+}
+
 vnc = {
     "enabled": True,
     # The proxy, on controllers. The URL is what a user's browser opens.
@@ -111,11 +121,17 @@ workers = {
     "scheduler": 2,
 }
 
+# Seconds between two reports of a service that it is there, and without one until it is called
+# down, at least twice as many. Each is written to the database: many computes need longer ones.
+report_interval = 10
+service_down_time = 60
+
 # Read only where nova-api is one eventlet server: Ubuntu and EL9, up to 2025.1. Elsewhere each API
 # has a server of its own.
 enabled_apis = ["osapi_compute", "metadata"]
 
 # Any other option of nova.conf, written literally: {"section": {"option": value}}. None takes an
 # option out; a list is written with commas, or several times where the option may be given so. Also
-# in controllers.py, computes.py and for a single host; the more particular place wins.
+# in controllers.py, computes.py and for a single host; the more particular place wins. What other
+# places depend on, ports and log files, say, is refused under any of its names.
 nova_conf = {}

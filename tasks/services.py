@@ -36,13 +36,4 @@ def start_compute(plan: HostPlan) -> None:
 
 def urls(plan: HostPlan) -> list[Answering]:
     """What a controller answers at."""
-    found: list[Answering] = []
-    if not plan.host.is_controller:
-        return found
-    if "osapi_compute" in plan.serves:
-        found.append(Answering("the compute API", "http://127.0.0.1:8774/", '"versions"'))
-    if "metadata" in plan.serves:
-        found.append(Answering("the metadata API", "http://127.0.0.1:8775/", "latest"))
-    if plan.site.settings.vnc.enabled:
-        found.append(Answering("noVNC", f"{plan.console_url}/vnc_lite.html", "noVNC"))
-    return found
+    return [Answering(e.title, e.url + e.page, e.holds) for e in plan.endpoints.values()]

@@ -17,8 +17,8 @@ TABLE = Path(__file__).with_name("platforms.yaml")
 
 NovaRole = Literal["controller", "compute"]
 
-NOVNCPROXY_PORT = 6080
-"""What the table has for the console proxy, whose port is a setting (``vnc.novncproxy_port``)."""
+EndpointName = Literal["osapi_compute", "metadata", "novncproxy"]
+"""What answers HTTP on a controller; where each listens is a setting (site/endpoints.py)."""
 
 
 class UnsupportedPlatform(PyinfraError):  # noqa: N818 - named for what the host is
@@ -61,7 +61,7 @@ class PlatformUnit(Row):
         name: without ``.service``; a socket with ``.socket``.
         role: on which hosts it runs.
         reads: the files that it reads at its start.
-        ports: the TCP ports it serves.
+        serves: the endpoints that it answers.
         reload: it reads them again when it is reloaded.
         broker: it listens at the broker as long as it runs.
         log: its log file; ``NAME.log`` in Nova's folder where it is not said.
@@ -70,15 +70,10 @@ class PlatformUnit(Row):
     name: str
     role: NovaRole
     reads: tuple[str, ...] = ()
-    ports: tuple[int, ...] = ()
+    serves: tuple[EndpointName, ...] = ()
     reload: bool = False
     broker: bool = False
     log: str | None = None
-
-    @property
-    def port(self) -> int | None:
-        """The first port it serves, or None."""
-        return next(iter(self.ports), None)
 
 
 class Repository(Row):
@@ -135,6 +130,8 @@ class Paths(Row):
     nova_compute_conf: str | None = None
     api_uwsgi: str | None = None
     metadata_uwsgi: str | None = None
+    api_default: str | None = None
+    metadata_default: str | None = None
     api_site: str | None = None
     metadata_site: str | None = None
     apache_log: str | None = None
@@ -167,8 +164,8 @@ class Platform(Row):
         wsgi_apps: None where no WSGI server is configured.
         mkisofs: the program that makes config drives.
         minimum: what the release's nova-compute asks of libvirt and QEMU.
-        ports: what firewalld has to let in, as it names it.
-        vnc_ports: what it has to let in for consoles; ``{novncproxy_port}`` is a setting.
+        ports: what firewalld has to let in, as it names it; ``{metadata}`` is that endpoint's port.
+        vnc_ports: what it has to let in for consoles.
         booleans: what SELinux has to allow.
         migration: whether computes may move guests by SSH as the user of nova-compute: it has a
             shell and libvirt lets it in.
@@ -213,16 +210,16 @@ class Platform(Row):
         wanted = set(roles)
         return tuple(unit for unit in self.units if unit.role in wanted)
 
-    def unit_at(self, port: int) -> PlatformUnit:
-        """The unit that serves PORT.
+    def unit_serving(self, endpoint: EndpointName) -> PlatformUnit:
+        """The unit that answers at ENDPOINT.
 
         Raises:
             KeyError: none does.
         """
         for unit in self.units:
-            if port in unit.ports:
+            if endpoint in unit.serves:
                 return unit
-        raise KeyError(port)
+        raise KeyError(endpoint)
 
     def log_of(self, unit: PlatformUnit) -> str:
         """Where UNIT logs."""

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from pyinfra_nova.knowledge.releases import Table, load
-from pyinfra_nova.site.settings import HostSettings, OptionValue, Overrides
+from pyinfra_nova.site.settings import HostSettings
+from pyinfra_nova.site.value_types import OptionValue, Overrides
 
 # Where Nova reads what is a setting of `compute` here (nova/conf/compute.py).
 IN_COMPUTE = ("cpu_shared_set", "cpu_dedicated_set")

@@ -56,9 +56,15 @@ def key_pair(secret: str) -> tuple[str, str]:
     return pem, f"{kind.decode()} {b64encode(blob).decode()} {COMMENT}"
 
 
+def _addresses(host: HostSettings) -> tuple[str, ...]:
+    """Where HOST is reached by those who move guests: its own address, or what nova_conf names."""
+    moved = host.nova_conf.get("libvirt", {}).get("live_migration_inbound_addr")
+    return tuple(dict.fromkeys((str(host.my_ip), *([str(moved)] if moved else ()))))
+
+
 def authorized_keys(site: Site, public: str) -> str:
     """The line that lets the other computes in, and nobody else; no terminal, no forwarding."""
-    addresses = ",".join(str(host.my_ip) for host in site.computes)
+    addresses = ",".join(address for host in site.computes for address in _addresses(host))
     return f'restrict,from="{addresses}" {public}\n'
 
 
@@ -74,8 +80,9 @@ def ssh_config(site: Site, user: str) -> str:
     """
     lines = ["# Written by pyinfra-nova: how guests are moved; the next deploy undoes changes."]
     for host in site.computes:
+        names = dict.fromkeys((*_addresses(host), host.nova_host))
         lines += [
-            f"Match user {user} host {','.join(dict.fromkeys((str(host.my_ip), host.nova_host)))}",
+            f"Match user {user} host {','.join(names)}",
             f"    IdentityFile {KEY}",
             "    IdentitiesOnly yes",
             f"    HostKeyAlias {host.nova_host}",

@@ -6,7 +6,7 @@ import re
 
 from pyinfra_nova.knowledge.releases import load
 from pyinfra_nova.nova_conf.values import option
-from pyinfra_nova.site.settings import OptionValue, Overrides
+from pyinfra_nova.site.value_types import OptionValue, Overrides
 
 _SECTION = re.compile(r"\[(.+)\]")
 _OPTION = re.compile(r"(\w+) =")

@@ -21,7 +21,9 @@ from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.overriding import overridden, shared_out
 from pyinfra_nova.nova_conf.urls import database_url, transport_url
 from pyinfra_nova.nova_conf.values import option
-from pyinfra_nova.site.settings import MY_IP, HostSettings, Overrides, Site
+from pyinfra_nova.site.endpoints import Endpoint, endpoints, own_address
+from pyinfra_nova.site.settings import HostSettings, Site
+from pyinfra_nova.site.value_types import Overrides
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 
@@ -49,11 +51,6 @@ def _render(template: str, **values: object) -> str:
     return environment().get_template(template).render(values)
 
 
-def own_address(host: HostSettings, address: str) -> str:
-    """ADDRESS, or where it stands for the host's own, that."""
-    return str(host.my_ip) if address == MY_IP else address
-
-
 def _nova_values(
     site: Site, host: HostSettings, platform: Platform, virt_type: VirtType
 ) -> dict[str, object]:
@@ -70,7 +67,7 @@ def _nova_values(
         "compute": host.is_compute,
         "roles": " and ".join(r for r in ("controller", "compute") if r in host.roles),
         "transport_url": transport_url(site),
-        "novncproxy_host": own_address(host, settings.vnc.novncproxy_host),
+        "endpoints": endpoints(settings, host),
         "server_listen": own_address(host, settings.vnc.server_listen),
         "server_proxyclient_address": own_address(host, settings.vnc.server_proxyclient_address),
         # The eventlet server reads how many processes it has, and for which APIs; others are told
@@ -96,43 +93,48 @@ class _Api:
 
     name: str
     app: str
-    port: int
+    endpoint: Endpoint
     processes: int
     threads: int
 
 
-def _apis(site: Site, platform: Platform) -> tuple[_Api, _Api]:
+def _apis(site: Site, host: HostSettings, platform: Platform) -> tuple[_Api, _Api]:
     workers, apps = site.settings.workers, platform.wsgi_apps
+    found = endpoints(site.settings, host)
     if apps is None:
         raise ValueError(f"{platform.system} has no WSGI application")
     return (
-        _Api("nova-api", apps.api, 8774, workers.api_processes, workers.api_threads),
         _Api(
-            *("nova-api-metadata", apps.metadata, 8775),
+            *("nova-api", apps.api, found["osapi_compute"]),
+            *(workers.api_processes, workers.api_threads),
+        ),
+        _Api(
+            *("nova-api-metadata", apps.metadata, found["metadata"]),
             *(workers.metadata_processes, workers.metadata_threads),
         ),
     )
 
 
-def _api_files(site: Site, platform: Platform) -> list[ConfigFile]:
+def _api_files(site: Site, host: HostSettings, platform: Platform) -> list[ConfigFile]:
     """The files that tell a WSGI server of the two APIs, where there is one."""
     paths = platform.paths
     templates = {
         "uwsgi.ini.j2": (paths.api_uwsgi, paths.metadata_uwsgi),
+        "nova-api-default.j2": (paths.api_default, paths.metadata_default),
         "apache-site.conf.j2": (paths.api_site, paths.metadata_site),
     }
     files = []
     for template, names in templates.items():
         for path, number in zip(names, range(2), strict=True):
             if path:
-                api = _apis(site, platform)[number]
+                api = _apis(site, host, platform)[number]
                 content = _render(template, api=api, platform=platform, paths=paths)
                 files.append(ConfigFile(path, content, "root", "root", "0644"))
     return files
 
 
-def _controller_files(site: Site, platform: Platform) -> list[ConfigFile]:
-    files = _api_files(site, platform)
+def _controller_files(site: Site, host: HostSettings, platform: Platform) -> list[ConfigFile]:
+    files = _api_files(site, host, platform)
     if path := platform.paths.consoleproxy_default:
         content = _render("nova-consoleproxy.j2")
         files.append(ConfigFile(path, content, "root", "root", "0644", before_install=True))
@@ -170,5 +172,5 @@ def files_for(
         text = overridden(compute, for_compute, release)
         files.append(ConfigFile(compute_path, text, *private, oslo=True))
     if host.is_controller:
-        files += _controller_files(site, platform)
+        files += _controller_files(site, host, platform)
     return files

@@ -18,6 +18,8 @@ from pyinfra_nova.session.host_script import Answer, ScriptFact, ask
 LIBVIRT_URI = "qemu:///system"
 """Nova's own default with KVM and QEMU (nova/virt/libvirt/driver.py)."""
 
+AUDIT_INTERVAL = 60
+"""Seconds; what Nova makes of 0, its default of update_resources_interval (compute/manager.py)."""
 NOT_UP = "does not stay up"
 
 
@@ -58,20 +60,27 @@ def _folders(plan: HostPlan, options: Mapping[str, Sequence[str]]) -> list[str]:
     return [folder.replace("$state_path", state) for folder in dict.fromkeys(folders)]
 
 
+def _audit_interval(options: Mapping[str, Sequence[str]]) -> int:
+    """Seconds between two audits of a compute's resources."""
+    given = options.get("DEFAULT/update_resources_interval", ["0"])[-1]
+    return max(AUDIT_INTERVAL, int(given) if given.isdigit() else 0)
+
+
 def question(plan: HostPlan, urls: Sequence[Answering]) -> dict[str, Any]:
     """What HostProof is asked about the host of PLAN, which answers at URLS."""
     options = _options(plan)
     units = units_of(plan)
-    proxy = plan.host.is_controller and plan.site.settings.vnc.enabled
+    proxy = plan.endpoints.get("novncproxy")
     compute = plan.host.is_compute
     return {
         "units": [unit.as_request() for unit in units],
         "urls": [asdict(url) for url in urls],
-        "websocket": plan.console_url if proxy else None,
+        "websocket": proxy.url if proxy else None,
         "libvirt": options.get("libvirt/connection_uri", [LIBVIRT_URI])[-1] if compute else None,
         "folders": _folders(plan, options),
         "user": plan.platform.user,
         "audited": [unit.name for unit in units if unit.broker] if compute else [],
+        "audit_interval": _audit_interval(options),
     }
 
 

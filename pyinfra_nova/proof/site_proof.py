@@ -14,8 +14,6 @@ from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.session.host_script import Answer, ScriptFact, ask
 from pyinfra_nova.site.settings import HostSettings, Site
 
-DOWN_TIME = 60
-"""Seconds after which Nova itself calls a service down (nova/conf/service.py)."""
 MARGIN = 1.5
 """Seconds; MariaDB keeps the time of a heartbeat in whole ones."""
 GONE = (
@@ -113,7 +111,7 @@ def question(
         },
         "computes": computes,
         "margin": MARGIN,
-        "down_time": DOWN_TIME,
+        "down_time": site.settings.service_down_time,
         "wait": wait,
         "broker": broker if whole else None,
         "queues": _queues(controllers, list(computes)),

@@ -38,6 +38,7 @@ class NovaDatabases:
     api_migrations: str
     main_migrations: str
     cells: tuple[Cell, Cell]
+    service_down_time: int
 
     def as_request(self, computes: Mapping[str, str] | None = None) -> dict[str, Any]:
         cell0, cell1 = self.cells
@@ -58,6 +59,7 @@ class NovaDatabases:
                 for cell in (cell0, cell1)
             },
             "computes": dict(computes or {}),
+            "service_down_time": self.service_down_time,
         }
 
 

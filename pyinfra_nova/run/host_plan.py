@@ -7,20 +7,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import get_args
 
-from pyinfra_nova.knowledge.platforms import NOVNCPROXY_PORT, NovaRole, Platform
+from pyinfra_nova.knowledge.platforms import EndpointName, NovaRole, Platform
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.migration_ssh import migration_files
-from pyinfra_nova.nova_conf.render import VirtType, files_for, own_address
+from pyinfra_nova.nova_conf.render import VirtType, files_for
 from pyinfra_nova.nova_conf.urls import cell_urls
 from pyinfra_nova.resources.cloud_objects.declaration import Declared
 from pyinfra_nova.resources.compute_api import ComputeApi
 from pyinfra_nova.resources.libvirt_secrets import LibvirtSecret
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
 from pyinfra_nova.resources.units import Processes, Unit
+from pyinfra_nova.site.endpoints import Endpoint, endpoints
 from pyinfra_nova.site.run_scope import RunScope
 from pyinfra_nova.site.settings import Api, HostSettings, Site
-
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, not bound to
 
 
 @dataclass(frozen=True)
@@ -92,27 +91,30 @@ class HostPlan:
         return LibvirtSecret(uuid, f"pyinfra-nova {uuid}", key)
 
     def units(self, role: NovaRole) -> list[Unit]:
-        """The units of ROLE, in starting order; without consoles, no proxy for them."""
-        vnc = self.site.settings.vnc
+        """The units of ROLE, in starting order; none that would serve what is switched off."""
+        serves = self.endpoints
         found = []
         for unit in self.platform.units_for([role]):
-            url = f"http://127.0.0.1:{unit.port}/" if unit.port else None
-            if unit.port == NOVNCPROXY_PORT:
-                if not vnc.enabled:
-                    continue
-                url = f"{self.console_url}/"
+            here = [serves[name] for name in unit.serves if name in serves]
+            if unit.serves and not here:
+                continue
+            url = here[0].url if here else None
             log = self.platform.log_of(unit)
             broker = self.site.settings.messaging.port if unit.broker else None
             found.append(Unit(unit.name, unit.reads, unit.reload, url, broker, log))
         return found
 
-    @property
-    def console_url(self) -> str:
-        """Where the console proxy of this host answers, asked from the host itself."""
-        vnc = self.site.settings.vnc
-        listens = own_address(self.host, vnc.novncproxy_host)
-        address = self.host.my_ip if listens == EVERYWHERE else listens
-        return f"http://{address}:{vnc.novncproxy_port}"
+    @cached_property
+    def endpoints(self) -> Mapping[EndpointName, Endpoint]:
+        """What answers here, by name; only the eventlet server can be told to leave an API out."""
+        settings = self.site.settings
+        if not self.host.is_controller:
+            return {}
+        left_out: set[EndpointName] = set() if settings.vnc.enabled else {"novncproxy"}
+        if self.platform.wsgi == "eventlet":
+            left_out |= set(get_args(Api)) - set(settings.enabled_apis)
+        found = endpoints(settings, self.host)
+        return {name: endpoint for name, endpoint in found.items() if name not in left_out}
 
     @property
     def booleans(self) -> tuple[str, ...]:
@@ -122,17 +124,11 @@ class HostPlan:
     @property
     def ports(self) -> tuple[str, ...]:
         """What firewalld has to let in here."""
-        vnc, roles = self.site.settings.vnc, self.host.roles
-        consoles = self.platform.vnc_ports.of(roles) if vnc.enabled else ()
-        named = (name.format(novncproxy_port=vnc.novncproxy_port) for name in consoles)
-        return (*self.platform.ports.of(roles), *named)
-
-    @property
-    def serves(self) -> frozenset[str]:
-        """The APIs of a controller; only the eventlet server can be told to leave one out."""
-        if self.platform.wsgi == "eventlet":
-            return frozenset(self.site.settings.enabled_apis)
-        return frozenset(get_args(Api))
+        settings, roles = self.site.settings, self.host.roles
+        consoles = self.platform.vnc_ports.of(roles) if settings.vnc.enabled else ()
+        found = endpoints(settings, self.host).items()
+        ports: dict[str, int] = {name: endpoint.port for name, endpoint in found}
+        return tuple(text.format_map(ports) for text in (*self.platform.ports.of(roles), *consoles))
 
     @property
     def databases(self) -> NovaDatabases:
@@ -153,6 +149,7 @@ class HostPlan:
             self.platform.migrations.api,
             self.platform.migrations.main,
             (cell0, cell1),
+            self.site.settings.service_down_time,
         )
 
     @property

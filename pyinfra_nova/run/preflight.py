@@ -28,7 +28,7 @@ from pyinfra_nova.site.run_scope import RunScope
 from pyinfra_nova.site.settings import Account, Glance, HostSettings, Neutron, Placement, Site
 
 CLOCK_TOLERANCE = 10.0
-"""Seconds a host's clock may be off; Nova calls a service down after 60 (service_down_time)."""
+"""Seconds a host's clock may be off, and less where Nova soon calls a service down."""
 
 Check = dict[str, Any]
 
@@ -270,7 +270,8 @@ def _host_findings(
         detail = f"still changes this host; who it is: fuser --verbose {LOCK}"
         yield finding("a command of an earlier run", False, detail)
     yield finding("systemd", report.systemd, "runs" if report.systemd else "is not PID 1")
-    yield finding("clock", abs(skew) <= CLOCK_TOLERANCE, f"{skew:+.1f} s off this machine's")
+    tolerance = min(CLOCK_TOLERANCE, scope.site.settings.service_down_time / 6)
+    yield finding("clock", abs(skew) <= tolerance, f"{skew:+.1f} s off this machine's")
     if host.my_ip is not None:
         interface = next(
             (a.interface for a in report.addresses if a.address == str(host.my_ip)), None

@@ -19,7 +19,7 @@ from pyinfra_nova.site.faults import Fault, SecretsError, SettingsError, faults_
 from pyinfra_nova.site.layered_data import Data, Layers
 from pyinfra_nova.site.overrides import merged_overrides, override_faults
 from pyinfra_nova.site.secrets import Secrets, load_secrets
-from pyinfra_nova.site.settings import HostSettings, Role, Settings, Site
+from pyinfra_nova.site.settings import Apis, HostSettings, Role, Settings, Site, Vnc
 
 INVENTORY_FILE = "inventory.py"
 ALL_FILE = "group_data/all.py"
@@ -69,12 +69,16 @@ def _defaults(data: Data, controller: str, database: str, brokers: Sequence[str]
     """What follows from other settings, as the lowest layer of ``group_data/all.py``."""
     host = data.get("controller_host", controller)
     region = data.get("region", "RegionOne")
-    keystone, vnc = data.get("keystone"), data.get("vnc")
-    auth_url = f"http://{host}:5000/v3"
-    if isinstance(keystone, Mapping):
-        auth_url = keystone.get("auth_url", auth_url)
-    proxy_port = vnc.get("novncproxy_port", 6080) if isinstance(vnc, Mapping) else 6080
-    compute_url = f"http://{host}:8774/v2.1"
+
+    def given(section: str, key: str, otherwise: Any) -> Any:
+        found = data.get(section)
+        return found.get(key, otherwise) if isinstance(found, Mapping) else otherwise
+
+    auth_url = given("keystone", "auth_url", f"http://{host}:5000/v3")
+    key = "osapi_compute_listen_port"
+    compute_port = given("apis", key, Apis.model_fields[key].default)
+    proxy_port = given("vnc", "novncproxy_port", Vnc.model_fields["novncproxy_port"].default)
+    compute_url = f"http://{host}:{compute_port}/v2.1"
     return {
         "database": {"host": host if database == controller else database},
         "messaging": {"hosts": [host if broker == controller else broker for broker in brokers]},
@@ -167,6 +171,7 @@ class _Builder:
 
     def _check_site(self, settings: Settings, layers: Layers) -> None:
         self._check_catalog_info(settings, layers)
+        self._check_numbers(settings, layers)
         database = settings.database
         names = [database.nova_api, database.nova, database.nova_cell0]
         if len(set(names)) < len(names):
@@ -187,6 +192,19 @@ class _Builder:
             file = layers.origin(["cinder", "catalog_info"], ALL_FILE)
             remedy = "take volumev3, and have Cinder in the catalogue under that type"
             self.faults.append(Fault(file, "cinder.catalog_info", problem, remedy))
+
+    def _check_numbers(self, settings: Settings, layers: Layers) -> None:
+        apis, vnc = settings.apis, settings.vnc
+        ports = [apis.osapi_compute_listen_port, apis.metadata_listen_port]
+        ports += [vnc.novncproxy_port] if vnc.enabled else []
+        if len(set(ports)) < len(ports):
+            problem = f"the APIs and the console proxy need a port each, not {ports}"
+            self.faults.append(Fault(layers.origin(["apis"], ALL_FILE), "apis", problem))
+        # Nova replaces one that is not larger (nova/service.py); twice, as a report may be late.
+        if settings.service_down_time < 2 * settings.report_interval:
+            file = layers.origin(["service_down_time"], ALL_FILE)
+            problem = f"is less than twice report_interval, which is {settings.report_interval}"
+            self.faults.append(Fault(file, "service_down_time", problem))
 
     def hosts(self, settings: Settings | None) -> dict[str, HostSettings]:
         """Every host that has a part in Nova, in the inventory's order."""
@@ -251,7 +269,11 @@ class _Builder:
         for file, data in self._layers_of(name):
             layers.add(file, {k: v for k, v in data.items() if k in HOST_KEYS and k != "nova_conf"})
         found = [data.get("nova_conf", {}) for _, data in self._layers_of(name)]
-        overrides = merged_overrides(found, controller=controller) if self.overrides_usable else {}
+        overrides = (
+            merged_overrides(found, self.release, controller=controller)
+            if self.overrides_usable
+            else {}
+        )
         values = {**layers.merged, "name": name, "roles": roles, "nova_conf": overrides}
         try:
             return HostSettings.model_validate(values)

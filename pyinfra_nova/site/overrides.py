@@ -6,40 +6,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from pyinfra_nova.knowledge.platforms import removed_option
+from pyinfra_nova.knowledge.releases import normal
 from pyinfra_nova.site.faults import Fault
 from pyinfra_nova.site.layered_data import Data
+from pyinfra_nova.site.option_owners import CONTROLLER_SECTIONS, current, refusal
 from pyinfra_nova.site.secrets import forbidden_character
-from pyinfra_nova.site.settings import Overrides
-
-CONTROLLER_SECTIONS = ("api_database", "database", "keystone_authtoken")
-"""Sections that no compute gets: its nova-compute has no business with what they hold."""
+from pyinfra_nova.site.value_types import Overrides
 
 OPTION_NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 SECTION_NAME = re.compile(r"[A-Za-z][\w.:-]*", re.ASCII)
-
-# Options that the settings decide. Written past them, other places would not follow.
-OWNED_OPTIONS = {
-    "DEFAULT/transport_url": "set `messaging` and secrets.yml",
-    "DEFAULT/my_ip": "set `my_ip` of the host",
-    "DEFAULT/host": "set `nova_host` of the host",
-    "database/connection": "set `database` and secrets.yml",
-    "api_database/connection": "set `database` and secrets.yml",
-    "keystone_authtoken/password": "set nova_password in secrets.yml",
-    "service_user/password": "set nova_password in secrets.yml",
-    "placement/password": "set placement_password in secrets.yml",
-    "neutron/password": "set neutron_password in secrets.yml",
-    "neutron/metadata_proxy_shared_secret": "set metadata_secret in secrets.yml",
-    "libvirt/virt_type": "set `libvirt` in group_data/computes.py or of the host",
-    "libvirt/cpu_mode": "set `libvirt` in group_data/computes.py or of the host",
-    "libvirt/cpu_models": "set `libvirt` in group_data/computes.py or of the host",
-    "libvirt/rbd_user": "set `libvirt` in group_data/computes.py or of the host",
-    "libvirt/rbd_secret_uuid": "set `libvirt` in group_data/computes.py or of the host",
-}
-
-
-def _section_name(name: str) -> str:
-    # oslo.config compares group names in lower case, DEFAULT apart.
-    return name if name == "DEFAULT" else name.lower()
 
 
 def override_faults(
@@ -55,13 +30,15 @@ def override_faults(
             yield Fault(file, here, "is not a section name")
         elif section != "DEFAULT" and section.lower() == "default":
             yield Fault(file, here, "unknown section", "did you mean 'DEFAULT'?")
-        elif on_compute and _section_name(section) in CONTROLLER_SECTIONS:
+        elif on_compute and normal(section) in CONTROLLER_SECTIONS:
             yield Fault(file, here, "a compute gets no such section", "set it for the controllers")
         elif not isinstance(options, Mapping):
             yield Fault(file, here, "is not {option: value}")
         else:
             for option, value in options.items():
-                problem, remedy = _option_fault(_section_name(section), option, value, release)
+                problem, remedy = _option_fault(section, option, value, release)
+                if not problem and on_compute and _is_controllers(section, option, release):
+                    problem, remedy = "a compute gets no such option", "set it for the controllers"
                 if problem:
                     yield Fault(file, f"{here}.{option}", problem, remedy)
 
@@ -69,8 +46,8 @@ def override_faults(
 def _option_fault(section: str, option: object, value: object, release: str) -> tuple[str, str]:
     if not isinstance(option, str) or not OPTION_NAME.fullmatch(option):
         return "is not an option name", "write it as nova.conf does, with _ rather than -"
-    if remedy := OWNED_OPTIONS.get(f"{section}/{option}"):
-        return "is decided by the settings", remedy
+    if refused := refusal(section, option, release):
+        return refused.problem, refused.remedy
     if reason := removed_option(section, option, release):
         return reason, "leave it out"
     texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
@@ -86,12 +63,20 @@ def _option_fault(section: str, option: object, value: object, release: str) -> 
     return "", ""
 
 
-def merged_overrides(layers: Iterable[Data], *, controller: bool) -> Overrides:
-    """LAYERS laid over one another, option by option, for a CONTROLLER or for a mere compute."""
+def _is_controllers(section: str, option: str, release: str) -> bool:
+    return current(section, option, release)[0] in CONTROLLER_SECTIONS
+
+
+def merged_overrides(layers: Iterable[Data], release: str, *, controller: bool) -> Overrides:
+    """LAYERS laid over one another, option by option, for a CONTROLLER or for a mere compute.
+
+    Each option is under its current name: under a former one it would not win over what is written.
+    """
     merged: Overrides = {}
     for layer in layers:
         for section, options in layer.items():
-            name = _section_name(section)
-            if controller or name not in CONTROLLER_SECTIONS:
-                merged.setdefault(name, {}).update(options)
+            for option, value in options.items():
+                group, name = current(section, option, release)
+                if controller or group not in CONTROLLER_SECTIONS:
+                    merged.setdefault(group, {})[name] = value
     return merged

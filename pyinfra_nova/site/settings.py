@@ -2,160 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pyinfra_nova.site.capacity import Compute, Devices, HugePages, Pci, same_node_twice
-from pyinfra_nova.site.secrets import Secrets, forbidden_character
+from pyinfra_nova.site.secrets import Secrets
+from pyinfra_nova.site.value_types import (
+    EVERYWHERE,
+    MY_IP,
+    CatalogInfo,
+    Count,
+    CpuModel,
+    HostName,
+    Interfaces,
+    ListedUrl,
+    ListenAddress,
+    Login,
+    Overrides,
+    Port,
+    Seconds,
+    Server,
+    SqlName,
+    Text,
+    Url,
+    Uuid,
+    VirtualHost,
+)
 
 Role = Literal["controller", "compute", "database", "messaging"]
 Api = Literal["osapi_compute", "metadata"]
-
-# RFC 1123 host names; Nova uses them as oslo.messaging topics and in URLs.
-HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
-SQL_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
-# nova's rabbit driver puts the name into kombu's URL unquoted (oslo.messaging, impl_rabbit.py).
-VIRTUAL_HOST = re.compile(r"/|(?!-)[A-Za-z0-9._-]{1,255}")
-# MariaDB's limit is 80; rabbitmqctl prints other characters escaped, and takes - for an option.
-LOGIN = re.compile(r"(?!-)[A-Za-z0-9._@+-]{1,80}")
-CPU_MODEL = re.compile(r"[A-Za-z0-9._+-]{1,255}")
-# Less than nova/conf/cinder.py lets pass: an interface that is none ends in an empty catalogue.
-CATALOG_INFO = re.compile(r"[\w-]+:\w*:(public|internal|admin)(URL)?", re.ASCII)
-UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-# RFC 3986, section 2: what a URL is made of. Brackets are there for addresses of IPv6.
-URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
-# Keystone's longest names, of users and regions (keystone/identity/schema.py).
-MAXIMUM_LENGTH = 255
-
-
-def _shown(text: str) -> str:
-    """TEXT for a message: cut where it is long, hidden where it may hold a password."""
-    if re.search(":.*@", text, re.DOTALL):
-        return "the value"
-    return repr(text if len(text) <= 80 else text[:80] + "…")
-
-
-def _host_name(text: str) -> str:
-    if not HOST_NAME.fullmatch(text) or len(text) > 253:
-        raise ValueError(f"{_shown(text)} is not a host name")
-    return text
-
-
-def _server(text: str) -> str:
-    """HOST or HOST:PORT."""
-    host, colon, port = text.partition(":")
-    _host_name(host)
-    if colon and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
-        raise ValueError(f"{_shown(text)} is not a host name and a port")
-    return text
-
-
-def _sql_name(text: str) -> str:
-    if not SQL_NAME.fullmatch(text):
-        raise ValueError(f"{_shown(text)} is not a plain SQL name (letters, digits, _)")
-    return text
-
-
-def _virtual_host(text: str) -> str:
-    if not VIRTUAL_HOST.fullmatch(text):
-        made_of = "made of letters, digits, '.', '_' and '-'"
-        raise ValueError(f"{_shown(text)} is neither / nor {made_of}")
-    return text
-
-
-def _login(text: str) -> str:
-    if not LOGIN.fullmatch(text):
-        raise ValueError("is not made of at most 80 letters, digits, '.', '_', '-', '+' and '@'")
-    return text
-
-
-def _cpu_model(text: str) -> str:
-    if not CPU_MODEL.fullmatch(text):
-        raise ValueError(f"{_shown(text)} is not the name of a CPU model")
-    return text
-
-
-def _one_line(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is empty")
-    if found := forbidden_character(text):
-        raise ValueError(f"contains {found}")
-    if text != text.strip():
-        raise ValueError("begins or ends with a space")
-    if len(text) > MAXIMUM_LENGTH:
-        raise ValueError(f"is longer than {MAXIMUM_LENGTH} characters")
-    return text
-
-
-def _url(text: str) -> str:
-    if not URL_CHARACTERS.fullmatch(text):
-        raise ValueError(f"{_shown(text)} holds a character that no URL has")
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        raise ValueError(f"{_shown(text)} is not a URL") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ValueError(f"{_shown(text)} is not a URL like http://controller:5000/v3")
-    if parts.password is not None or parts.username is not None:
-        raise ValueError("holds a user name or password, which belong in secrets.yml")
-    return text
-
-
-def _listed_url(text: str) -> str:
-    # oslo.config separates the items of a list by commas and has no way to escape one.
-    if "," in text:
-        raise ValueError(f"{_shown(text)} holds a comma")
-    return text
-
-
-def _catalog_info(text: str) -> str:
-    if not CATALOG_INFO.fullmatch(text):
-        raise ValueError(f"{_shown(text)} is not like volumev3::internalURL")
-    return text
-
-
-def _uuid(text: str) -> str:
-    """TEXT as libvirt and Cinder write a UUID."""
-    if not UUID.fullmatch(text):
-        raise ValueError(f"{_shown(text)} is not a UUID (`uuidgen` makes one)")
-    return text.lower()
-
-
-def _listen_address(text: str) -> str:
-    if text != MY_IP:
-        try:
-            IPv4Address(text)
-        except ValueError:
-            raise ValueError(f"{_shown(text)} is neither {MY_IP} nor an IPv4 address") from None
-    return text
-
-
-MY_IP = "$my_ip"
-"""In the addresses of ``vnc``: the host's own ``my_ip``."""
-
-HostName = Annotated[str, AfterValidator(_host_name)]
-SqlName = Annotated[str, AfterValidator(_sql_name)]
-Text = Annotated[str, AfterValidator(_one_line)]
-Login = Annotated[str, AfterValidator(_login)]
-Server = Annotated[str, AfterValidator(_server)]
-CpuModel = Annotated[str, AfterValidator(_cpu_model)]
-Url = Annotated[str, AfterValidator(_url)]
-ListedUrl = Annotated[Url, AfterValidator(_listed_url)]
-CatalogInfo = Annotated[str, AfterValidator(_catalog_info)]
-Uuid = Annotated[str, AfterValidator(_uuid)]
-ListenAddress = Annotated[str, AfterValidator(_listen_address)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Count = Annotated[int, Field(ge=1, le=1024)]
-Interfaces = Annotated[list[Literal["public", "internal", "admin"]], Field(min_length=1)]
-OptionValue = str | bool | int | float | list[str] | None
-Overrides = dict[str, dict[str, OptionValue]]
 
 
 class Section(BaseModel):
@@ -181,7 +60,7 @@ class Messaging(Section):
     hosts: Annotated[list[HostName], Field(min_length=1)]
     port: Port = 5672
     user: Login = "openstack"
-    virtual_host: Annotated[str, AfterValidator(_virtual_host)] = "/"
+    virtual_host: VirtualHost = "/"
 
 
 class Account(Section):
@@ -258,11 +137,20 @@ class Cinder(Section):
     cross_az_attach: bool | None = None
 
 
+class Apis(Section):
+    """Where the two APIs listen on controllers; names are those of nova.conf."""
+
+    osapi_compute_listen: ListenAddress = EVERYWHERE
+    osapi_compute_listen_port: Port = 8774
+    metadata_listen: ListenAddress = EVERYWHERE
+    metadata_listen_port: Port = 8775
+
+
 class Vnc(Section):
     """The console: the proxy on controllers, the VNC servers of guests on computes."""
 
     enabled: bool = True
-    novncproxy_host: ListenAddress = "0.0.0.0"  # noqa: S104 - browsers reach it from anywhere
+    novncproxy_host: ListenAddress = EVERYWHERE
     novncproxy_port: Port = 6080
     novncproxy_base_url: Url
     server_listen: ListenAddress = MY_IP
@@ -281,7 +169,12 @@ class Workers(Section):
 
 
 class Settings(Section):
-    """What holds for the whole site: ``group_data/all.py``."""
+    """What holds for the whole site: ``group_data/all.py``.
+
+    Attributes:
+        report_interval: seconds between two reports of a service that it is there.
+        service_down_time: seconds without a report after which a service is called down.
+    """
 
     # Unquoted, 2025.1 is a number.
     release: Annotated[Text, BeforeValidator(lambda v: str(v) if type(v) is float else v)] = "zed"
@@ -300,8 +193,11 @@ class Settings(Section):
     neutron: Neutron
     glance: Glance
     cinder: Cinder
+    apis: Apis = Apis()
     vnc: Vnc
     workers: Workers = Workers()
+    report_interval: Seconds = 10
+    service_down_time: Seconds = 60
     enabled_apis: Annotated[list[Api], Field(min_length=1)] = [
         "osapi_compute",
         "metadata",

@@ -278,6 +278,21 @@ def test_quotas_that_keystone_keeps_are_refused(tmp_path: Path) -> None:
     assert "limits are Keystone's" in fault
 
 
+def test_a_zone_is_not_called_as_nova_conf_calls_hosts_in_no_zone(tmp_path: Path) -> None:
+    renamed = site({"nova_conf": {"DEFAULT": {"default_availability_zone": "az0"}}})
+    (fault,) = faults(tmp_path, {"aggregates": {"a": {"availability_zone": "az0"}}}, renamed)
+    assert "'az0' is what Nova calls hosts in no zone" in fault
+    loaded(tmp_path, {"aggregates": {"a": {"availability_zone": "nova"}}}, renamed)
+
+
+def test_an_option_under_a_former_name_is_seen(tmp_path: Path) -> None:
+    has = computes_with(nova_conf={"devices": {"enabled_vgpu_types": "nvidia-35"}})
+    loaded(tmp_path, flavor(**{"resources:VGPU": 1}), has)
+    alias = '{"name": "gpu", "vendor_id": "10de", "product_id": "1eb8"}'
+    knows = site({"nova_conf": {"DEFAULT": {"pci_alias": alias}}})
+    loaded(tmp_path, flavor(**{"pci_passthrough:alias": "gpu:1"}), knows)
+
+
 # --- the example ----------------------------------------------------------------------------------
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "resources.example.yml"

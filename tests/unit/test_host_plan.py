@@ -25,7 +25,8 @@ def urls(target: HostPlan) -> dict[str, str | None]:
 
 
 def test_a_unit_is_asked_at_the_port_that_it_serves() -> None:
-    assert urls(controller())["nova-api"] == "http://127.0.0.1:8774/"
+    assert urls(controller())["nova-api"] == "http://10.0.0.11:8774/"
+    assert urls(controller())["nova-api-metadata"] == "http://10.0.0.11:8775/"
     assert urls(controller())["nova-conductor"] is None
 
 

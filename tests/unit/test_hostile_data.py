@@ -417,7 +417,7 @@ def test_what_uwsgi_and_sh_read_holds_nothing_of_the_operators() -> None:
 
 
 def test_sh_reads_the_console_proxys_defaults() -> None:
-    (content,) = (f.content for p, f in rendered(site(), "controller").items() if "/default/" in p)
+    content = rendered(site(), "controller")["/etc/default/nova-consoleproxy"].content
     script = content + '\necho "$NOVA_CONSOLE_PROXY_TYPE $NOVA_SERIAL_PROXY_START"'
     done = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("novnc FALSE\n", "")

@@ -26,7 +26,7 @@ from pyinfra_nova.resources.config_files import comparison
 from pyinfra_nova.run.preflight import check_files
 from pyinfra_nova.site.settings import Site
 
-from .site_data import all_in_one, debian, secrets, site
+from .site_data import HOSTS, all_in_one, debian, secrets, site
 
 SECRET = "a secret of more than twenty"
 KEYS = {"compute1": ("ssh-ed25519 AAAA1",), "compute2": ("ssh-rsa AAAA2", "ssh-ed25519 AAAA3")}
@@ -67,6 +67,15 @@ def test_only_the_computes_get_in_and_only_for_commands() -> None:
     assert keys.content.startswith('restrict,from="10.0.0.31,10.0.0.32" ssh-ed25519 ')
     # sshd reads it as nova, who may not change it.
     assert (keys.owner, keys.group, keys.mode) == ("root", "nova", "0640")
+
+
+def test_computes_that_move_guests_over_another_network_get_in_from_there() -> None:
+    moved = {"nova_conf": {"libvirt": {"live_migration_inbound_addr": "192.0.2.32"}}}
+    hosts = {**HOSTS, "compute2": {**HOSTS["compute2"], **moved}}
+    found = files(site(hosts=hosts, passwords=secrets(migration_secret=SECRET)))
+    (keys,) = [file for path, file in found.items() if path.endswith("authorized_keys")]
+    assert keys.content.startswith('restrict,from="10.0.0.31,10.0.0.32,192.0.2.32" ')
+    assert "host 10.0.0.32,192.0.2.32,compute2\n" in found[migration_ssh.SSH_CONFIG].content
 
 
 def test_the_private_key_is_novas_alone_and_no_diff_shows_it() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 import pytest
 
 from pyinfra_nova.knowledge.platforms import (
+    EndpointName,
     Platform,
     UnsupportedPlatform,
     deprecated_option,
@@ -71,8 +73,10 @@ def test_every_row_holds_together(row: Platform) -> None:
     written = set(row.paths.model_dump(exclude_none=True).values())
     assert {path for unit in row.units for path in unit.reads} <= written
     assert row.paths.nova_conf in {path for unit in row.units for path in unit.reads}
-    assert {port for unit in row.units for port in unit.ports} == {8774, 8775, 6080}
-    assert row.unit_at(8775).role == row.unit_at(6080).role == "controller"
+    assert sorted(name for unit in row.units for name in unit.serves) == sorted(
+        get_args(EndpointName)
+    )
+    assert {row.unit_serving(name).role for name in get_args(EndpointName)} == {"controller"}
     # What nova-manage runs as (resources/cells.py).
     assert row.user == row.group == "nova"
 

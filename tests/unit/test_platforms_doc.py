@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pyinfra_nova.knowledge.platforms import Platform, table
+from pyinfra_nova.site.endpoints import endpoints
+
+from .site_data import site
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "platforms.md").read_text(encoding="utf-8")
 SYSTEMS = {
@@ -52,8 +55,11 @@ def test_what_is_proven_is_said_and_nothing_else() -> None:
 
 
 def test_ports_and_booleans_are_those_of_the_table() -> None:
+    where = site()
     for row in table().platforms:
         for name in row.booleans.of(["controller", "compute"]):
             assert f"`{name}`" in TEXT
-        for port in row.ports.of(["controller"]) + row.vnc_ports.of(["compute"]):
+        for port in row.vnc_ports.of(["compute"]):
             assert port.partition("/")[0] in TEXT
+    for endpoint in endpoints(where.settings, where.hosts["controller"]).values():
+        assert f"{endpoint.port}" in TEXT

@@ -133,6 +133,14 @@ def test_a_fault_is_named_with_what_was_found(changes: dict[str, Any], named: st
     assert named in fault
 
 
+def test_where_a_service_is_soon_called_down_clocks_have_to_agree_better() -> None:
+    hasty = site(report_interval=2, service_down_time=12)
+    reports = {"compute1": report("compute1", "10.0.0.31")}
+    for skew, ok in ((1.9, True), (2.1, False)):
+        findings = judge(whole(hasty), reports, {"compute1": skew})
+        assert [finding.ok for finding in findings if finding.what == "clock"] == [ok]
+
+
 def test_a_refused_login_names_the_secret_to_look_at_and_never_its_value() -> None:
     refused = {"name": "Keystone and Neutron", "ok": False, "detail": "refuses user neutron (401)"}
     (fault,) = faults(checks=[refused])
@@ -187,7 +195,7 @@ def test_an_option_that_nova_would_refuse_or_overlook_is_a_fault(
     ("section", "option", "value", "said"),
     [
         ("somebodys_driver", "colour", "blue", "nothing is read from this section"),
-        ("vnc", "server_listen", "0.0.0.0", "listen on every network"),
+        ("placement", "insecure", True, "certificates are not verified"),
     ],
 )
 def test_an_option_that_may_be_meant_is_only_said(
@@ -195,6 +203,11 @@ def test_an_option_that_may_be_meant_is_only_said(
 ) -> None:
     warnings = [str(fault) for fault in check_files(site(nova_conf={section: {option: value}}))]
     assert any(said in warning for warning in warnings)
+
+
+def test_of_consoles_on_every_network_it_is_said_that_they_are() -> None:
+    (warning,) = check_files(site(vnc={"server_listen": "0.0.0.0"}))
+    assert "listen on every network" in str(warning)
 
 
 def test_it_is_said_of_a_system_that_nobody_has_proven_it() -> None:

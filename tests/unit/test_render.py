@@ -197,7 +197,7 @@ def test_all_in_one_is_the_union(tmp_path: Path) -> None:
     assert conf["vnc"]["server_listen"] == "10.0.0.5"
     assert conf["vnc"]["novncproxy_host"] == "0.0.0.0"
     assert conf["libvirt"] == {"virt_type": "kvm"}
-    assert len(rendered(where, "aio")) == 5
+    assert len(rendered(where, "aio")) == 7
 
 
 @pytest.mark.parametrize("name", ["controller", "compute1"])
@@ -337,11 +337,14 @@ def test_overrides_replace_add_and_remove(tmp_path: Path) -> None:
 
 
 def test_an_override_lands_in_the_file_that_wins(tmp_path: Path) -> None:
-    overrides = {"DEFAULT": {"compute_driver": "fake.FakeDriver"}, "libvirt": {"num_pcie_ports": 9}}
-    where = site(group_data={"computes": {"nova_conf": overrides}})
+    overrides = {"libvirt": {"live_migration_uri": "qemu+tls://%s/system", "num_pcie_ports": 9}}
+    key = secrets(migration_secret="s" * 32)
+    where = site(group_data={"computes": {"nova_conf": overrides}}, passwords=key)
+    files = rendered(where, "compute1")
+    assert "qemu+tls" in files["/etc/nova/nova-compute.conf"].content
     conf = nova_conf(tmp_path, where, "compute1")
-    assert conf["DEFAULT"]["compute_driver"] == "fake.FakeDriver"
-    assert conf["libvirt"] == {"virt_type": "qemu", "cpu_mode": "none", "num_pcie_ports": "9"}
+    assert conf["libvirt"]["live_migration_uri"] == "qemu+tls://%s/system"
+    assert conf["libvirt"]["num_pcie_ports"] == "9"
 
 
 def test_a_list_is_an_option_given_several_times() -> None:

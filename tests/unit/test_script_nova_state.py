@@ -1,8 +1,11 @@
 """files/nova_state.py: what is read from files and rows, without a database."""
 
+import datetime
 from pathlib import Path
+from typing import Any
 
 import nova_state
+import pytest
 
 
 def revision(folder: Path, name: str, after: str | None) -> None:
@@ -46,3 +49,20 @@ def test_a_server_that_is_not_there_is_an_answer() -> None:
     answer = nova_state.answer(request)
     assert answer["schemas"] == {"api": "missing", "cell0": "missing", "cell1": "missing"}
     assert answer["cells"] == [] and answer["error"]
+
+
+@pytest.mark.parametrize(("seconds", "up"), [(60, False), (180, True)])
+def test_a_compute_is_up_as_long_as_nova_itself_calls_it_so(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, up: bool
+) -> None:
+    seen = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=100)
+    row = {"host": "compute1", "last_seen_up": seen, "forced_down": 0, "mapped": 1,
+           "host_ip": "10.0.0.31"}  # fmt: skip
+
+    def rows(*_: Any) -> list[dict[str, Any]]:
+        return [row]
+
+    monkeypatch.setattr(nova_state, "rows", rows)
+    names = {"api": "nova_api", "cell0": "nova_cell0", "cell1": "nova"}
+    found = nova_state.computes(None, {"names": names, "service_down_time": seconds})
+    assert found["compute1"]["up"] is up

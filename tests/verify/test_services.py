@@ -9,7 +9,7 @@ import pytest
 from openstack.connection import Connection
 from testinfra.backend.base import CommandResult
 
-from pyinfra_nova.knowledge.platforms import NOVNCPROXY_PORT
+from pyinfra_nova.knowledge.platforms import EndpointName
 from pyinfra_nova.proof import site_proof
 from pyinfra_nova.proof.console import greet
 from pyinfra_nova.proof.deployed_site import DeployedSite, NoAnswerError
@@ -24,56 +24,50 @@ from pyinfra_nova.site.settings import HostSettings, Site
 from .conftest import require
 from .questions import proof
 
-WAIT = 15
-"""Seconds for a heartbeat; Nova sends one every 10 (nova/conf/service.py)."""
-API, METADATA, NOVNC = "the compute API", "the metadata API", "noVNC"
+LATE = 5
+"""Seconds that a heartbeat may be late."""
 
 
 def silent_urls(cloud: DeployedSite, target: HostPlan) -> dict[str, str]:
-    """What a controller's ports do not answer as they should: by name, URL and answer."""
-    if not target.host.is_controller:
+    """What a controller's ports do not answer as they should: by endpoint, URL and answer."""
+    pages = {name: endpoint.page for name, endpoint in target.endpoints.items()}
+    # The page that users are sent to.
+    pages["novncproxy"] = cloud.site.settings.vnc.novncproxy_base_url.rpartition("/")[2]
+    urls = [
+        {"name": name, "url": endpoint.url + pages[name], "holds": endpoint.holds}
+        for name, endpoint in target.endpoints.items()
+    ]
+    if not urls:
         return {}
-    address, vnc = target.host.my_ip, cloud.site.settings.vnc
-    page = vnc.novncproxy_base_url.rpartition("/")[2]
-    urls = []
-    if "osapi_compute" in target.serves:
-        urls.append({"name": API, "url": f"http://{address}:8774/", "holds": '"versions"'})
-    if "metadata" in target.serves:
-        urls.append({"name": METADATA, "url": f"http://{address}:8775/", "holds": "latest"})
-    if vnc.enabled:
-        url = f"{target.console_url}/{page}"
-        urls.append({"name": NOVNC, "url": url, "holds": "noVNC"})
     failing = cloud.ask(target.host.name, SilentUrls, {"urls": urls})["failing"]
     return {url["name"]: f"{url['url']} {url['detail']}" for url in failing}
 
 
-def require_answer(cloud: DeployedSite, controller: HostSettings, name: str, port: int) -> None:
+def require_answer(cloud: DeployedSite, controller: HostSettings, name: EndpointName) -> None:
+    target = cloud.target(controller)
+    if name not in target.endpoints:
+        pytest.skip(
+            "vnc.enabled is False" if name == "novncproxy" else "enabled_apis leaves it out"
+        )
     silent = cloud.answer(silent_urls, controller)
-    found = [f"{controller.name}: {name}: {silent[name]}"] if name in silent else []
-    platform = cloud.target(controller).platform
-    unit = platform.unit_at(port)
-    remedy = f"see {platform.log_of(unit)} and `systemctl status {unit.name}`"
+    title, unit = target.endpoints[name].title, target.platform.unit_serving(name)
+    found = [f"{controller.name}: {title}: {silent[name]}"] if name in silent else []
+    remedy = f"see {target.platform.log_of(unit)} and `systemctl status {unit.name}`"
     require(found, f"{remedy} on {controller.name}")
 
 
 def test_the_compute_api_answers_with_its_versions(
     cloud: DeployedSite, controller: HostSettings
 ) -> None:
-    if "osapi_compute" not in cloud.target(controller).serves:
-        pytest.skip("enabled_apis leaves it out")
-    require_answer(cloud, controller, API, 8774)
+    require_answer(cloud, controller, "osapi_compute")
 
 
 def test_the_metadata_api_answers(cloud: DeployedSite, controller: HostSettings) -> None:
-    if "metadata" not in cloud.target(controller).serves:
-        pytest.skip("enabled_apis leaves it out")
-    require_answer(cloud, controller, METADATA, 8775)
+    require_answer(cloud, controller, "metadata")
 
 
 def test_nova_novncproxy_serves_its_page(cloud: DeployedSite, controller: HostSettings) -> None:
-    if not cloud.site.settings.vnc.enabled:
-        pytest.skip("vnc.enabled is False")
-    require_answer(cloud, controller, NOVNC, NOVNCPROXY_PORT)
+    require_answer(cloud, controller, "novncproxy")
 
 
 def test_nova_novncproxy_speaks_websocket_and_keeps_a_wrong_token_out(
@@ -128,7 +122,8 @@ def site_answer(cloud: DeployedSite) -> Answer:
     primary = cloud.target(cloud.site.primary_controller)
     asked = {host.name: cloud.answer(proof, host) for host in cloud.hosts if answers(cloud, host)}
     seen = {name: noted(answer["processes"]) for name, answer in asked.items()}
-    request = site_proof.question(primary, seen, wait=WAIT, whole=True)
+    wait = LATE + cloud.site.settings.report_interval
+    request = site_proof.question(primary, seen, wait=wait, whole=True)
     with cloud.on(primary.host.name) as host:
         return site_proof.asked(host, request)
 

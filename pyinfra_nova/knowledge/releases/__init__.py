@@ -111,6 +111,7 @@ class Table:
         self.login_sections = frozenset(data["auth"]["sections"])
         self.login_plugins = frozenset(data["auth"]["plugins"])
         self._login: Mapping[str, Any] = data["auth"]["options"]
+        self.login_options = frozenset(self._login)
         self._sections: Mapping[str, Any] = data["sections"]
         self._families = tuple(name[:-1] for name in self._sections if name.endswith("*"))
         self._former = dict(self._former_names())

@@ -23,11 +23,12 @@ from pyinfra_nova.knowledge.releases import extra_specs
 from pyinfra_nova.site.capacity import ALIAS, cpus_of
 from pyinfra_nova.site.faults import Fault, SettingsError, closest, describe
 from pyinfra_nova.site.secrets import forbidden_character
-from pyinfra_nova.site.settings import HostSettings, Section, Site, Text, Url
+from pyinfra_nova.site.settings import HostSettings, Section, Site
+from pyinfra_nova.site.value_types import Text, Url
 
 RESOURCES_FILE = Path("resources.yml")
 DEFAULT_ZONE = "nova"
-"""Nova's name for hosts in no zone (``[DEFAULT] default_availability_zone``)."""
+"""Nova's name for hosts in no zone, where nova_conf gives them no other."""
 
 # nova/api/validation/parameter_types.py.
 FLAVOR_ID = re.compile(r"(?! )[a-zA-Z0-9. _-]{1,255}(?<! )")
@@ -61,10 +62,6 @@ def _line(text: str) -> str:
 
 
 def _zone(text: str) -> str:
-    if text == DEFAULT_ZONE:
-        # nova/doc/source/admin/availability-zones.rst; hosts in no zone are in it, so that guests
-        # that ask for it cannot be moved to hosts in a zone.
-        raise ValueError(f"{text!r} is what Nova calls hosts in no zone; name another one")
     if ":" in text:
         raise ValueError("contains ':', which separates a zone from a host")
     return text
@@ -550,10 +547,23 @@ class _Check:
                 if first != zone:
                     problem = f"{host} is in availability zone {first} by aggregate {other}"
                     yield self._wrong(key, problem, "a host is in one zone only")
+            if aggregate.availability_zone in self._names_of_no_zone():
+                # nova/doc/source/admin/availability-zones.rst; hosts in no zone are in it, so that
+                # guests that ask for it cannot be moved to hosts in a zone.
+                problem = f"{aggregate.availability_zone!r} is what Nova calls hosts in no zone"
+                key = f"aggregates.{name}.availability_zone"
+                yield self._wrong(key, problem, "name another one")
             if "availability_zone" in aggregate.metadata:
                 key = f"aggregates.{name}.metadata.availability_zone"
                 yield self._wrong(key, "is a key of the aggregate", "move it out of metadata")
             yield from self._isolation(name, aggregate)
+
+    def _names_of_no_zone(self) -> set[str]:
+        found = (
+            self._option(host, "DEFAULT", "default_availability_zone")
+            for host in self.site.controllers
+        )
+        return {str(zone or DEFAULT_ZONE) for zone in found}
 
     def _isolation(self, name: str, aggregate: Aggregate) -> Found:
         for key, value in aggregate.metadata.items():

@@ -1,0 +1,155 @@
+"""Single values of settings: what each may be, and what it is called when it is not that."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from pyinfra_nova.site.secrets import forbidden_character
+
+# RFC 1123 host names; Nova uses them as oslo.messaging topics and in URLs.
+HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
+SQL_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+# nova's rabbit driver puts the name into kombu's URL unquoted (oslo.messaging, impl_rabbit.py).
+VIRTUAL_HOST = re.compile(r"/|(?!-)[A-Za-z0-9._-]{1,255}")
+# MariaDB's limit is 80; rabbitmqctl prints other characters escaped, and takes - for an option.
+LOGIN = re.compile(r"(?!-)[A-Za-z0-9._@+-]{1,80}")
+CPU_MODEL = re.compile(r"[A-Za-z0-9._+-]{1,255}")
+# Less than nova/conf/cinder.py lets pass: an interface that is none ends in an empty catalogue.
+CATALOG_INFO = re.compile(r"[\w-]+:\w*:(public|internal|admin)(URL)?", re.ASCII)
+UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+# RFC 3986, section 2: what a URL is made of. Brackets are there for addresses of IPv6.
+URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+# Keystone's longest names, of users and regions (keystone/identity/schema.py).
+MAXIMUM_LENGTH = 255
+
+
+def _shown(text: str) -> str:
+    """TEXT for a message: cut where it is long, hidden where it may hold a password."""
+    if re.search(":.*@", text, re.DOTALL):
+        return "the value"
+    return repr(text if len(text) <= 80 else text[:80] + "…")
+
+
+def _host_name(text: str) -> str:
+    if not HOST_NAME.fullmatch(text) or len(text) > 253:
+        raise ValueError(f"{_shown(text)} is not a host name")
+    return text
+
+
+def _server(text: str) -> str:
+    """HOST or HOST:PORT."""
+    host, colon, port = text.partition(":")
+    _host_name(host)
+    if colon and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
+        raise ValueError(f"{_shown(text)} is not a host name and a port")
+    return text
+
+
+def _sql_name(text: str) -> str:
+    if not SQL_NAME.fullmatch(text):
+        raise ValueError(f"{_shown(text)} is not a plain SQL name (letters, digits, _)")
+    return text
+
+
+def _virtual_host(text: str) -> str:
+    if not VIRTUAL_HOST.fullmatch(text):
+        made_of = "made of letters, digits, '.', '_' and '-'"
+        raise ValueError(f"{_shown(text)} is neither / nor {made_of}")
+    return text
+
+
+def _login(text: str) -> str:
+    if not LOGIN.fullmatch(text):
+        raise ValueError("is not made of at most 80 letters, digits, '.', '_', '-', '+' and '@'")
+    return text
+
+
+def _cpu_model(text: str) -> str:
+    if not CPU_MODEL.fullmatch(text):
+        raise ValueError(f"{_shown(text)} is not the name of a CPU model")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    if found := forbidden_character(text):
+        raise ValueError(f"contains {found}")
+    if text != text.strip():
+        raise ValueError("begins or ends with a space")
+    if len(text) > MAXIMUM_LENGTH:
+        raise ValueError(f"is longer than {MAXIMUM_LENGTH} characters")
+    return text
+
+
+def _url(text: str) -> str:
+    if not URL_CHARACTERS.fullmatch(text):
+        raise ValueError(f"{_shown(text)} holds a character that no URL has")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"{_shown(text)} is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(f"{_shown(text)} is not a URL like http://controller:5000/v3")
+    if parts.password is not None or parts.username is not None:
+        raise ValueError("holds a user name or password, which belong in secrets.yml")
+    return text
+
+
+def _listed_url(text: str) -> str:
+    # oslo.config separates the items of a list by commas and has no way to escape one.
+    if "," in text:
+        raise ValueError(f"{_shown(text)} holds a comma")
+    return text
+
+
+def _catalog_info(text: str) -> str:
+    if not CATALOG_INFO.fullmatch(text):
+        raise ValueError(f"{_shown(text)} is not like volumev3::internalURL")
+    return text
+
+
+def _uuid(text: str) -> str:
+    """TEXT as libvirt and Cinder write a UUID."""
+    if not UUID.fullmatch(text):
+        raise ValueError(f"{_shown(text)} is not a UUID (`uuidgen` makes one)")
+    return text.lower()
+
+
+def _listen_address(text: str) -> str:
+    if text != MY_IP:
+        try:
+            IPv4Address(text)
+        except ValueError:
+            raise ValueError(f"{_shown(text)} is neither {MY_IP} nor an IPv4 address") from None
+    return text
+
+
+MY_IP = "$my_ip"
+"""In the addresses of ``apis`` and ``vnc``: the host's own ``my_ip``."""
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what others have to reach listens on every address
+
+HostName = Annotated[str, AfterValidator(_host_name)]
+SqlName = Annotated[str, AfterValidator(_sql_name)]
+Text = Annotated[str, AfterValidator(_one_line)]
+Login = Annotated[str, AfterValidator(_login)]
+Server = Annotated[str, AfterValidator(_server)]
+CpuModel = Annotated[str, AfterValidator(_cpu_model)]
+Url = Annotated[str, AfterValidator(_url)]
+ListedUrl = Annotated[Url, AfterValidator(_listed_url)]
+CatalogInfo = Annotated[str, AfterValidator(_catalog_info)]
+Uuid = Annotated[str, AfterValidator(_uuid)]
+VirtualHost = Annotated[str, AfterValidator(_virtual_host)]
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[int, Field(ge=1, le=1024)]
+Seconds = Annotated[int, Field(ge=1, le=3600)]
+Interfaces = Annotated[list[Literal["public", "internal", "admin"]], Field(min_length=1)]
+OptionValue = str | bool | int | float | list[str] | None
+Overrides = dict[str, dict[str, OptionValue]]
