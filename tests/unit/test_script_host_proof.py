@@ -185,7 +185,7 @@ def audit(tmp_path: Path, *lines: str, pid: int = 3092) -> list[str]:
     log = tmp_path / "nova-compute.log"
     log.write_text("".join(line + "\n" for line in lines))
     unit = {"name": "nova-compute", "log": str(log)}
-    return faults(host_proof.audit_faults(unit, {"pid": pid}))
+    return faults(host_proof.audit_faults(unit, {"pid": pid}, 60))
 
 
 def stamp(seconds_ago: float) -> str:
@@ -208,4 +208,4 @@ def test_what_a_process_before_has_written_is_not_this_ones(tmp_path: Path) -> N
 
 
 def test_no_log_is_no_fault(tmp_path: Path) -> None:
-    assert faults(host_proof.audit_faults({"name": "x", "log": "/nowhere"}, {"pid": 1})) == []
+    assert faults(host_proof.audit_faults({"name": "x", "log": "/nowhere"}, {"pid": 1}, 60)) == []

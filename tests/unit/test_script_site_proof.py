@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -15,9 +14,12 @@ PROCESS = 100.0
 """Seconds that every process has run."""
 
 
+NOW = 1_800_000_000.0
+
+
 def ago(seconds: float) -> datetime:
     """That long ago, as pymysql gives the times of Nova's databases: UTC, without saying so."""
-    return (datetime.now(tz=timezone.utc) - timedelta(seconds=seconds)).replace(tzinfo=None)
+    return datetime.fromtimestamp(NOW - seconds, tz=timezone.utc).replace(tzinfo=None)
 
 
 def service(binary: str = "nova-compute", host: str = "compute1", **changes: Any) -> dict[str, Any]:
@@ -46,6 +48,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
             site_proof.MAPPINGS.format(**NAMES): [{"host": host} for host in mapped],
         }
         monkeypatch.setattr(site_proof.nova_state, "rows", lambda _, sql: tables[sql])
+        monkeypatch.setattr(site_proof.time, "time", lambda: NOW)
         request = {
             "names": NAMES,
             "known": {"nova-compute": ["compute1"], "nova-conductor": ["controller"]},
@@ -56,7 +59,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
             "broker": None,
             "queues": {},
         }
-        answer: dict[str, Any] = site_proof.look(None, time.time(), request)
+        answer: dict[str, Any] = site_proof.look(None, NOW, request)
         return answer
 
     return found

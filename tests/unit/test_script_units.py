@@ -106,8 +106,14 @@ def test_what_systemd_does_about_a_unit_is_not_its_cause(monkeypatch: pytest.Mon
 def test_a_unit_with_a_queued_job_is_still_waited_for() -> None:
     assert units.is_settled(RUNNING) and units.is_settled({**RUNNING, "Job": ""})
     assert not units.is_settled({**RUNNING, "Job": "1234"})
-    assert units.is_given_up({"ActiveState": "failed", "Job": "0"})
-    assert not units.is_given_up({"ActiveState": "failed", "Job": "1234"})
+    assert units.is_given_up({"ActiveState": "failed", "Job": "0"}, 0)
+    assert not units.is_given_up({"ActiveState": "failed", "Job": "1234"}, 0)
+
+
+def test_a_unit_that_systemd_restarts_again_and_again_is_given_up() -> None:
+    crashing = {"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "9"}
+    assert units.is_given_up(crashing, 6)
+    assert not units.is_given_up(crashing, 8)
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
