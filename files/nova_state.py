@@ -3,88 +3,162 @@
 Request: {"database": {"host", "port", "user", "password"}, "names": {"api", "cell0", "cell1"},
           "migrations": {"api": folder, "main": folder},
           "cells": {"cell0": {"transport_url", "database_connection"}, "cell1": {...}},
-          "computes": {host: its address}, "service_down_time": seconds,
-          "wait": seconds|absent, "clear": [databases]|absent}
-Answer:  {"schemas": {"api"|"cell0"|"cell1": "current"|"old"|"empty"|"stuck"|"missing"},
-          "cells": [{"name", "uuid", "right", "disabled"}], "cells_changed": epoch|null,
-          "computes": {host: {"up", "node", "mapped", "flagged", "address"}}, "error": text|null}
+          "computes": {host: its address}, "wait": seconds|absent, "clear": [databases]|absent}
+Answer:  {"schemas": {"api"|"cell0"|"cell1":
+                      "current"|"old"|"empty"|"stuck"|"missing"|"unknown"},
+          "cells": [{"name", "uuid", "right", "disabled"}]|null, "cells_changed": epoch|null,
+          "computes": {host: {"up", "node", "mapped", "flagged", "address"}}|null,
+          "error": text|null, "early": bool}
 `mapped` is a compute with a row in host_mappings; `flagged` one whose node claims to have it.
 nova-manage takes seconds to start; a query takes milliseconds.
-A schema is `empty` when it is not current and has tables without a single row: a first migration
-that was cut off, for MariaDB does not roll tables back. `stuck`: the same, but with rows in them.
+A schema is `empty` when Alembic began it, never noted a revision, and none of its tables has a row:
+a first migration that was cut off, for MariaDB does not roll tables back. `stuck` is what else no
+migration goes on from. Whatever has a revision is `current` or `old`, however empty it is.
+`error` says why Nova's own user could not read all of it; then what is not known is `unknown` and
+null. `early` is an error that the packages and accounts of the same run take away.
 """
 
 import datetime
 import glob
+import os
 import re
+import socket
 import time
 
+import sql
+
 CELL0 = "00000000-0000-0000-0000-000000000000"
-SOCKET = "/run/mysqld/mysqld.sock"
-DENIED = (1044, 1045, 1142)
-"""The server's words for: not this user, not this database, not this table."""
+SCHEMAS = ("api", "cell0", "cell1")
+SERVICE_DOWN_TIME = 60
+SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock")
+"""Debian's and Ubuntu's, EL9's."""
+ALEMBIC, BEFORE_ALEMBIC = "alembic_version", "migrate_version"
+LOCK_WAIT = 20
+"""Seconds; MariaDB's own lock_wait_timeout is a day."""
+IN_CLUSTER = "SHOW VARIABLES LIKE 'wsrep_on'"
 REVISION = re.compile(r"^(revision|down_revision)\s*(?::[^=]+)?=\s*['\"]?([\w]+)", re.MULTILINE)
+
+
+class NoHeadError(Exception):
+    """The installed package does not say which schema revision is its newest."""
+
+    early = False
+
+
+class NoPackageError(NoHeadError):
+    """Nova's package is not installed."""
+
+    early = True
 
 
 def head(folder):
     """The newest schema revision that the installed package knows: the one nobody builds on."""
+    if not os.path.isdir(folder):
+        raise NoPackageError(f"{folder} is not there: Nova is not installed")
     made, built_on = set(), set()
-    for path in glob.glob(folder + "/*.py"):
-        with open(path, encoding="utf-8") as stream:
-            found = dict(REVISION.findall(stream.read()))
-        made.add(found.get("revision"))
-        built_on.add(found.get("down_revision"))
-    heads = made - built_on - {None}
-    return heads.pop() if len(heads) == 1 else None
-
-
-def rows(connection, statement):
-    import pymysql
-
     try:
-        with connection.cursor(pymysql.cursors.DictCursor) as cursor:
-            cursor.execute(statement)
-            return list(cursor.fetchall())
-    except pymysql.Error as error:
-        if is_denied(error):
-            raise
-        return []
+        for path in glob.glob(folder + "/*.py"):
+            with open(path, encoding="utf-8") as stream:
+                found = dict(REVISION.findall(stream.read()))
+            made.add(found.get("revision"))
+            built_on.add(found.get("down_revision"))
+    except (OSError, ValueError) as error:
+        raise NoHeadError(f"{folder} cannot be read: {error}") from None
+    heads = sorted(made - built_on - {None})
+    if len(heads) != 1:
+        found = ", ".join(heads) or "none"
+        raise NoHeadError(f"{folder} should hold one newest schema revision, but holds {found}")
+    return heads[0]
 
 
 def tables(connection, name):
-    """The tables of a database, but for Alembic's own."""
-    found = rows(connection, f"SHOW TABLES FROM `{name}`")
-    return sorted({table for row in found for table in row.values()} - {"alembic_version"})
+    """The tables of a database, each with its type; none where the database is not there."""
+    try:
+        found = sql.rows(connection, name, f"SHOW FULL TABLES FROM {sql.quoted(name)}")
+    except sql.NotThereError:
+        return {}
+    return dict(row.values() for row in found)
 
 
-def has_rows(connection, name):
-    return any(
-        rows(connection, f"SELECT 1 FROM `{name}`.`{table}` LIMIT 1")
-        for table in tables(connection, name)
-    )
+def read_table(connection, name, table, what, more=""):
+    """The rows that `SELECT what FROM name.table more` yields."""
+    place = f"{sql.quoted(name)}.{sql.quoted(table)}"
+    return sql.rows(connection, f"{name}.{table}", f"SELECT {what} FROM {place}{more}")
+
+
+def read_if_there(*arguments):
+    try:
+        return read_table(*arguments)
+    except sql.NotThereError:
+        return []
 
 
 def schema(connection, name, wanted):
-    found = rows(connection, f"SELECT version_num FROM `{name}`.alembic_version")
-    if found and found[0]["version_num"] == wanted:
-        return "current"
     there = tables(connection, name)
-    if not there:
+    versions = set()
+    if ALEMBIC in there:
+        versions = {row["version_num"] for row in read_table(connection, name, ALEMBIC, "*")}
+    if not versions and not set(there) - {ALEMBIC}:
         return "missing"
-    if not has_rows(connection, name):
-        return "empty"
-    # Without a version, but under the control of what came before Alembic, nova-manage knows on.
-    return "old" if found or "migrate_version" in there else "stuck"
+    if wanted is None:
+        return "unknown"
+    if versions:
+        return "current" if versions == {wanted} else "old"
+    if BEFORE_ALEMBIC in there:
+        return "old"  # nova-manage knows on (nova/db/migration.py)
+    return "empty" if is_cut_off(connection, name, there) else "stuck"
+
+
+def is_cut_off(connection, name, there):
+    """Whether Alembic has begun, and nothing was stored in what it made.
+
+    Its own table is the first that it makes, and each migration ends with a row in it
+    (alembic/runtime/migration.py). What does not hold that table was made by somebody else.
+    """
+    if ALEMBIC not in there or set(there.values()) != {"BASE TABLE"}:
+        return False
+    return not any(read_table(connection, name, table, "1", " LIMIT 1") for table in there)
 
 
 def clear(connection, name):
-    """Drop the tables of a database in which not one has a row."""
-    if has_rows(connection, name):
-        raise SystemExit(f"{name} holds rows now; nothing was dropped")
-    rows(connection, "SET FOREIGN_KEY_CHECKS = 0")
-    for table in (*tables(connection, name), "alembic_version"):
-        rows(connection, f"DROP TABLE IF EXISTS `{name}`.`{table}`")
-    rows(connection, "SET FOREIGN_KEY_CHECKS = 1")
+    """Drop the tables of a first migration that was cut off.
+
+    Nothing is concluded from what was read before: all of it is read again under a lock that lasts
+    until the tables are gone. LOCK TABLES ... WRITE is that lock, because who does not know of it
+    has to wait for it too: it begins when every open transaction on these tables has ended, and a
+    statement of nova-manage's that waits for it fails as soon as they are gone, with error 1146.
+    Nobody would respect a GET_LOCK. It does not keep new tables from being made: a migration that
+    is still at it is seen by its connection. One statement drops all: after one that failed MariaDB
+    (10.11) lets others write to what is left, so none follows it.
+    """
+    if any(row["Value"] == "ON" for row in sql.rows(connection, name, IN_CLUSTER)):
+        # MariaDB's documentation, "Galera Cluster known limitations": LOCK TABLES, GET_LOCK.
+        kept(name, "its server is one of a Galera cluster, where no lock holds on all nodes")
+    sql.rows(
+        connection,
+        name,
+        f"SET SESSION lock_wait_timeout = {LOCK_WAIT}, foreign_key_checks = 0",
+    )
+    there = tables(connection, name)
+    # Alembic's own goes last: without it nobody could tell what the others are.
+    places = [
+        f"{sql.quoted(name)}.{sql.quoted(table)}"
+        for table in sorted(there, key=lambda table: (table == ALEMBIC, table))
+    ]
+    if not places:
+        kept(name, "it has no tables")
+    sql.rows(connection, name, "LOCK TABLES " + ", ".join(f"{place} WRITE" for place in places))
+    found = schema(connection, name, "")
+    if found != "empty" or tables(connection, name) != there:
+        kept(name, "it is no longer what a first migration leaves that was cut off")
+    others = [row for row in sql.rows(connection, name, "SHOW PROCESSLIST") if row["db"] == name]
+    if others:
+        kept(name, "in use by {User} from {Host}, connection {Id}".format(**others[0]))
+    sql.rows(connection, name, "DROP TABLE " + ", ".join(places))
+
+
+def kept(name, why):
+    raise SystemExit(f"nothing of database {name} was dropped: {why}")
 
 
 def epoch(moment):
@@ -93,14 +167,14 @@ def epoch(moment):
 
 def cells(connection, request):
     """Every mapping, whether its URLs are those of the request, and whether it takes no guests."""
-    found = rows(connection, "SELECT * FROM `{}`.cell_mappings".format(request["names"]["api"]))
+    found = read_if_there(connection, request["names"]["api"], "cell_mappings", "*")
     described = []
     for row in found:
         name = "cell0" if row["uuid"] == CELL0 else row["name"]
         wanted = request["cells"].get(name, {})
         right = all(row[key] == value for key, value in wanted.items()) and bool(wanted)
         # cell0 holds no guests, and nova-manage neither disables nor enables it.
-        disabled = bool(row["disabled"]) and row["uuid"] != CELL0
+        disabled = bool(row.get("disabled")) and row["uuid"] != CELL0
         described.append({"name": name, "uuid": row["uuid"], "right": right, "disabled": disabled})
     times = [epoch(row["updated_at"] or row["created_at"]) for row in found]
     return described, max(times, default=None)
@@ -109,22 +183,21 @@ def cells(connection, request):
 def computes(connection, request):
     """Of each registered nova-compute: is it up, has it a node, is it mapped to a cell."""
     cell, api = request["names"]["cell1"], request["names"]["api"]
-    services = rows(
+    services = read_if_there(
         connection,
-        f"SELECT host, last_seen_up, forced_down FROM `{cell}`.services"
+        *(cell, "services", "host, last_seen_up, forced_down"),
         " WHERE `binary` = 'nova-compute' AND deleted = 0",
     )
-    nodes = rows(
-        connection,
-        f"SELECT host, mapped, host_ip FROM `{cell}`.compute_nodes WHERE deleted = 0",
+    nodes = read_if_there(
+        connection, cell, "compute_nodes", "host, mapped, host_ip", " WHERE deleted = 0"
     )
-    mapped = {row["host"] for row in rows(connection, f"SELECT host FROM `{api}`.host_mappings")}
+    mapped = {row["host"] for row in read_if_there(connection, api, "host_mappings", "host")}
     found = {}
     for service in services:
         node = next((n for n in nodes if n["host"] == service["host"]), None)
         age = time.time() - epoch(service["last_seen_up"])
         found[service["host"]] = {
-            "up": age < request["service_down_time"] and not service["forced_down"],
+            "up": age < SERVICE_DOWN_TIME and not service["forced_down"],
             "node": node is not None,
             "mapped": node is not None and service["host"] in mapped,
             "flagged": node is not None and bool(node["mapped"]),
@@ -133,51 +206,70 @@ def computes(connection, request):
     return found
 
 
-def logins(request):
-    """As Nova's user; then, where that is refused, as root over the socket of a local server.
-
-    An account that has drifted says nothing about the schemas, and is put right before them.
-    """
+def connect(request):
+    """A connection as Nova's own user."""
     server = request["database"]
-    yield {key: server[key] for key in ("host", "port", "user", "password")}
-    yield {"unix_socket": SOCKET, "user": "root"}
+    login = {key: server[key] for key in ("host", "port", "user", "password")}
+    return sql.connect("{host}:{port}".format(**server), **login)
 
 
-def connect(login):
-    import pymysql
-
-    return pymysql.connect(connect_timeout=10, autocommit=True, **login)
-
-
-def is_denied(error):
-    return bool(error.args) and error.args[0] in DENIED
+def connect_as_root(request):
+    """One as root over the socket, where the server is this host's own."""
+    path = next((path for path in SOCKETS if os.path.exists(path)), None)
+    if not path or not is_here(request["database"]["host"]):
+        return None
+    return sql.connect(path, unix_socket=path, user="root")
 
 
-def nothing(request, error):
-    missing = dict.fromkeys(("api", "cell0", "cell1"), "missing")
+def is_here(name):
+    """Whether a host name means this host: only its own addresses can be bound to."""
+    try:
+        found = socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return any(can_bind(family, address) for family, *_, address in found)
+
+
+def can_bind(family, address):
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as tried:
+            tried.bind(address)
+            return True
+    except OSError:
+        return False
+
+
+def unread(error, early):
+    """The answer of who could not read the databases."""
     return {
-        "schemas": missing,
-        "cells": [],
+        "schemas": dict.fromkeys(SCHEMAS, "unknown"),
+        "cells": None,
         "cells_changed": None,
-        "computes": {},
+        "computes": None,
         "error": str(error),
+        "early": early,
     }
 
 
 def read(connection, request):
-    folders, names = request["migrations"], request["names"]
-    api, main = head(folders["api"]), head(folders["main"])
+    wanted, problem = {}, None
+    for key, folder in request["migrations"].items():
+        try:
+            wanted[key] = head(folder)
+        except NoHeadError as error:
+            wanted[key], problem = None, problem or error
+    main = {"cell0": wanted["main"], "cell1": wanted["main"]}
     described, changed = cells(connection, request)
     return {
         "schemas": {
-            "api": schema(connection, names["api"], api),
-            "cell0": schema(connection, names["cell0"], main),
-            "cell1": schema(connection, names["cell1"], main),
+            key: schema(connection, request["names"][key], {**wanted, **main}[key])
+            for key in SCHEMAS
         },
         "cells": described,
         "cells_changed": changed,
         "computes": computes(connection, request),
-        "error": None,
+        "error": str(problem) if problem else None,
+        "early": bool(problem) and problem.early,
     }
 
 
@@ -206,37 +298,53 @@ def wait(connection, request):
             return {"registered": list(request["computes"])}
         if time.monotonic() > deadline:
             for host, why in sorted(missing.items()):
-                print(f"{host}: {why}; look at nova-compute.log there")
+                print(f"{host}: {why}; look at /var/log/nova/nova-compute.log there")
             raise SystemExit(1)
         time.sleep(0.5)
 
 
-def act(connection, request):
-    if "wait" in request:
-        return wait(connection, request)
-    for name in request.get("clear", ()):
-        clear(connection, name)
-    return read(connection, request)
+def used(connection, use, *arguments):
+    try:
+        return use(connection, *arguments)
+    finally:
+        connection.close()
+
+
+def act(request):
+    """Wait, or clear, as Nova's own user; what the server says instead ends the run."""
+    try:
+        if "wait" in request:
+            return used(connect(request), wait, request)
+        for name in request["clear"]:
+            used(connect(request), clear, name)
+        return {"cleared": request["clear"]}
+    except (sql.NoAnswerError, sql.NotInstalledError) as error:
+        raise SystemExit(str(error)) from None
+
+
+def look(request):
+    """What Nova's own user sees; where it is refused, what root of a local server sees.
+
+    An account that has drifted says nothing about the schemas, and is put right before them. So
+    what root sees is told together with the refusal.
+    """
+    try:
+        return used(connect(request), read, request)
+    except sql.NotInstalledError as error:
+        # Nova's packages bring it, so this host is one on which nothing was deployed yet.
+        empty = {"schemas": dict.fromkeys(SCHEMAS, "missing"), "cells": [], "computes": {}}
+        return {**unread(error, early=True), **empty}
+    except sql.NoAnswerError as error:
+        if not error.denied:
+            return unread(error, early=False)
+        refusal = error
+    try:
+        connection = connect_as_root(request)
+        seen = used(connection, read, request) if connection else unread(refusal, early=True)
+    except sql.NoAnswerError as error:
+        return unread(refusal if error.denied else error, early=error.denied)
+    return {**seen, "error": str(refusal), "early": seen["early"] or not seen["error"]}
 
 
 def answer(request):
-    problem = None
-    for login in logins(request):
-        try:
-            connection = connect(login)
-        except Exception as error:  # pymysql may not be installed yet: nothing of Nova is here
-            problem = problem or error
-            if is_denied(error):
-                continue
-            break
-        try:
-            return act(connection, request)
-        except Exception as error:
-            if not is_denied(error):
-                raise
-            problem = problem or error
-        finally:
-            connection.close()
-    if "wait" in request or "clear" in request:
-        raise SystemExit(f"the database does not answer: {problem}")
-    return nothing(request, problem)
+    return act(request) if "wait" in request or "clear" in request else look(request)

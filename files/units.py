@@ -5,7 +5,8 @@ Request: {"units": [{"name", "reads": [paths], "reload": bool, "url": text|null,
           "cells": what nova_state.py needs to read the cell mappings|absent,
           "wait": seconds|absent}
 Answer to a comparison: {"units": [{"name", "actions": [...], "reason"}], "daemon_reload": bool,
-                         "processes": {name: {"pid", "age": s|null, "restarts", "replaced": bool}}}
+                         "processes": {name: {"pid", "age": s|null, "restarts", "replaced": bool}},
+                         "cells": {"error": text|null, "early": bool} as nova_state.py has them}
 Answer to a wait: {"failed": [{"name", "state", "cause"}]}
 A unit has to be restarted when a file that it reads is newer than its main process. That is read
 from the host, so it also holds after a run that was cut off before it could restart anything.
@@ -76,13 +77,18 @@ def newest(patterns):
     return max(found, default=(0.0, ""))
 
 
-def cells_changed(request):
-    """When the cell mappings last changed: services read them once (nova's admin guide, cells)."""
+def cells_read(request):
+    """When the cell mappings last changed, and whether they could be read.
+
+    Services read them once (nova's admin guide, cells).
+    """
     import nova_state
 
-    changed = nova_state.answer(request)["cells_changed"]
+    state = nova_state.answer(request)
+    changed = state["cells_changed"]
     # Stored in whole seconds.
-    return changed + 1 if changed else 0.0
+    seconds = changed + 1 if changed else 0.0
+    return seconds, {"error": state["error"], "early": state["early"]}
 
 
 def is_broken(url):
@@ -316,10 +322,13 @@ def answer(request):
             raise SystemExit(1)
         return {"failed": []}
     states = show([unit["name"] for unit in units])
-    cells_time = cells_changed(request["cells"]) if request.get("cells") else 0.0
+    cells_time, cells = 0.0, {"error": None, "early": False}
+    if request.get("cells"):
+        cells_time, cells = cells_read(request["cells"])
     differing = [compare(unit, states.get(unit["name"], {}), cells_time) for unit in units]
     return {
         "units": [difference for difference in differing if difference],
         "processes": {unit["name"]: process(states.get(unit["name"], {})) for unit in units},
         "daemon_reload": any(s.get("NeedDaemonReload") == "yes" for s in states.values()),
+        "cells": cells,
     }

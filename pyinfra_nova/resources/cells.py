@@ -9,9 +9,19 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
-from pyinfra_nova.resources.nova_state import Cell, NovaDatabases, NovaState, State
-from pyinfra_nova.session.host_script import ask, script_command
-from pyinfra_nova.session.steps import Commands, Step, refused, taken
+from pyinfra_nova.resources.nova_state import (
+    Cell,
+    NovaDatabases,
+    NovaState,
+    State,
+    command,
+    unread,
+)
+from pyinfra_nova.session.host_script import ask
+from pyinfra_nova.session.steps import Commands, Step, refused, say, taken
+
+BEHIND = ("missing", "old", "empty")
+"""The states of a schema that a migration brings up to date."""
 
 
 def nova_manage(*arguments: str) -> StringCommand:
@@ -27,7 +37,7 @@ def doubles(state: State) -> str | None:
     """
     seen: set[str] = set()
     repairs = []
-    for cell in state.get("cells", []):
+    for cell in state["cells"] or ():
         if cell["name"] in seen or cell["name"] not in ("cell0", "cell1"):
             repairs.append(f"nova-manage cell_v2 delete_cell --cell_uuid {cell['uuid']}")
         seen.add(cell["name"])
@@ -40,7 +50,7 @@ def doubles(state: State) -> str | None:
 
 
 def _found(state: State, name: str) -> dict[str, Any] | None:
-    return next((cell for cell in state.get("cells", []) if cell["name"] == name), None)
+    return next((cell for cell in state["cells"] if cell["name"] == name), None)
 
 
 def _map_cell0(cell: Cell) -> Step:
@@ -81,36 +91,47 @@ def _enable(uuid: str, cell: Cell) -> Step:
 
 def stuck(state: State, databases: NovaDatabases) -> str | None:
     """What to do about schemas that no migration can go on from; None where there are none."""
-    names = [
-        getattr(databases, key)
-        for key, found in state.get("schemas", {}).items()
-        if found == "stuck"
-    ]
+    names = _in_state(state["schemas"], databases, "stuck")
     if not names:
         return None
     return (
-        f"database {', '.join(names)} has tables with rows in them but no schema version, so a "
-        "first migration was cut off or something else lives there: restore it from a backup, or "
-        "drop its tables if nothing in them is needed"
+        f"database {', '.join(names)} has tables but no schema version: a first migration was cut "
+        "off after something was stored, or something else lives there. Restore it from a backup, "
+        "or drop its tables if nothing in them is needed"
     )
 
 
+def _in_state(schemas: Mapping[str, str], databases: NovaDatabases, found: str) -> list[str]:
+    return [getattr(databases, key) for key, state in schemas.items() if state == found]
+
+
 def _clear(schemas: Mapping[str, str], databases: NovaDatabases) -> Iterator[Step]:
-    names = [getattr(databases, key) for key, found in schemas.items() if found == "empty"]
+    names = _in_state(schemas, databases, "empty")
     if names:
         request = {**databases.as_request(), "clear": names}
         text = f"drop the empty tables of {', '.join(names)}: their migration was cut off"
-        yield Step(text, (script_command("nova_state", "clear", request),))
+        yield Step(text, (command("clear", request),))
+
+
+def _not_known(state: State, databases: NovaDatabases) -> Iterator[Step]:
+    """What a plan says of what cannot be looked at yet; while operations run it is refused."""
+    names = _in_state(state["schemas"], databases, "unknown")
+    if names:
+        text = f"compare schemas and cells once {', '.join(names)} can be read ({state['error']})"
+        yield Step(text, (command("read", databases.as_request()),))
 
 
 def steps(state: State, databases: NovaDatabases) -> Iterator[Step]:
     """What is to be done, in Nova's own order: the API schema, cell0, cell1, the cells' schemas."""
-    schemas = state.get("schemas", {})
+    schemas = state["schemas"]
+    yield from _not_known(state, databases)
     yield from _clear(schemas, databases)
-    if schemas.get("api") != "current":
-        command = nova_manage("api_db", "sync")
-        yield Step(f"bring the schema of {databases.api} up to date", (command,))
+    if schemas["api"] in BEHIND:
+        sync = nova_manage("api_db", "sync")
+        yield Step(f"bring the schema of {databases.api} up to date", (sync,))
     for cell, make in zip(databases.cells, (_map_cell0, _create), strict=True):
+        if state["cells"] is None:
+            continue
         found = _found(state, cell.name)
         if found is None:
             yield make(cell)
@@ -118,7 +139,7 @@ def steps(state: State, databases: NovaDatabases) -> Iterator[Step]:
             yield _update(found["uuid"], cell)
         if found and found["disabled"]:
             yield _enable(found["uuid"], cell)
-    if schemas.get("cell0") != "current" or schemas.get("cell1") != "current":
+    if schemas["cell0"] in BEHIND or schemas["cell1"] in BEHIND:
         text = f"bring the schemas of {databases.cell0} and {databases.cell1} up to date"
         yield Step(text, (nova_manage("db", "sync"),))
 
@@ -131,9 +152,12 @@ def converged(databases: NovaDatabases) -> Commands:
     exits 0.
     Further cells end the run, with the exact repair. A first migration that was cut off is begun
     anew as long as nothing was stored: what MariaDB has made of it cannot be gone on from.
+    Nothing is concluded from a database that does not answer: the run ends with what it said.
     """
     state = ask(host, NovaState, databases.as_request())
-    if problem := doubles(state) or stuck(state, databases):
+    if problem := unread(state) or doubles(state) or stuck(state, databases):
         yield from refused(problem)
         return
+    if state["error"] and "unknown" not in state["schemas"].values():
+        say(f"take Nova's databases as they look from here: {state['error']}")
     yield from taken(list(steps(state, databases)))

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import SecretStr
+from pyinfra import host
+from pyinfra.api import StringCommand
 
-from pyinfra_nova.session.host_script import ScriptFact
+from pyinfra_nova.session.host_script import ScriptFact, script_command
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,27 @@ class NovaDatabases:
         }
 
 
+State = Mapping[str, Any]
+
+
 class NovaState(ScriptFact):
     """Schemas, cell mappings, and the computes that have registered."""
 
     script = "nova_state"
+    uses = ("sql",)
 
 
-State = Mapping[str, Any]
+def command(verb: str, request: Mapping[str, Any]) -> StringCommand:
+    """The command that acts on Nova's databases as REQUEST says."""
+    return script_command(NovaState.script, verb, request, NovaState.uses)
+
+
+def unread(state: State) -> str | None:
+    """Why the run ends here: Nova's databases could not be read. None where it goes on.
+
+    A plan goes on without what an earlier operation of the run brings: packages, an account.
+    """
+    error = state.get("error", "nothing was answered")
+    if error and (host.state.is_executing or not state.get("early")):
+        return f"Nova's databases could not be read: {error}"
+    return None

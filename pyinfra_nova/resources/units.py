@@ -11,9 +11,9 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
-from pyinfra_nova.resources.nova_state import NovaDatabases
+from pyinfra_nova.resources.nova_state import NovaDatabases, unread
 from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
-from pyinfra_nova.session.steps import Commands, Step, taken
+from pyinfra_nova.session.steps import Commands, Step, refused, taken
 
 START_DEADLINE = 120
 """Seconds a unit may take from start to active before the run ends with the cause."""
@@ -83,7 +83,7 @@ class UnitDifferences(ScriptFact):
     """The units that are not as they should be: the verbs that mend each, and the reason."""
 
     script = "units"
-    uses = ("nova_state",)
+    uses = ("sql", "nova_state")
 
 
 VERBS = ("unmask", "enable", "reload", "restart", "start")
@@ -114,6 +114,9 @@ def running(
     request: dict[str, Any] = {"units": [unit.as_request() for unit in units]}
     cells = databases.as_request() if databases else None
     state = ask(host, UnitDifferences, {**request, "cells": cells})
+    if databases and (problem := unread(state.get("cells", {}))):
+        yield from refused(problem)
+        return
     differing = state.get("units", [])
     steps = []
     if state.get("daemon_reload"):

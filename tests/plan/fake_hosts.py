@@ -33,6 +33,8 @@ FRESH: Answers = {
     },
     "databases read": {
         "server": "answers",
+        "error": None,
+        "early": False,
         "missing_databases": ["nova", "nova_api", "nova_cell0"],
         "users": [
             {
@@ -49,11 +51,13 @@ FRESH: Answers = {
         "schemas": {"api": "missing", "cell0": "missing", "cell1": "missing"},
         "cells": [],
         "cells_changed": None,
-        "error": "no module named pymysql",
+        "error": "PyMySQL is not installed",
+        "early": True,
     },
     "units read": {
         "units": [{"name": "x", "actions": ["enable", "start"], "reason": "not installed"}],
         "daemon_reload": False,
+        "cells": {"error": "PyMySQL is not installed", "early": True},
     },
     "http_answers read": {"failing": [{"name": "the compute API", "url": "u", "detail": "no"}]},
     "site_proof read": {
@@ -62,7 +66,8 @@ FRESH: Answers = {
         "flagged": False,
         "strangers": [],
         "api": None,
-        "error": "No module named 'pymysql'",
+        "error": "PyMySQL is not installed",
+        "early": True,
     },
     "cloud_objects read": {"error": "the catalogue has no internal endpoint of type compute"},
 }
@@ -77,6 +82,8 @@ CONVERGED: Answers = {
     "config_files read": {"files": []},
     "databases read": {
         "server": "answers",
+        "error": None,
+        "early": False,
         "missing_databases": [],
         "users": [
             {
@@ -97,8 +104,14 @@ CONVERGED: Answers = {
         ],
         "cells_changed": 1.0,
         "error": None,
+        "early": False,
     },
-    "units read": {"units": [], "processes": PROCESSES, "daemon_reload": False},
+    "units read": {
+        "units": [],
+        "processes": PROCESSES,
+        "daemon_reload": False,
+        "cells": {"error": None, "early": False},
+    },
     "site_proof read": {
         "missing": {},
         "unmapped": [],
@@ -121,6 +134,7 @@ CONVERGED: Answers = {
             "inventories": {name: ["VCPU"] for name in ADDRESSES},
         },
         "error": None,
+        "early": False,
     },
     "host_proof read": {"processes": PROCESSES, "faults": []},
     "http_answers read": {"failing": []},

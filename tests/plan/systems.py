@@ -96,7 +96,7 @@ INSTALLED = (
 def _absent_units(request: Request) -> Answers:
     """As systemd knows none of them."""
     judged = [units.compare(unit, {"LoadState": "not-found"}) for unit in request["units"]]
-    return {"units": judged, "daemon_reload": False}
+    return {**FRESH["units read"], "units": judged}
 
 
 def _absent_files(request: Request) -> Answers:

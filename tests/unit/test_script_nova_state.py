@@ -1,18 +1,42 @@
-"""files/nova_state.py: what is read from files and rows, without a database."""
+"""files/nova_state.py: what follows from what the databases answer."""
 
-import datetime
+from __future__ import annotations
+
+import sys
 from pathlib import Path
 from typing import Any
 
 import nova_state
 import pytest
 
+from .mysql_stand_in import Databases, Server, SqlError, serving
+from .nova_databases import (
+    API_HEAD,
+    MAIN_HEAD,
+    NEW,
+    Site,
+    alone,
+    cut_off,
+    deployed,
+    folders,
+    revision,
+    site,
+)
 
-def revision(folder: Path, name: str, after: str | None) -> None:
-    down = repr(after)
-    (folder / f"{name}_x.py").write_text(
-        f'"""x\n\nRevises: {after}\n"""\nrevision = {name!r}\ndown_revision = {down}\n'
-    )
+__all__ = ["alone", "folders"]
+Folders = dict[str, str]
+NAMES = {"api": "nova_api", "cell0": "nova_cell0", "cell1": "nova"}
+CURRENT = dict.fromkeys(NAMES, "current")
+UNKNOWN = dict.fromkeys(NAMES, "unknown")
+MISSING = dict.fromkeys(NAMES, "missing")
+
+
+def read(databases: Databases, folders: Folders, **more: Any) -> dict[str, Any]:
+    with site(databases, folders, **more) as asked:
+        return asked.read()
+
+
+# --- the newest revision that the package knows ---------------------------------------------------
 
 
 def test_the_head_is_the_revision_nobody_builds_on(tmp_path: Path) -> None:
@@ -21,8 +45,167 @@ def test_the_head_is_the_revision_nobody_builds_on(tmp_path: Path) -> None:
     assert nova_state.head(str(tmp_path)) == "16f1fbcab42b"
 
 
-def test_no_package_means_no_head(tmp_path: Path) -> None:
-    assert nova_state.head(str(tmp_path)) is None
+def test_no_package_is_told_from_one_that_does_not_say_its_newest_revision(tmp_path: Path) -> None:
+    with pytest.raises(nova_state.NoPackageError, match="Nova is not installed"):
+        nova_state.head(str(tmp_path / "versions"))
+    with pytest.raises(nova_state.NoHeadError, match="holds none"):
+        nova_state.head(str(tmp_path))
+    revision(tmp_path, "8f2f1571d55b", None)
+    revision(tmp_path, "16f1fbcab42b", None)
+    with pytest.raises(nova_state.NoHeadError, match="holds 16f1fbcab42b, 8f2f1571d55b"):
+        nova_state.head(str(tmp_path))
+    (tmp_path / "latin.py").write_bytes(b"# \xfc\n")
+    with pytest.raises(nova_state.NoHeadError, match=r"cannot be read: .*utf-8"):
+        nova_state.head(str(tmp_path))
+
+
+@pytest.mark.parametrize("package", ["absent", "without a revision"])
+@pytest.mark.parametrize("databases", [deployed(), cut_off()], ids=["deployed", "cut off"])
+def test_without_a_newest_revision_nothing_is_said_to_be_behind_or_cut_off(
+    tmp_path: Path, package: str, databases: Databases
+) -> None:
+    folder = tmp_path / "versions"
+    if package != "absent":
+        folder.mkdir()
+    answer = read(databases, {"api": str(folder), "main": str(folder)})
+    assert set(answer["schemas"].values()) <= {"unknown", "missing"}
+    assert answer["schemas"]["api"] == "unknown"
+    assert str(folder) in answer["error"] and answer["early"] == (package == "absent")
+
+
+# --- schemas --------------------------------------------------------------------------------------
+
+
+def test_a_deployed_site_is_current_and_its_cell0_without_rows_is_healthy(folders: Folders) -> None:
+    assert read(deployed(), folders) == {
+        "schemas": CURRENT,
+        "cells": [
+            {"name": "cell0", "uuid": nova_state.CELL0, "right": True, "disabled": False},
+            {"name": "cell1", "uuid": "c1", "right": True, "disabled": False},
+        ],
+        "cells_changed": nova_state.epoch(NEW),
+        "computes": {
+            "compute1": {
+                "up": True,
+                "node": True,
+                "mapped": True,
+                "flagged": True,
+                "address": "10.0.0.31",
+            }
+        },
+        "error": None,
+        "early": False,
+    }
+
+
+ROW = [{"id": 1}]
+OLD, OLDER = [{"version_num": "8f2f1571d55b"}], [{"version_num": "1"}, {"version_num": "2"}]
+HEAD = [{"version_num": MAIN_HEAD}]
+
+
+@pytest.mark.parametrize(
+    ("tables", "state"),
+    [
+        (None, "missing"),
+        ({}, "missing"),
+        ({"alembic_version": []}, "missing"),
+        ({"alembic_version": HEAD, "instances": []}, "current"),
+        ({"alembic_version": HEAD, "instances": ROW}, "current"),
+        ({"alembic_version": OLD, "instances": []}, "old"),
+        ({"alembic_version": OLD, "instances": ROW}, "old"),
+        ({"alembic_version": OLDER, "instances": []}, "old"),
+        ({"alembic_version": HEAD + OLD, "instances": []}, "old"),
+        ({"alembic_version": [], "instances": [], "services": []}, "empty"),
+        ({"alembic_version": [], "instances": [], "services": ROW}, "stuck"),
+        ({"instances": [], "services": []}, "stuck"),
+        ({"instances": ROW}, "stuck"),
+        ({"migrate_version": ROW, "instances": []}, "old"),
+        ({"migrate_version": ROW, "instances": ROW}, "old"),
+        ({"migrate_version": [], "alembic_version": [], "instances": []}, "old"),
+    ],
+)
+def test_a_schema_is_judged_by_its_version_and_only_without_one_by_its_rows(
+    folders: Folders, tables: dict[str, Any] | None, state: str
+) -> None:
+    databases = deployed()
+    del databases["nova_cell0"]
+    if tables is not None:
+        databases["nova_cell0"] = tables
+    assert read(databases, folders)["schemas"] == {**CURRENT, "cell0": state}
+
+
+def test_nothing_there_is_an_answer(folders: Folders) -> None:
+    answer = read({}, folders)
+    assert answer["schemas"] == MISSING
+    assert (answer["cells"], answer["computes"], answer["error"]) == ([], {}, None)
+
+
+def test_the_client_that_is_not_installed_means_a_host_without_anything_of_nova(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    answer = read(deployed(), folders)
+    assert answer["schemas"] == MISSING and answer["cells"] == [] and answer["early"]
+    assert answer["error"] == "PyMySQL is not installed"
+
+
+def test_a_server_that_is_not_there_is_said_with_its_address_and_no_schema_is_missing(
+    folders: Folders,
+) -> None:
+    gone = Site(Server(port=1), folders).read()
+    assert gone["schemas"] == UNKNOWN and gone["cells"] is None and gone["computes"] is None
+    assert gone["error"].startswith("127.0.0.1:1: 2003: Can't connect to MySQL server")
+    assert gone["early"] is False
+
+
+# --- who asks -------------------------------------------------------------------------------------
+
+REFUSAL = SqlError(1045, "Access denied for user 'nova'@'controller'")
+
+
+def test_an_account_that_is_not_right_yet_leaves_all_unknown(folders: Folders) -> None:
+    answer = read(deployed(), folders, refuses={"nova": REFUSAL})
+    assert answer["schemas"] == UNKNOWN and answer["cells"] is None and answer["computes"] is None
+    assert answer["early"] and "1045: Access denied for user 'nova'" in answer["error"]
+
+
+def test_one_table_that_is_refused_leaves_all_unknown(folders: Folders) -> None:
+    answer = read(cut_off(), folders, denies={"nova": {"flavors"}})
+    assert answer["schemas"] == UNKNOWN and answer["early"]
+    assert answer["error"].startswith("nova_api.flavors: 1142: SELECT command denied")
+
+
+@pytest.mark.parametrize("how", ["login", "table"])
+def test_root_of_the_hosts_own_server_sees_what_nova_may_not(
+    folders: Folders, alone: Path, how: str
+) -> None:
+    local = Server(deployed())
+    refused: dict[str, Any] = {"refuses": {"nova": REFUSAL}}
+    if how == "table":
+        refused = {"denies": {"nova": {"cell_mappings"}}}
+    with serving(local, alone):
+        answer = read(deployed(), folders, **refused)
+    assert answer["schemas"] == CURRENT and len(answer["cells"]) == 2
+    assert answer["early"] and answer["error"]  # while operations run it is refused even so
+
+
+def test_another_server_of_the_host_is_not_asked_instead(
+    folders: Folders, alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nova_state, "is_here", lambda _: False)
+    local = Server({})
+    with serving(local, alone):
+        answer = read(deployed(), folders, refuses={"nova": REFUSAL})
+    assert local.statements == [] and answer["schemas"] == UNKNOWN
+
+
+def test_only_the_hosts_own_addresses_are_here() -> None:
+    assert nova_state.is_here("127.0.0.1")
+    assert not nova_state.is_here("192.0.2.1")
+    assert not nova_state.is_here("no-such-host.invalid")
+
+
+# --- computes -------------------------------------------------------------------------------------
 
 
 def test_an_unregistered_compute_is_named_with_what_it_lacks() -> None:
@@ -41,28 +224,17 @@ def test_an_unregistered_compute_is_named_with_what_it_lacks() -> None:
     assert "address 127.0.0.1 instead of 10.0.0.5" in missing["e"]
 
 
-def test_a_server_that_is_not_there_is_an_answer() -> None:
-    request = {
-        "database": {"host": "127.0.0.1", "port": 1, "user": "nova", "password": "x"},
-        "names": {"api": "nova_api", "cell0": "nova_cell0", "cell1": "nova"},
-    }
-    answer = nova_state.answer(request)
-    assert answer["schemas"] == {"api": "missing", "cell0": "missing", "cell1": "missing"}
-    assert answer["cells"] == [] and answer["error"]
-
-
-@pytest.mark.parametrize(("seconds", "up"), [(60, False), (180, True)])
-def test_a_compute_is_up_as_long_as_nova_itself_calls_it_so(
-    monkeypatch: pytest.MonkeyPatch, seconds: int, up: bool
+def test_waiting_ends_with_the_computes_or_with_what_they_lack(
+    folders: Folders, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seen = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=100)
-    row = {"host": "compute1", "last_seen_up": seen, "forced_down": 0, "mapped": 1,
-           "host_ip": "10.0.0.31"}  # fmt: skip
+    with site(deployed(), folders) as asked:
+        assert asked.wait() == {"registered": ["compute1"]}
+    databases = deployed()
+    databases["nova"]["services"] = []
+    with site(databases, folders) as asked, pytest.raises(SystemExit):
+        asked.wait(-1)
+    assert "compute1: nova-compute has not registered" in capsys.readouterr().out
 
-    def rows(*_: Any) -> list[dict[str, Any]]:
-        return [row]
 
-    monkeypatch.setattr(nova_state, "rows", rows)
-    names = {"api": "nova_api", "cell0": "nova_cell0", "cell1": "nova"}
-    found = nova_state.computes(None, {"names": names, "service_down_time": seconds})
-    assert found["compute1"]["up"] is up
+def test_the_heads_of_both_folders_are_told_apart(folders: Folders) -> None:
+    assert [nova_state.head(folders[name]) for name in ("api", "main")] == [API_HEAD, MAIN_HEAD]
