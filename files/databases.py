@@ -1,40 +1,23 @@
 """Read which databases, users and grants a MariaDB server on this host has.
 
 Request: {"databases": [names], "users": [{"name", "password_hash", "databases": [names]}]}
-Answer:  {"server": text|null, "missing_databases": [...],
-          "users": [{"name", "missing", "password_differs", "missing_grants": [...]}]}
+Answer:  {"server": text|null, "error": text|null, "early": bool, "missing_databases": [...]|null,
+          "users": [{"name", "missing", "password_differs", "missing_grants": [...]}]|null}
+`error` says why there is no answer. It is `early` where no server is there, so that everything is
+missing until one is; with any other nothing is known.
 Asked over the local socket as root, so no credentials are needed. `password_hash` is
 mysql_native_password's: "*" and the hexadecimal SHA-1 of the SHA-1 of the password.
 """
 
-import re
-import subprocess
-
-
-def sql(statement):
-    """The rows that a statement yields, each a list of columns."""
-    result = subprocess.run(
-        ["mysql", "--batch", "--skip-column-names"],
-        input=statement,
-        capture_output=True,
-        text=True,
-    )
-    if result.returncode:
-        raise OSError(result.stderr.strip())
-    return [columns(line) for line in result.stdout.split("\n") if line]
-
-
-def columns(line):
-    """The columns of a line, in which the client writes tab, newline, NUL and \\ with a \\."""
-    plain = {"\\t": "\t", "\\n": "\n", "\\0": "\0", "\\\\": "\\"}
-    return [re.sub(r"\\[tn0\\]", lambda m: plain[m.group()], c) for c in line.split("\t")]
+import sql
 
 
 def every_privilege():
     """The condition that a row of mysql.db holds what GRANT ALL gives: all columns but one."""
-    columns = sql(
+    columns = sql.client_rows(
+        "the privileges",
         "SELECT column_name FROM information_schema.columns WHERE table_schema = 'mysql'"
-        " AND table_name = 'db' AND column_name LIKE '%_priv' AND column_name <> 'Grant_priv'"
+        " AND table_name = 'db' AND column_name LIKE '%_priv' AND column_name <> 'Grant_priv'",
     )
     return " AND ".join(f"`{name}` = 'Y'" for (name,) in columns)
 
@@ -50,23 +33,46 @@ def user_differences(wanted, hashes, grants):
     }
 
 
+def unanswered(request, error, early):
+    return {
+        "server": None,
+        "error": str(error),
+        "early": early,
+        "missing_databases": request["databases"] if early else None,
+        "users": [user_differences(user, {}, {}) for user in request["users"]] if early else None,
+    }
+
+
+def read():
+    """The databases, the hash of each user, and the databases that each may do everything in."""
+    schemas = {name for (name,) in sql.client_rows("the databases", "SHOW DATABASES")}
+    hashes = dict(
+        sql.client_rows(
+            "mysql.user",
+            "SELECT user, authentication_string FROM mysql.user WHERE host = '%'",
+        )
+    )
+    grants = {}
+    for user, schema in sql.client_rows(
+        "mysql.db", f"SELECT user, db FROM mysql.db WHERE host = '%' AND {every_privilege()}"
+    ):
+        grants.setdefault(user, set()).add(schema)
+    return schemas, hashes, grants
+
+
 def answer(request):
     try:
-        schemas = {row[0] for row in sql("SHOW DATABASES")}
-        hashes = dict(sql("SELECT user, authentication_string FROM mysql.user WHERE host = '%'"))
-        rows = sql(f"SELECT user, db FROM mysql.db WHERE host = '%' AND {every_privilege()}")
-    except (OSError, ValueError) as error:
-        return {
-            "server": None,
-            "error": str(error),
-            "missing_databases": request["databases"],
-            "users": [user_differences(user, {}, {}) for user in request["users"]],
-        }
-    grants = {}
-    for user, schema in rows:
-        grants.setdefault(user, set()).add(schema)
+        schemas, hashes, grants = read()
+    except sql.NotInstalledError as error:
+        return unanswered(request, error, early=True)
+    except sql.NoAnswerError as error:
+        return unanswered(request, error, early=error.no_server)
+    except ValueError as error:
+        return unanswered(request, f"rows with other columns than asked for: {error}", early=False)
     return {
         "server": "answers",
+        "error": None,
+        "early": False,
         "missing_databases": [name for name in request["databases"] if name not in schemas],
         "users": [user_differences(user, hashes, grants) for user in request["users"]],
     }

@@ -49,6 +49,7 @@ class DatabaseDifferences(ScriptFact):
     """The databases, users, passwords and grants that are missing or differ."""
 
     script = "databases"
+    uses = ("sql",)
 
 
 def _name(name: str) -> str:
@@ -92,11 +93,19 @@ def present(users: Sequence[DatabaseUser], left_out: Sequence[HostSettings] = ()
     """Have every database of USERS, the users, their passwords and their grants.
 
     A password that LEFT_OUT hosts use, which this run does not reach, is not changed.
+    What a server did not answer is not taken for missing: the run ends with what it said.
     """
     databases = sorted({name for user in users for name in user.databases})
     request = {"databases": databases, "users": [user.as_request() for user in users]}
     state = ask(host, DatabaseDifferences, request)
-    changed = [user["name"] for user in state.get("users", []) if user["password_differs"]]
+    # A plan is also made for a host on which an earlier operation of the run starts the server.
+    error = state.get("error", "nothing was answered")
+    if error and (host.state.is_executing or not state.get("early")):
+        yield from refused(f"the database server did not answer: {error}")
+        return
+    if error:
+        say(f"no database server is there yet: {error}")
+    changed = [user["name"] for user in state["users"] if user["password_differs"]]
     if left_out and changed:
         yield from refused(cut_off(f"the password of database user {changed[0]}", left_out))
         return
