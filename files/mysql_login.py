@@ -51,7 +51,12 @@ def salt_of(greeting):
 
 
 def refusal(payload):
-    return payload[9:].decode(errors="replace") if payload[3:4] == b"#" else repr(payload[3:])
+    """The number and words of an error packet; before the handshake it holds no SQL state."""
+    if payload[:1] != b"\xff":
+        return f"answers {payload[:20]!r}"
+    text = payload[9:] if payload[3:4] == b"#" else payload[3:]
+    number = int.from_bytes(payload[1:3], "little")
+    return f"{number}: {text.decode(errors='replace')}"
 
 
 def greeting_of(stream):

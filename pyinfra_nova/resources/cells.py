@@ -159,5 +159,5 @@ def converged(databases: NovaDatabases) -> Commands:
         yield from refused(problem)
         return
     if state["error"] and "unknown" not in state["schemas"].values():
-        say(f"take Nova's databases as they look from here: {state['error']}")
+        say(f"Nova cannot look into its databases yet ({state['error']})")
     yield from taken(list(steps(state, databases)))

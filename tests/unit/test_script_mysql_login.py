@@ -3,6 +3,9 @@
 import hashlib
 
 import mysql_login
+import pytest
+
+from .mysql_stand_in import Fault, Server, SqlError, serving
 
 
 def test_the_scramble_is_what_the_server_checks_against_its_stored_hash() -> None:
@@ -38,3 +41,36 @@ def test_the_salt_is_read_from_both_places_of_the_greeting() -> None:
 def test_a_port_where_nobody_listens_is_an_answer() -> None:
     answer = mysql_login.answer({"host": "127.0.0.1", "port": 1})
     assert answer["greets"] is False and answer["error"]
+
+
+def tried(server: Server, **login: str) -> dict[str, object]:
+    with serving(server):
+        return dict(mysql_login.answer({"host": "127.0.0.1", "port": server.port, **login}))
+
+
+NOVA = {"user": "nova", "password": "x"}
+
+
+def test_a_server_that_lets_the_user_in() -> None:
+    assert tried(Server(), **NOVA) == {"greets": True, "error": None}
+
+
+def test_a_refusal_is_said_with_its_number() -> None:
+    refusal = SqlError(1045, "Access denied for user 'nova'")
+    answer = tried(Server(refuses={"nova": refusal}), **NOVA)
+    assert answer == {"greets": True, "error": "1045: Access denied for user 'nova'"}
+
+
+@pytest.mark.parametrize("login", [NOVA, {}], ids=["login", "greeting"])
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault(1040), "1040: Too many connections"),
+        (Fault(2013, "half an answer"), "closed the connection"),
+    ],
+    ids=str,
+)
+def test_a_server_that_does_not_greet_is_said_not_to(
+    login: dict[str, str], fault: Fault, said: str
+) -> None:
+    assert tried(Server(at=0, fault=fault), **login) == {"greets": False, "error": said}

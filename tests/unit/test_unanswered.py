@@ -151,7 +151,7 @@ def test_a_host_without_the_client_is_planned_as_one_with_empty_databases(
     answer = nova_state.answer(Site(Server(), folders).request())
     OPERATIONS["cells"](answer, executing=False)
     assert said == [
-        "take Nova's databases as they look from here: PyMySQL is not installed",
+        "Nova cannot look into its databases yet (PyMySQL is not installed)",
         "bring the schema of nova_api up to date",
         "map cell0",
         "create cell1",
