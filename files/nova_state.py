@@ -1,15 +1,13 @@
-"""Read Nova's own state from its databases, wait for computes, or clear half-made schemas.
+"""Read the state of Nova's schemas and cells, or clear half-made schemas.
 
 Request: {"database": {"host", "port", "user", "password"}, "names": {"api", "cell0", "cell1"},
           "migrations": {"api": folder, "main": folder},
           "cells": {"cell0": {"transport_url", "database_connection"}, "cell1": {...}},
-          "computes": {host: its address}, "wait": seconds|absent, "clear": [databases]|absent}
+          "clear": [databases]|absent}
 Answer:  {"schemas": {"api"|"cell0"|"cell1":
                       "current"|"old"|"empty"|"stuck"|"missing"|"unknown"},
           "cells": [{"name", "uuid", "right", "disabled"}]|null, "cells_changed": epoch|null,
-          "computes": {host: {"up", "node", "mapped", "flagged", "address"}}|null,
           "error": text|null, "early": bool}
-`mapped` is a compute with a row in host_mappings; `flagged` one whose node claims to have it.
 nova-manage takes seconds to start; a query takes milliseconds.
 A schema is `empty` when Alembic began it, never noted a revision, and none of its tables has a row:
 a first migration that was cut off, for MariaDB does not roll tables back. `stuck` is what else no
@@ -23,13 +21,11 @@ import glob
 import os
 import re
 import socket
-import time
 
 import sql
 
 CELL0 = "00000000-0000-0000-0000-000000000000"
 SCHEMAS = ("api", "cell0", "cell1")
-SERVICE_DOWN_TIME = 60
 SOCKETS = ("/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock")
 """Debian's and Ubuntu's, EL9's."""
 ALEMBIC, BEFORE_ALEMBIC = "alembic_version", "migrate_version"
@@ -87,6 +83,7 @@ def read_table(connection, name, table, what, more=""):
 
 
 def read_if_there(*arguments):
+    """The same; none where the table, or its database, is not there."""
     try:
         return read_table(*arguments)
     except sql.NotThereError:
@@ -180,32 +177,6 @@ def cells(connection, request):
     return described, max(times, default=None)
 
 
-def computes(connection, request):
-    """Of each registered nova-compute: is it up, has it a node, is it mapped to a cell."""
-    cell, api = request["names"]["cell1"], request["names"]["api"]
-    services = read_if_there(
-        connection,
-        *(cell, "services", "host, last_seen_up, forced_down"),
-        " WHERE `binary` = 'nova-compute' AND deleted = 0",
-    )
-    nodes = read_if_there(
-        connection, cell, "compute_nodes", "host, mapped, host_ip", " WHERE deleted = 0"
-    )
-    mapped = {row["host"] for row in read_if_there(connection, api, "host_mappings", "host")}
-    found = {}
-    for service in services:
-        node = next((n for n in nodes if n["host"] == service["host"]), None)
-        age = time.time() - epoch(service["last_seen_up"])
-        found[service["host"]] = {
-            "up": age < SERVICE_DOWN_TIME and not service["forced_down"],
-            "node": node is not None,
-            "mapped": node is not None and service["host"] in mapped,
-            "flagged": node is not None and bool(node["mapped"]),
-            "address": node["host_ip"] if node else None,
-        }
-    return found
-
-
 def connect(request):
     """A connection as Nova's own user."""
     server = request["database"]
@@ -239,18 +210,6 @@ def can_bind(family, address):
         return False
 
 
-def unread(error, early):
-    """The answer of who could not read the databases."""
-    return {
-        "schemas": dict.fromkeys(SCHEMAS, "unknown"),
-        "cells": None,
-        "cells_changed": None,
-        "computes": None,
-        "error": str(error),
-        "early": early,
-    }
-
-
 def read(connection, request):
     wanted, problem = {}, None
     for key, folder in request["migrations"].items():
@@ -258,49 +217,14 @@ def read(connection, request):
             wanted[key] = head(folder)
         except NoHeadError as error:
             wanted[key], problem = None, problem or error
-    main = {"cell0": wanted["main"], "cell1": wanted["main"]}
+    wanted["cell0"] = wanted["cell1"] = wanted["main"]
     described, changed = cells(connection, request)
     return {
-        "schemas": {
-            key: schema(connection, request["names"][key], {**wanted, **main}[key])
-            for key in SCHEMAS
-        },
+        "schemas": {key: schema(connection, request["names"][key], wanted[key]) for key in SCHEMAS},
         "cells": described,
         "cells_changed": changed,
-        "computes": computes(connection, request),
-        "error": str(problem) if problem else None,
-        "early": bool(problem) and problem.early,
+        "headless": problem,
     }
-
-
-def unregistered(found, expected):
-    """The expected hosts without a node at their address or not up, each with what is missing."""
-    missing = {}
-    for host, address in expected.items():
-        state = found.get(host)
-        if state is None:
-            missing[host] = "nova-compute has not registered"
-        elif not state["up"]:
-            missing[host] = "nova-compute is registered but not up"
-        elif not state["node"]:
-            missing[host] = "nova-compute is up but has no compute node yet"
-        elif state["address"] != address:
-            # It is up by its last heartbeat; the node follows after a restart.
-            missing[host] = f"its compute node has address {state['address']} instead of {address}"
-    return missing
-
-
-def wait(connection, request):
-    deadline = time.monotonic() + request["wait"]
-    while True:
-        missing = unregistered(computes(connection, request), request["computes"])
-        if not missing:
-            return {"registered": list(request["computes"])}
-        if time.monotonic() > deadline:
-            for host, why in sorted(missing.items()):
-                print(f"{host}: {why}; look at /var/log/nova/nova-compute.log there")
-            raise SystemExit(1)
-        time.sleep(0.5)
 
 
 def used(connection, use, *arguments):
@@ -310,41 +234,48 @@ def used(connection, use, *arguments):
         connection.close()
 
 
-def act(request):
-    """Wait, or clear, as Nova's own user; what the server says instead ends the run."""
-    try:
-        if "wait" in request:
-            return used(connect(request), wait, request)
-        for name in request["clear"]:
-            used(connect(request), clear, name)
-        return {"cleared": request["clear"]}
-    except (sql.NoAnswerError, sql.NotInstalledError) as error:
-        raise SystemExit(str(error)) from None
+def look(request, read):
+    """What READ finds as Nova's own user, why not all is well with that, and whether it is early.
 
-
-def look(request):
-    """What Nova's own user sees; where it is refused, what root of a local server sees.
-
-    An account that has drifted says nothing about the schemas, and is put right before them. So
-    what root sees is told together with the refusal.
+    Where that user is refused, root of a local server looks in its place: an account that has
+    drifted says nothing about what is in the databases, and is put right before them. So what root
+    finds comes with the refusal. None is found where nobody could look.
     """
     try:
-        return used(connect(request), read, request)
+        return used(connect(request), read, request), None, False
     except sql.NotInstalledError as error:
-        # Nova's packages bring it, so this host is one on which nothing was deployed yet.
-        empty = {"schemas": dict.fromkeys(SCHEMAS, "missing"), "cells": [], "computes": {}}
-        return {**unread(error, early=True), **empty}
+        return None, error, True
     except sql.NoAnswerError as error:
         if not error.denied:
-            return unread(error, early=False)
+            return None, error, False
         refusal = error
     try:
         connection = connect_as_root(request)
-        seen = used(connection, read, request) if connection else unread(refusal, early=True)
+        return used(connection, read, request) if connection else None, refusal, True
     except sql.NoAnswerError as error:
-        return unread(refusal if error.denied else error, early=error.denied)
-    return {**seen, "error": str(refusal), "early": seen["early"] or not seen["error"]}
+        return None, refusal if error.denied else error, error.denied
+
+
+def cleared(request):
+    """Clear as Nova's own user; what the server says instead ends the run."""
+    try:
+        for name in request["clear"]:
+            used(connect(request), clear, name)
+    except (sql.NoAnswerError, sql.NotInstalledError) as error:
+        raise SystemExit(str(error)) from None
+    return {"cleared": request["clear"]}
 
 
 def answer(request):
-    return act(request) if "wait" in request or "clear" in request else look(request)
+    if "clear" in request:
+        return cleared(request)
+    found, error, early = look(request, read)
+    if found is None:
+        found = {"schemas": dict.fromkeys(SCHEMAS, "unknown"), "cells": None, "cells_changed": None}
+        if isinstance(error, sql.NotInstalledError):
+            # Nova's packages bring it, so this host is one on which nothing was deployed yet.
+            found.update(schemas=dict.fromkeys(SCHEMAS, "missing"), cells=[])
+    headless = found.pop("headless", None)
+    if headless and not (error and headless.early):
+        error, early = headless, headless.early
+    return {**found, "error": str(error) if error else None, "early": early}

@@ -7,7 +7,8 @@ Request: {"database", "names": as for nova_state.py, "known": {binary: [hosts]},
           "queues": {name: most consumers|null}, "api": as for compute_api.py|null}
 Answer:  {"missing": {host: [what its services have not shown]}, "unmapped": [hosts],
           "flagged": bool, "strangers": [texts],
-          "api": as of compute_api.py|null, "error": text|null}
+          "api": as of compute_api.py|null, "error": text|null, "early": bool}
+`error` and `early` are as in nova_state.py; with an error nothing else has been shown.
 Two queries for the services and nodes and one for the mappings, whatever the number of hosts.
 A heartbeat counts when the process that runs now has sent it: one that is younger than the process.
 Both ages are taken on their own clock; `margin` is by how much the controllers' clocks may differ.
@@ -21,16 +22,10 @@ import messaging
 import nova_state
 
 POLL = 1.0
-DETAILS = (
-    "SELECT host, `binary`, last_seen_up, forced_down, disabled, disabled_reason"
-    " FROM `{cell1}`.services WHERE deleted = 0"
-    " AND `binary` IN ('nova-compute', 'nova-conductor', 'nova-scheduler')"
-)
-NODES = (
-    "SELECT host, hypervisor_hostname, host_ip, mapped, COALESCE(updated_at, created_at) AS written"
-    " FROM `{cell1}`.compute_nodes WHERE deleted = 0"
-)
-MAPPINGS = "SELECT host FROM `{api}`.host_mappings"
+SERVICES = "host, `binary`, last_seen_up, forced_down, disabled, disabled_reason"
+NODES = "host, hypervisor_hostname, host_ip, mapped, COALESCE(updated_at, created_at) AS written"
+NOT_DELETED = " WHERE deleted = 0"
+DAEMONS = NOT_DELETED + " AND `binary` IN ('nova-compute', 'nova-conductor', 'nova-scheduler')"
 BY_ITSELF = "AUTO:"
 """How Nova begins the reason for which it disables a compute itself (virt/libvirt/driver.py)."""
 
@@ -40,14 +35,13 @@ class Rows:
 
     def __init__(self, connection, names):
         self.read_at = time.time()
-        self.services = {
-            (row["binary"], row["host"]): row
-            for row in nova_state.rows(connection, DETAILS.format(**names))
-        }
+        cell1, api = names["cell1"], names["api"]
+        services = nova_state.read_if_there(connection, cell1, "services", SERVICES, DAEMONS)
+        self.services = {(row["binary"], row["host"]): row for row in services}
         self.nodes = {}
-        for row in nova_state.rows(connection, NODES.format(**names)):
+        for row in nova_state.read_if_there(connection, cell1, "compute_nodes", NODES, NOT_DELETED):
             self.nodes.setdefault(row["host"], []).append(row)
-        mappings = nova_state.rows(connection, MAPPINGS.format(**names))
+        mappings = nova_state.read_if_there(connection, api, "host_mappings", "host")
         self.mapped = {row["host"] for row in mappings}
 
 
@@ -156,48 +150,22 @@ def look(connection, begun, request):
     }
 
 
-def opened(request):
-    """A connection to Nova's databases.
-
-    Raises:
-        SystemExit: the server does not let anybody in; with its words.
-        ImportError: Nova is not installed here.
-    """
-    import pymysql
-
-    said = None
-    for login in nova_state.logins(request):
-        try:
-            return nova_state.connect(login)
-        except pymysql.Error as error:
-            said = said or error
-            if not nova_state.is_denied(error):
-                break
-    raise SystemExit(f"the database does not answer: {said}")
-
-
-def wait(request):
+def wait(connection, request):
     begun = time.time()
     deadline = time.monotonic() + request["wait"]
-    connection = opened(request)
-    try:
-        while True:
-            found = look(connection, begun, request)
-            if not (found["missing"] or found["error"]) or time.monotonic() > deadline:
-                return found
-            time.sleep(POLL)
-    finally:
-        connection.close()
+    while True:
+        found = look(connection, begun, request)
+        if not (found["missing"] or found["error"]) or time.monotonic() > deadline:
+            return found
+        time.sleep(POLL)
 
 
 def answer(request):
     """An error is told, not raised: in a plan there may be nothing to ask yet."""
-    try:
-        found = wait(request)
-    except (Exception, SystemExit) as error:
+    found, error, early = nova_state.look(request, wait)
+    if found is None:
         unmapped = list(request["computes"])
         found = {"missing": {}, "unmapped": unmapped, "flagged": False, "strangers": []}
-        found["error"] = str(error) or type(error).__name__
+    found["error"] = str(error) if error else found["error"]
     asks = request["api"] and not found["error"]
-    found["api"] = compute_api.answer(request["api"]) if asks else None
-    return found
+    return {**found, "early": early, "api": compute_api.answer(request["api"]) if asks else None}

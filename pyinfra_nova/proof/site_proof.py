@@ -26,7 +26,7 @@ class SiteProof(ScriptFact):
     """What the services have not shown, the computes that are not mapped, and strangers."""
 
     script = "site_proof"
-    uses = ("keystone", "compute_api", "messaging", "nova_state")
+    uses = ("keystone", "compute_api", "messaging", "sql", "nova_state")
 
 
 NOTHING: Answer = {
@@ -36,6 +36,7 @@ NOTHING: Answer = {
     "strangers": [],
     "api": None,
     "error": "the primary controller answered nothing",
+    "early": False,
 }
 
 

@@ -18,6 +18,7 @@ from pyinfra.context import ctx_host
 from pyinfra_nova.proof import host_proof, site_proof
 from pyinfra_nova.resources.cells import nova_manage
 from pyinfra_nova.resources.http_answers import Answering
+from pyinfra_nova.resources.nova_state import unread
 from pyinfra_nova.resources.units import Process, Processes
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.session.host_script import Answer
@@ -124,12 +125,15 @@ def mapped(plan: HostPlan, proofs: Proofs) -> Commands:
             return
     else:
         answer = site_proof.asked(host, site_proof.question(plan, {}))
+        if unanswered := unread(answer):
+            yield from refused(unanswered)
+            return
     for text in site_proof.strangers(answer):
         say(text)
-    # Where the database of a plan does not answer yet, everything is still to be mapped.
-    computes = [compute.nova_host for compute in plan.scope.computes]
-    if unmapped := computes if answer["error"] else answer["unmapped"]:
-        say(f"map {_named(unmapped)} to cell1")
+    # Where nobody may look into the databases of a plan yet, these are all.
+    if unmapped := answer["unmapped"]:
+        unsure = " where they are not yet" if answer["error"] else ""
+        say(f"map {_named(unmapped)} to cell1{unsure}")
         more = ("--by-service",) if answer["flagged"] else ()
         yield changing(nova_manage("cell_v2", "discover_hosts", "--verbose", *more))
 

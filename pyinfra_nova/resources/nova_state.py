@@ -40,9 +40,8 @@ class NovaDatabases:
     api_migrations: str
     main_migrations: str
     cells: tuple[Cell, Cell]
-    service_down_time: int
 
-    def as_request(self, computes: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def as_request(self) -> dict[str, Any]:
         cell0, cell1 = self.cells
         return {
             "database": {
@@ -60,8 +59,6 @@ class NovaDatabases:
                 }
                 for cell in (cell0, cell1)
             },
-            "computes": dict(computes or {}),
-            "service_down_time": self.service_down_time,
         }
 
 
@@ -69,7 +66,7 @@ State = Mapping[str, Any]
 
 
 class NovaState(ScriptFact):
-    """Schemas, cell mappings, and the computes that have registered."""
+    """Schemas and cell mappings."""
 
     script = "nova_state"
     uses = ("sql",)

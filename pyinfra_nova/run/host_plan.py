@@ -149,7 +149,6 @@ class HostPlan:
             self.platform.migrations.api,
             self.platform.migrations.main,
             (cell0, cell1),
-            self.site.settings.service_down_time,
         )
 
     @property

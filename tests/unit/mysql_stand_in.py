@@ -40,6 +40,7 @@ EOF = b"\xfe\0\0" + struct.pack("<H", AUTOCOMMIT)
 READ = re.compile(
     r"SELECT (?P<what>.+?) FROM `(?P<name>\w+)`\.`(?P<table>\w+)`(?P<more> WHERE .+| LIMIT 1)?$"
 )
+COLUMN = re.compile(r"(?:\([^)]*\)|[^,(])+")
 PLACE = re.compile(r"`(\w+)`\.`(\w+)`")
 
 
@@ -132,7 +133,8 @@ class Server:
             return [{"1": 1} for _ in found[:1]]
         if what == "*":
             return found
-        return [{column: row[column] for column in what.split(", ")} for row in found]
+        columns = [part.split(" AS ")[-1].strip(" `") for part in COLUMN.findall(what)]
+        return [{column: row[column] for column in columns} for row in found]
 
 
 # --- the protocol ---------------------------------------------------------------------------------

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nova_state
 import pytest
+import site_proof
 
 from .mysql_stand_in import Databases, Row, Server, serving
 
 API_HEAD, MAIN_HEAD = "b30f573d3377", "960aac0e09ea"
 DAY = datetime.datetime(2026, 11, 1)
 NEW = datetime.datetime(2026, 11, 20, 12, 0, 0)
+CLOCK = {"monotonic": time.monotonic, "sleep": time.sleep}
 CELL0, CELL1 = "mysql+pymysql://nova/nova_cell0", "mysql+pymysql://nova/nova"
 
 
@@ -25,10 +29,14 @@ def mapping(uuid: str, name: str, url: str, database: str, **more: Any) -> Row:
     return {"uuid": uuid, "name": name, **urls, "disabled": 0, **times, **more}
 
 
+def service(binary: str, host: str) -> Row:
+    up = {"last_seen_up": NEW, "forced_down": 0, "disabled": 0, "disabled_reason": None}
+    return {"binary": binary, "host": host, **up}
+
+
 def deployed() -> Databases:
     """One compute, up and mapped. cell0 holds no row but its version, as it should."""
-    service = {"host": "compute1", "last_seen_up": NEW, "forced_down": 0, "binary": "nova-compute"}
-    node = {"host": "compute1", "mapped": 1, "host_ip": "10.0.0.31"}
+    node = {"host": "compute1", "hypervisor_hostname": "compute1", "host_ip": "10.0.0.31"}
     return {
         "nova_api": {
             "alembic_version": [{"version_num": API_HEAD}],
@@ -45,9 +53,13 @@ def deployed() -> Databases:
         },
         "nova": {
             "alembic_version": [{"version_num": MAIN_HEAD}],
-            "compute_nodes": [node],
+            "compute_nodes": [{**node, "mapped": 1, "written": NEW}],
             "instances": [],
-            "services": [service],
+            "services": [
+                service("nova-conductor", "controller"),
+                service("nova-scheduler", "controller"),
+                service("nova-compute", "compute1"),
+            ],
         },
     }
 
@@ -88,10 +100,27 @@ class Site:
                 "cell0": {"transport_url": "none:///", "database_connection": CELL0},
                 "cell1": {"transport_url": "rabbit://", "database_connection": CELL1},
             },
-            "computes": {"compute1": "10.0.0.31"},
-            "service_down_time": 60,
             **more,
         }
+
+    def of_services(self, wait: float = 0) -> dict[str, Any]:
+        """What site_proof.py is asked about them."""
+        hosts: dict[str, dict[str, float | None]] = {
+            "nova-conductor": {"controller": None},
+            "nova-scheduler": {"controller": None},
+            "nova-compute": {"compute1": None},
+        }
+        return self.request(
+            known={binary: list(names) for binary, names in hosts.items()},
+            services=hosts,
+            computes={"compute1": "10.0.0.31"},
+            margin=1.5,
+            down_time=60,
+            wait=wait,
+            broker=None,
+            queues={},
+            api=None,
+        )
 
     def read(self) -> dict[str, Any]:
         return dict(nova_state.answer(self.request()))
@@ -99,8 +128,8 @@ class Site:
     def clear(self, *names: str) -> dict[str, Any]:
         return dict(nova_state.answer(self.request(clear=list(names))))
 
-    def wait(self, seconds: float = 0) -> dict[str, Any]:
-        return dict(nova_state.answer(self.request(wait=seconds)))
+    def prove(self, wait: float = 0) -> dict[str, Any]:
+        return dict(site_proof.answer(self.of_services(wait)))
 
 
 @contextmanager
@@ -120,5 +149,5 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     path = tmp_path / "mysqld.sock"
     monkeypatch.setattr(nova_state, "SOCKETS", (str(path),))
     noon = NEW.replace(tzinfo=datetime.timezone.utc).timestamp()
-    monkeypatch.setattr(nova_state.time, "time", lambda: noon + 5)
+    monkeypatch.setattr(site_proof, "time", SimpleNamespace(time=lambda: noon + 5, **CLOCK))
     return path

@@ -25,7 +25,6 @@ DATABASES = NovaDatabases(
         Cell("cell0", "none:///", TEMPLATE + "nova_cell0"),
         Cell("cell1", "rabbit://" + TEMPLATE, TEMPLATE + "nova"),
     ),
-    service_down_time=60,
 )
 CURRENT = {"api": "current", "cell0": "current", "cell1": "current"}
 RIGHT = [

@@ -1,5 +1,6 @@
-"""files/nova_state.py: whatever a server does instead of answering, nothing is concluded from it.
+"""Whatever a server does instead of answering, nothing is concluded from it.
 
+By files/nova_state.py and files/site_proof.py, that is.
 Each error is said, and the connection cut, at each login and statement in turn.
 """
 
@@ -62,8 +63,8 @@ def test_what_could_not_be_read_is_neither_empty_nor_missing(
         for _ in at_each_event(asked, fault, asked.read):
             answer = asked.read()
             assert answer["schemas"] == UNKNOWN
-            assert answer["cells"] is None and answer["computes"] is None
-            assert answer["cells_changed"] is None and answer["early"] is False
+            assert answer["cells"] is None and answer["cells_changed"] is None
+            assert answer["early"] is False
             assert f": {fault.number}: " in answer["error"]
             assert changing(asked.server) == []
 
@@ -78,12 +79,15 @@ def test_what_was_refused_is_neither_empty_nor_missing(folders: Folders, fault: 
 
 
 @pytest.mark.parametrize("fault", FAULTS + DENIED, ids=str)
-def test_waiting_ends_at_once_with_what_the_server_said(folders: Folders, fault: Fault) -> None:
+def test_nobody_is_said_to_be_missing_strange_or_unmapped(folders: Folders, fault: Fault) -> None:
     with site(deployed(), folders) as asked:
-        for _ in at_each_event(asked, fault, asked.wait):
-            with pytest.raises(SystemExit, match=f": {fault.number}: ") as ended:
-                asked.wait(30)
-            assert "not registered" not in str(ended.value)
+        proven = asked.prove()
+        assert (proven["error"], proven["missing"], proven["unmapped"]) == (None, {}, [])
+        for _ in at_each_event(asked, fault, asked.prove):
+            answer = asked.prove(wait=30)  # which it does not do
+            assert f": {fault.number}: " in answer["error"]
+            assert answer["missing"] == {} and answer["strangers"] == []
+            assert answer["early"] == (fault in DENIED) and answer["api"] is None
 
 
 @pytest.mark.parametrize("fault", FAULTS + DENIED, ids=str)

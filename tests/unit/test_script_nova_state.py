@@ -59,6 +59,10 @@ def test_no_package_is_told_from_one_that_does_not_say_its_newest_revision(tmp_p
         nova_state.head(str(tmp_path))
 
 
+def test_the_heads_of_both_folders_are_told_apart(folders: Folders) -> None:
+    assert [nova_state.head(folders[name]) for name in ("api", "main")] == [API_HEAD, MAIN_HEAD]
+
+
 @pytest.mark.parametrize("package", ["absent", "without a revision"])
 @pytest.mark.parametrize("databases", [deployed(), cut_off()], ids=["deployed", "cut off"])
 def test_without_a_newest_revision_nothing_is_said_to_be_behind_or_cut_off(
@@ -84,15 +88,6 @@ def test_a_deployed_site_is_current_and_its_cell0_without_rows_is_healthy(folder
             {"name": "cell1", "uuid": "c1", "right": True, "disabled": False},
         ],
         "cells_changed": nova_state.epoch(NEW),
-        "computes": {
-            "compute1": {
-                "up": True,
-                "node": True,
-                "mapped": True,
-                "flagged": True,
-                "address": "10.0.0.31",
-            }
-        },
         "error": None,
         "early": False,
     }
@@ -137,7 +132,7 @@ def test_a_schema_is_judged_by_its_version_and_only_without_one_by_its_rows(
 def test_nothing_there_is_an_answer(folders: Folders) -> None:
     answer = read({}, folders)
     assert answer["schemas"] == MISSING
-    assert (answer["cells"], answer["computes"], answer["error"]) == ([], {}, None)
+    assert (answer["cells"], answer["error"]) == ([], None)
 
 
 def test_the_client_that_is_not_installed_means_a_host_without_anything_of_nova(
@@ -153,7 +148,7 @@ def test_a_server_that_is_not_there_is_said_with_its_address_and_no_schema_is_mi
     folders: Folders,
 ) -> None:
     gone = Site(Server(port=1), folders).read()
-    assert gone["schemas"] == UNKNOWN and gone["cells"] is None and gone["computes"] is None
+    assert gone["schemas"] == UNKNOWN and gone["cells"] is None
     assert gone["error"].startswith("127.0.0.1:1: 2003: Can't connect to MySQL server")
     assert gone["early"] is False
 
@@ -165,7 +160,7 @@ REFUSAL = SqlError(1045, "Access denied for user 'nova'@'controller'")
 
 def test_an_account_that_is_not_right_yet_leaves_all_unknown(folders: Folders) -> None:
     answer = read(deployed(), folders, refuses={"nova": REFUSAL})
-    assert answer["schemas"] == UNKNOWN and answer["cells"] is None and answer["computes"] is None
+    assert answer["schemas"] == UNKNOWN and answer["cells"] is None
     assert answer["early"] and "1045: Access denied for user 'nova'" in answer["error"]
 
 
@@ -203,38 +198,3 @@ def test_only_the_hosts_own_addresses_are_here() -> None:
     assert nova_state.is_here("127.0.0.1")
     assert not nova_state.is_here("192.0.2.1")
     assert not nova_state.is_here("no-such-host.invalid")
-
-
-# --- computes -------------------------------------------------------------------------------------
-
-
-def test_an_unregistered_compute_is_named_with_what_it_lacks() -> None:
-    found = {
-        "a": {"up": True, "node": True, "address": "10.0.0.1"},
-        "b": {"up": False, "node": True, "address": "10.0.0.2"},
-        "c": {"up": True, "node": False, "address": None},
-        "e": {"up": True, "node": True, "address": "127.0.0.1"},
-    }
-    expected = {name: f"10.0.0.{number}" for number, name in enumerate("abcde", 1)}
-    missing = nova_state.unregistered(found, expected)
-    assert sorted(missing) == ["b", "c", "d", "e"]
-    assert "not up" in missing["b"]
-    assert "no compute node" in missing["c"]
-    assert "has not registered" in missing["d"]
-    assert "address 127.0.0.1 instead of 10.0.0.5" in missing["e"]
-
-
-def test_waiting_ends_with_the_computes_or_with_what_they_lack(
-    folders: Folders, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with site(deployed(), folders) as asked:
-        assert asked.wait() == {"registered": ["compute1"]}
-    databases = deployed()
-    databases["nova"]["services"] = []
-    with site(databases, folders) as asked, pytest.raises(SystemExit):
-        asked.wait(-1)
-    assert "compute1: nova-compute has not registered" in capsys.readouterr().out
-
-
-def test_the_heads_of_both_folders_are_told_apart(folders: Folders) -> None:
-    assert [nova_state.head(folders[name]) for name in ("api", "main")] == [API_HEAD, MAIN_HEAD]

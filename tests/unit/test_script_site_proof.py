@@ -43,11 +43,16 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
         age: float | None = PROCESS,
     ) -> dict[str, Any]:
         tables = {
-            site_proof.DETAILS.format(**NAMES): services,
-            site_proof.NODES.format(**NAMES): nodes,
-            site_proof.MAPPINGS.format(**NAMES): [{"host": host} for host in mapped],
+            "services": services,
+            "compute_nodes": nodes,
+            "host_mappings": [{"host": host} for host in mapped],
         }
-        monkeypatch.setattr(site_proof.nova_state, "rows", lambda _, sql: tables[sql])
+
+        def rows(_: Any, name: str, table: str, *__: str) -> list[dict[str, Any]]:
+            assert name in NAMES.values()
+            return tables[table]
+
+        monkeypatch.setattr(site_proof.nova_state, "read_if_there", rows)
         monkeypatch.setattr(site_proof.time, "time", lambda: NOW)
         request = {
             "names": NAMES,

@@ -20,25 +20,28 @@ from pydantic import SecretStr
 from pyinfra.api import OperationError
 from pyinfra.context import ctx_host
 
-from pyinfra_nova.resources import cells, databases, hypervisors, units
+from pyinfra_nova.proof import stage
+from pyinfra_nova.resources import cells, databases, units
 from pyinfra_nova.session import steps
 from pyinfra_nova.session.host_script import script_input
 
 from .mysql_stand_in import Fault, Server, SqlError
 from .nova_databases import Site, alone, cut_off, deployed, folders, site
 from .test_cells import DATABASES
+from .test_host_plan import controller
 
 __all__ = ["alone", "folders"]
 Folders = dict[str, str]
 Answer = dict[str, Any]
 REFUSAL = SqlError(1045, "Access denied for user 'nova'@'controller'")
-COMPUTES = {"compute1": "10.0.0.31"}
+PRIMARY = controller()
+PROOFS = stage.Proofs({"controller": PRIMARY}, {})
 
 
 @pytest.fixture(autouse=True)
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     texts: list[str] = []
-    for module in (cells, databases, hypervisors, steps):
+    for module in (cells, databases, stage, steps):
         monkeypatch.setattr(module, "say", texts.append)
     return texts
 
@@ -58,21 +61,24 @@ def commands(operation: Any, answer: Answer, *arguments: Any, executing: bool) -
 
 def with_units(answer: Answer) -> Answer:
     cell_mappings = {key: answer[key] for key in ("error", "early")}
-    return {"units": [], "daemon_reload": False, "cells": cell_mappings}
+    return {"units": [], "daemon_reload": False, "processes": {}, "cells": cell_mappings}
 
 
+# Each with how the script that it asks is asked.
 OPERATIONS: dict[str, Any] = {
     "cells": lambda answer, **how: commands(cells.converged, answer, DATABASES, **how),
-    "registered": lambda answer, **how: commands(
-        hypervisors.registered, answer, DATABASES, COMPUTES, **how
-    ),
-    "mapped": lambda answer, **how: commands(
-        hypervisors.mapped, answer, DATABASES, list(COMPUTES), **how
-    ),
+    "mapped": lambda answer, **how: commands(stage.mapped, answer, PRIMARY, PROOFS, **how),
     "units": lambda answer, **how: commands(
         units.running, with_units(answer), [units.Unit("x")], DATABASES, **how
     ),
 }
+
+
+def answered(asked: Site, operation: str) -> Answer:
+    """What the script that OPERATION asks says of a site."""
+    return asked.prove() if operation == "mapped" else asked.read()
+
+
 each_operation = pytest.mark.parametrize("operation", OPERATIONS)
 
 
@@ -86,9 +92,9 @@ each_operation = pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_server_that_fails_ends_plan_and_run_with_its_words(
     folders: Folders, operation: str, fault: Fault
 ) -> None:
-    for at in (0, 1, 4, 8):
+    for at in (0, 1, 3):
         with site(deployed(), folders, fault=fault, at=at) as asked:
-            answer = asked.read()
+            answer = answered(asked, operation)
         with pytest.raises(OperationError, match=f"could not be read: .*: {fault.number}: "):
             OPERATIONS[operation](answer, executing=False)
         (only,) = OPERATIONS[operation](answer, executing=True)
@@ -97,7 +103,7 @@ def test_a_server_that_fails_ends_plan_and_run_with_its_words(
 
 @each_operation
 def test_a_server_that_is_away_ends_plan_and_run(folders: Folders, operation: str) -> None:
-    answer = Site(Server(port=1), folders).read()
+    answer = answered(Site(Server(port=1), folders), operation)
     with pytest.raises(OperationError, match="1: 2003: Can't connect"):
         OPERATIONS[operation](answer, executing=False)
     (only,) = OPERATIONS[operation](answer, executing=True)
@@ -112,10 +118,10 @@ def test_half_an_answer_of_a_script_ends_plan_and_run(operation: str) -> None:
             return commands(units.running, {}, [units.Unit("x")], DATABASES, executing=executing)
         return list(OPERATIONS[operation]({}, executing=executing))
 
-    with pytest.raises(OperationError, match="nothing was answered"):
+    with pytest.raises(OperationError, match="answered"):
         asked(executing=False)
     (only,) = asked(executing=True)
-    assert "nothing was answered" in only
+    assert "answered" in only and only.endswith(">&2; exit 1")
 
 
 @each_operation
@@ -123,7 +129,7 @@ def test_an_account_that_the_run_itself_puts_right_is_waited_for_by_a_plan_alone
     folders: Folders, operation: str, said: list[str]
 ) -> None:
     with site(deployed(), folders, refuses={"nova": REFUSAL}) as asked:
-        answer = asked.read()
+        answer = answered(asked, operation)
     planned = OPERATIONS[operation](answer, executing=False)
     assert not any("nova-manage api_db" in c or "create_cell" in c for c in planned)
     (only,) = OPERATIONS[operation](answer, executing=True)
@@ -134,13 +140,13 @@ def test_a_plan_says_what_it_cannot_see_and_claims_no_change_of_it(
     folders: Folders, said: list[str]
 ) -> None:
     with site(deployed(), folders, refuses={"nova": REFUSAL}) as asked:
-        answer = asked.read()
+        answer, proof = asked.read(), asked.prove()
     assert len(OPERATIONS["cells"](answer, executing=False)) == 1
     (text,) = said
     assert text.startswith("compare schemas and cells once nova_api, nova_cell0, nova can be read")
     assert "1045: Access denied" in text
     said.clear()
-    assert len(OPERATIONS["mapped"](answer, executing=False)) == 1
+    assert len(OPERATIONS["mapped"](proof, executing=False)) == 1
     assert said == ["map compute1 to cell1 where they are not yet"]
 
 
@@ -178,10 +184,10 @@ def test_a_package_that_is_not_there_yet_makes_no_schema_old_or_empty(
 
 def test_a_deployed_site_is_left_alone(folders: Folders, said: list[str]) -> None:
     with site(deployed(), folders) as asked:
-        answer = asked.read()
-    for operation in OPERATIONS.values():
+        answers = {operation: answered(asked, operation) for operation in OPERATIONS}
+    for operation, answer in answers.items():
         for executing in (False, True):
-            assert operation(answer, executing=executing) == []
+            assert OPERATIONS[operation](answer, executing=executing) == []
     assert said == []
 
 
@@ -195,7 +201,7 @@ def test_the_time_of_the_cell_mappings_is_told_from_not_knowing_it(folders: Fold
 
 
 def test_units_without_databases_ask_none() -> None:
-    answer = {"units": [], "daemon_reload": False}
+    answer = {"units": [], "daemon_reload": False, "processes": {}}
     assert commands(units.running, answer, [units.Unit("x")], executing=True) == []
 
 
