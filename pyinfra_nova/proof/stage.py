@@ -131,7 +131,8 @@ def mapped(plan: HostPlan, proofs: Proofs) -> Commands:
     for text in site_proof.strangers(answer):
         say(text)
     # Where nobody may look into the databases of a plan yet, these are all.
-    if unmapped := answer["unmapped"]:
+    computes = [compute.nova_host for compute in plan.scope.computes]
+    if unmapped := [name for name in computes if name in answer["unmapped"]]:
         unsure = " where they are not yet" if answer["error"] else ""
         say(f"map {_named(unmapped)} to cell1{unsure}")
         more = ("--by-service",) if answer["flagged"] else ()

@@ -93,10 +93,15 @@ INSTALLED = (
 # --- answers that depend on the question ----------------------------------------------------------
 
 
+# While operations run, the packages and accounts that they need are there.
+READABLE: Answers = {"error": None, "early": False}
+_EMPTY: Answers = {**FRESH["nova_state read"], **READABLE}
+
+
 def _absent_units(request: Request) -> Answers:
     """As systemd knows none of them."""
     judged = [units.compare(unit, {"LoadState": "not-found"}) for unit in request["units"]]
-    return {**FRESH["units read"], "units": judged}
+    return {"units": judged, "daemon_reload": False, "cells": READABLE}
 
 
 def _absent_files(request: Request) -> Answers:
@@ -160,7 +165,7 @@ def host(system: System, name: str, address: str, *, installed: bool) -> tuple[s
     report["os"] = {"id": os_id, "version": version}
     libvirt, qemu = system.hypervisor
     report["hypervisor"] = {"libvirt": libvirt, "qemu": qemu} if installed else {}
-    answers = CONVERGED if installed else FRESH
+    answers = CONVERGED if installed else {**FRESH, "nova_state read": _EMPTY}
     said: Answers = {command: json.dumps(answer) for command, answer in answers.items()}
     # Its clock is right whenever it is asked, also on a machine that is slow.
     said["host_report read"] = lambda _: {**report, "time": time.time()}
