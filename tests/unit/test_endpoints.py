@@ -9,6 +9,7 @@ import pytest
 
 from pyinfra_nova.knowledge.platforms import Platform, platform_for, table
 from pyinfra_nova.nova_conf.ini import option_values
+from pyinfra_nova.proof import site_proof
 from pyinfra_nova.proof.host_proof import question
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.faults import SettingsError
@@ -172,7 +173,7 @@ def test_services_report_as_the_settings_say(name: str) -> None:
     conf = option_values(texts(found)["/etc/nova/nova.conf"])
     assert conf["DEFAULT/report_interval"] == ["60"]
     assert conf["DEFAULT/service_down_time"] == ["180"]
-    assert found.databases.as_request()["service_down_time"] == 180
+    assert site_proof.question(found, {})["down_time"] == 180
 
 
 @pytest.mark.parametrize("numbers", [{"report_interval": 31}, {"service_down_time": 10}])
