@@ -32,6 +32,7 @@ ORDER = (
     "test_resources",
     "test_console",
     "test_failure_speaks",
+    "test_refused",
     "test_rotation",
     "test_proof",
     "test_lab_recovers",
