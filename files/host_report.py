@@ -6,6 +6,7 @@ Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "addr
           "kvm": {"flag", "usable"}, "hypervisor": {"libvirt": version|null, "qemu": version|null},
           "nova": {package: version}, those that are installed completely, "root", "systemd",
           "busy", "holders": [texts], "host_keys": {file: "TYPE BASE64" or ""},
+          "written": {kind: [files]}, what this project wrote for what only some hosts have,
           "checks": [{"name", "ok", "detail"}]}
 """
 
@@ -37,6 +38,17 @@ QEMU = ("/usr/libexec/qemu-kvm", "/usr/bin/qemu-system-" + platform.machine())
 NOVA = ("nova-common", "openstack-nova-common", "python3-nova")
 # A name, and a version with its epoch: nova-common 2:26.2.2-1~deb12u5
 INSTALLED = re.compile(r"installed (\S+) (?:\d+:)?(\d+(?:\.\d+)*)")
+# What is only looked at where it is wanted, or where it was: by files with this project's mark.
+WRITTEN = {
+    "hugepages": (
+        re.compile("# Written by pyinfra-nova"),
+        "/etc/sysctl.d/60-pyinfra-nova-hugepages.conf",
+        "/etc/default/grub.d/60-pyinfra-nova-hugepages.cfg",
+        "/etc/systemd/system/dev-hugepages*.mount",
+    ),
+    # Definitions; values are in files beside them.
+    "libvirt_secrets": (re.compile(r"(?s).*<name>pyinfra-nova "), "/etc/libvirt/secrets/*.xml"),
+}
 
 
 def text_of(path):
@@ -126,6 +138,15 @@ def host_keys(pattern=HOST_KEYS):
     for path in sorted(glob.glob(pattern)):
         key = " ".join(text_of(path).split()[:2])
         found[path] = key if HOST_KEY.fullmatch(key) else ""
+    return found
+
+
+def written():
+    """The files that bear the mark of this project, by what they are for."""
+    found = {}
+    for kind, (mark, *patterns) in WRITTEN.items():
+        paths = (path for pattern in patterns for path in sorted(glob.glob(pattern)))
+        found[kind] = [path for path in paths if mark.match(text_of(path))]
     return found
 
 
@@ -248,6 +269,7 @@ def answer(request):
         "busy": busy,
         "holders": holders(request["lock"]) if busy else [],
         "host_keys": host_keys(),
+        "written": written(),
         "systemd": os.path.isdir("/run/systemd/system"),
         "addresses": addresses(),
         "kvm": kvm(),

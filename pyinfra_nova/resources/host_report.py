@@ -108,6 +108,8 @@ class Report(BaseModel):
         nova: the versions of Nova's packages, of those that are installed.
         host_keys: its SSH server's public keys, type and base64, by their files; "" for a file that
             holds none.
+        written: files of this project, by what they are for, that are only looked at more closely
+            where that is wanted or they are there.
     """
 
     time: Annotated[float, Field(ge=0, lt=2**40, allow_inf_nan=False)]
@@ -122,6 +124,7 @@ class Report(BaseModel):
     hypervisor: HypervisorVersions = HypervisorVersions()
     nova: dict[str, Version] = {}
     host_keys: dict[str, HostKey] = {}
+    written: dict[str, list[str]] = {}
     checks: list[Check]
 
     @property
