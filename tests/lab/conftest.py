@@ -27,6 +27,7 @@ ORDER = (
     "test_rpm_packages",
     "test_workshop",
     "test_moves",
+    "test_taken_away",
     "test_drift",
     "test_limit",
     "test_resources",

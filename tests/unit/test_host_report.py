@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import host_report as script
+import hugepages
+import libvirt_secrets
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -178,6 +180,41 @@ def test_any_os_release_can_be_reported(tmp_path: Path, content: bytes | None) -
         path.write_bytes(content)
     found = script.os_release(str(path))
     assert isinstance(Report.of(through_json({**GOOD, "os": found})), Report)
+
+
+# --- what this project wrote for some hosts -------------------------------------------------------
+
+
+def test_only_files_with_this_projects_mark_are_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {
+        kind: (mark, *(f"{tmp_path}{pattern}" for pattern in patterns))
+        for kind, (mark, *patterns) in script.WRITTEN.items()
+    }
+    monkeypatch.setattr(script, "WRITTEN", written)
+    assert script.written() == {"hugepages": [], "libvirt_secrets": []}
+    secret = "<secret ephemeral='no'>\n  <usage type='ceph'>\n    <name>{}</name>"
+    contents = {
+        hugepages.SYSCTL: hugepages.WRITTEN,
+        hugepages.GRUB: "# mine\n",
+        hugepages.mount_unit(1 << 20)[0]: hugepages.mount_unit(1 << 20)[1],
+        "/etc/systemd/system/dev-hugepages2M.mount": "[Unit]\n",
+        f"{libvirt_secrets.FOLDER}/a.xml": secret.format("pyinfra-nova a"),
+        f"{libvirt_secrets.FOLDER}/b.xml": secret.format("client.cinder secret"),
+        f"{libvirt_secrets.FOLDER}/c.xml": libvirt_secrets.definition("c", "pyinfra-nova c"),
+    }
+    for path, content in contents.items():
+        file = tmp_path / path[1:]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    assert script.written() == {
+        "hugepages": [
+            f"{tmp_path}{hugepages.SYSCTL}",
+            f"{tmp_path}/etc/systemd/system/dev-hugepages1G.mount",
+        ],
+        "libvirt_secrets": [f"{tmp_path}{libvirt_secrets.FOLDER}/{name}.xml" for name in "ac"],
+    }
 
 
 # --- the installed Nova ---------------------------------------------------------------------------
