@@ -6,7 +6,7 @@ import fcntl
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,12 +77,18 @@ def test_the_command_is_run_as_it_would_be_without_the_lock(lock: Path, tmp_path
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
 
 
-def test_a_command_holds_the_lock_until_it_ends(lock: Path) -> None:
-    command = ["sh", "-c", str(steps.changing(StringCommand("read line")))]
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert holds()
+
+
+def test_a_command_holds_the_lock_until_it_ends(lock: Path, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    command = ["sh", "-c", str(steps.changing(StringCommand(f"touch {begun}; read line")))]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 10
-        while not host_report.is_busy(str(lock), 0) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(begun.exists)
         assert host_report.is_busy(str(lock), 0)
         names = [name for name in host_report.holders(str(lock)) if name.startswith("flock (pid ")]
         assert names
@@ -113,9 +119,7 @@ def test_the_words_of_a_holder_are_never_shown(lock: Path) -> None:
     assert run("true").returncode == 0
     command = ["flock", str(lock), "sh", "-c", "read line; : s3cret"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 10
-        while not host_report.is_busy(str(lock), 0) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: host_report.is_busy(str(lock), 0))
         said = "".join(host_report.holders(str(lock)))
         said += run("true").stderr
         process.communicate(b"\n")
