@@ -1,15 +1,22 @@
 """Compare configuration files with what they should be, or write them.
 
-Request: {"files": [{"path", "content", "owner", "group", "mode", "hidden"}], "write": bool}
-Answer:  {"files": [{"path", "change", "diff"}]}, only those that differ.
+Request: {"files": [{"path", "content", "owner", "group", "mode", "hidden"}], "write": bool,
+          "absent": [{"path": pattern, "keep": [paths], "form", "how", "hidden"}]}
+Answer:  {"files": [{"path", "change", "diff"}], "left": [paths]}, only those that differ.
 The diff is made here, on the host, and masked here, so that no secret travels back.
+What is to be absent goes only where it has the form that this project gives it; `how` says what of
+a file that is: "all" lines, the first as a "marker", each "line" by itself, or an "ssh_key" whose
+comment is the form. Anything else at its path is left, and told.
 """
 
+import base64
 import difflib
+import glob
 import grp
 import os
 import pwd
 import re
+import stat
 
 # Also commented out: what somebody once tried may still be right.
 SECRET_KEY = re.compile(
@@ -123,6 +130,12 @@ def compare(wanted):
     }
 
 
+def name_beside(path):
+    """Where a file is written before it is moved into place."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, "." + name + ".pyinfra-nova")
+
+
 def write(wanted):
     """Put the file in place at once; nobody else can read it before its mode is right."""
     path = wanted["path"]
@@ -130,7 +143,7 @@ def write(wanted):
     # A folder that is made has to let daemons through, whatever root's umask is.
     os.umask(0o022)
     os.makedirs(folder, exist_ok=True)
-    beside = os.path.join(folder, "." + os.path.basename(path) + ".pyinfra-nova")
+    beside = name_beside(path)
     if os.path.lexists(beside):
         os.unlink(beside)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -153,8 +166,113 @@ def set_owner_and_mode(wanted):
     os.chmod(wanted["path"], int(wanted["mode"], 8))
 
 
+# --- what is no longer wanted ---------------------------------------------------------------------
+
+
+# What an interrupted write has left (name_beside).
+LEFT_BESIDE = re.compile(r"\..+\.pyinfra-nova")
+
+
+def is_our_key(content, comment):
+    """Whether CONTENT is a private key as nova_conf/migration_ssh.py writes it."""
+    armour = "-----{} OPENSSH PRIVATE KEY-----\n"
+    begin, end = armour.format("BEGIN"), armour.format("END")
+    if not (content.startswith(begin) and content.endswith(end)):
+        return False
+    try:
+        data = base64.b64decode(content[len(begin) : -len(end)].replace("\n", ""), validate=True)
+    except ValueError:
+        return False
+    name = comment.encode()
+    ending = re.escape(len(name).to_bytes(4, "big") + name) + b"[\\x01-\\x07]*"
+    whole = b"openssh-key-v1\0\0\0\0\x04none\0\0\0\x04none.*" + ending
+    return bool(re.fullmatch(whole, data, re.DOTALL))
+
+
+def without_ours(content, entry):
+    """CONTENT without what this project wrote, "" if that is all of it; None if none of it is."""
+    if entry["how"] == "ssh_key":
+        return "" if is_our_key(content, entry["form"]) else None
+    lines = re.findall(r"[^\n]*\n|[^\n]+", content)
+    others = [line for line in lines if not re.fullmatch(entry["form"], line.rstrip("\r\n"))]
+    if entry["how"] == "marker":
+        return "" if lines and lines[0] not in others else None
+    if len(others) == len(lines) or (others and entry["how"] == "all"):
+        return None
+    return "".join(others) if "".join(others).strip() else ""
+
+
+def taken_away(path, entry):
+    """The text of a file, and what of it is to stay; None for what is somebody else's."""
+    if LEFT_BESIDE.fullmatch(os.path.basename(path)):
+        return "", ""
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return "", None
+        # newline: a file of others keeps its line ends.
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            content = stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return "", None
+    return content, without_ours(content, entry)
+
+
+def absent_paths(entry):
+    found = [*glob.glob(entry["path"]), *glob.glob(name_beside(entry["path"]))]
+    keep = {*entry["keep"], *map(name_beside, entry["keep"])}
+    return [path for path in sorted(found) if path not in keep]
+
+
+def compare_absent(entry):
+    """What is to go of an entry's files: differences, and the paths of what has to be left."""
+    differing, left = [], []
+    for path in absent_paths(entry):
+        content, rest = taken_away(path, entry)
+        if rest is None:
+            # A file of many authors need not hold anything of ours.
+            left += [] if entry["how"] == "line" else [path]
+            continue
+        change = "remove what this project wrote there" if rest else "remove"
+        hidden = entry["hidden"] or not content
+        text = "" if hidden else diff(path, readable(content), readable(rest))
+        differing.append({"path": path, "change": change, "diff": text})
+    return differing, left
+
+
+def readable(text):
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def take_away(path, entry):
+    """Remove a file of ours, or our lines; read once more, for somebody may have changed it."""
+    _, rest = taken_away(path, entry)
+    if rest is None:
+        return
+    if not rest:
+        os.unlink(path)
+        return
+    status = os.lstat(path)
+    beside = name_beside(path)
+    if os.path.lexists(beside):
+        os.unlink(beside)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(rest.encode("utf-8", "surrogateescape"))
+        stream.flush()
+        os.fchown(stream.fileno(), status.st_uid, status.st_gid)
+        os.fchmod(stream.fileno(), stat.S_IMODE(status.st_mode))
+        os.fsync(stream.fileno())
+    os.rename(beside, path)
+
+
 def answer(request):
-    differing = []
+    differing, left = [], []
+    for entry in request.get("absent", ()):
+        superfluous, others = compare_absent(entry)
+        differing += superfluous
+        left += others
+        for difference in superfluous if request["write"] else ():
+            take_away(difference["path"], entry)
     for wanted in request["files"]:
         difference = compare(wanted)
         if difference is None:
@@ -167,4 +285,4 @@ def answer(request):
             set_owner_and_mode(wanted)
         else:
             write(wanted)
-    return {"files": differing}
+    return {"files": differing, "left": left}

@@ -1,9 +1,7 @@
 #!/bin/sh
 # Enable a pocket of the Ubuntu Cloud Archive, as add-apt-repository does.
-# usage: sh -s -- KEYRING-PACKAGE POCKET   (this text on stdin), such as jammy-updates/antelope
+# usage: sh -s -- KEYRING-PACKAGE POCKET   (this text on stdin, after lock_packages.sh), such as jammy-updates/antelope
 set -eu
-exec 9>/run/pyinfra-nova.packages
-flock -w 900 9
 export DEBIAN_FRONTEND=noninteractive
 file=/etc/apt/sources.list.d/cloudarchive-${2##*/}.list
 

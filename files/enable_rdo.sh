@@ -1,9 +1,7 @@
 #!/bin/sh
 # Enable RDO's repository of a release, and those that its packages depend on.
-# usage: sh -s -- RELEASE-PACKAGE REPOSITORY-ID...   (this text on stdin)
+# usage: sh -s -- RELEASE-PACKAGE REPOSITORY-ID...   (this text on stdin, after lock_packages.sh)
 set -eu
-exec 9>/run/pyinfra-nova.packages
-flock -w 900 9
 dnf -y --setopt=install_weak_deps=False install dnf-plugins-core "$1"
 shift
 for id; do

@@ -4,7 +4,9 @@ Request: {"checks": [{"name", "kind", ...}], "lock": path, "patience": seconds};
 functions of KINDS. Somebody who holds the lock still changes this host: it is waited for.
 Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "address"}], "time",
           "kvm": {"flag", "usable"}, "hypervisor": {"libvirt": version|null, "qemu": version|null},
-          "root", "systemd", "busy", "host_keys": ["TYPE BASE64", ...],
+          "nova": {package: version}, those that are installed completely, "root", "systemd",
+          "busy", "holders": [texts], "host_keys": {file: "TYPE BASE64" or ""},
+          "written": {kind: [files]}, what this project wrote for what only some hosts have,
           "checks": [{"name", "ok", "detail"}]}
 """
 
@@ -28,39 +30,76 @@ import mysql_login
 TIMEOUT = 10
 KVM_CREATE_VM = 0xAE01
 HOST_KEYS = "/etc/ssh/ssh_host_*_key.pub"
+HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+=*")
 # One daemon or many; a system's QEMU, or the one that EL keeps out of the path.
 LIBVIRT = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
 QEMU = ("/usr/libexec/qemu-kvm", "/usr/bin/qemu-system-" + platform.machine())
+# What every service of Nova depends on, by its names on Debian, Ubuntu and EL.
+NOVA = ("nova-common", "openstack-nova-common", "python3-nova")
+# A name, and a version with its epoch: nova-common 2:26.2.2-1~deb12u5
+INSTALLED = re.compile(r"installed (\S+) (?:\d+:)?(\d+(?:\.\d+)*)")
+# What is only looked at where it is wanted, or where it was: by files with this project's mark.
+WRITTEN = {
+    "hugepages": (
+        re.compile("# Written by pyinfra-nova"),
+        "/etc/sysctl.d/60-pyinfra-nova-hugepages.conf",
+        "/etc/default/grub.d/60-pyinfra-nova-hugepages.cfg",
+        "/etc/systemd/system/dev-hugepages*.mount",
+    ),
+    # Definitions; values are in files beside them.
+    "libvirt_secrets": (re.compile(r"(?s).*<name>pyinfra-nova "), "/etc/libvirt/secrets/*.xml"),
+}
 
 
-def os_release():
+def text_of(path):
+    """The text of a file, whatever bytes it holds; "" where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""
+
+
+def said(*command):
+    """What COMMAND prints; "" where it is not there or does not end."""
+    try:
+        result = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=TIMEOUT,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return result.stdout.decode(errors="replace")
+
+
+def os_release(path="/etc/os-release"):
     values = {}
-    with open("/etc/os-release", encoding="utf-8") as stream:
-        for line in stream:
-            key, separator, value = line.strip().partition("=")
-            if separator:
-                values[key] = value.strip("\"'")
+    for line in text_of(path).splitlines():
+        key, separator, value = line.strip().partition("=")
+        if separator:
+            values[key] = value.strip("\"'")
     return {"id": values.get("ID", ""), "version": values.get("VERSION_ID", "")}
 
 
 def addresses():
-    result = subprocess.run(
-        ["ip", "-json", "-4", "address", "show"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    try:
+        links = json.loads(said("ip", "-json", "-4", "address", "show"))
+    except ValueError:
+        return []
     return [
         {"interface": link["ifname"], "address": info["local"]}
-        for link in json.loads(result.stdout or "[]")
+        for link in links
         for info in link.get("addr_info", [])
     ]
 
 
 def kvm():
     """Both signs are needed: /dev/kvm alone may hang every guest, the flag alone may lack it."""
-    with open("/proc/cpuinfo", encoding="utf-8") as stream:
-        flag = bool(re.search(r"^flags\s*:.*\b(vmx|svm)\b", stream.read(), re.MULTILINE))
+    cpus = text_of("/proc/cpuinfo")
+    flag = bool(re.search(r"^flags\s*:.*\b(vmx|svm)\b", cpus, re.MULTILINE))
     try:
         device = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -77,25 +116,37 @@ def kvm():
 def version(programs):
     """What the first of PROGRAMS that is installed says its version is, or None."""
     for program in filter(os.path.exists, programs):
-        result = subprocess.run(
-            [program, "--version"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            timeout=TIMEOUT,
-        )
-        found = re.search(r"\d+\.\d+(\.\d+)?", result.stdout)
+        found = re.search(r"\d+\.\d+(\.\d+)?", said(program, "--version"))
         if found:
             return found.group()
     return None
 
 
-def host_keys():
-    """The public keys by which this host's SSH server is known."""
-    found = []
-    for path in sorted(glob.glob(HOST_KEYS)):
-        with open(path, encoding="ascii", errors="replace") as stream:
-            found.append(" ".join(stream.read().split()[:2]))
+def nova():
+    """The versions of Nova's packages, of those that are installed and configured."""
+    listed = said(
+        "dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package} ${Version}\\n", *NOVA
+    )
+    # Other lines of rpm say what is not installed.
+    listed += said("rpm", "--query", "--queryformat=installed %{NAME} %{VERSION}\\n", *NOVA)
+    return dict(match.groups() for match in map(INSTALLED.match, listed.splitlines()) if match)
+
+
+def host_keys(pattern=HOST_KEYS):
+    """By its file, each public key by which this host's SSH server is known; "" for none."""
+    found = {}
+    for path in sorted(glob.glob(pattern)):
+        key = " ".join(text_of(path).split()[:2])
+        found[path] = key if HOST_KEY.fullmatch(key) else ""
+    return found
+
+
+def written():
+    """The files that bear the mark of this project, by what they are for."""
+    found = {}
+    for kind, (mark, *patterns) in WRITTEN.items():
+        paths = (path for pattern in patterns for path in sorted(glob.glob(pattern)))
+        found[kind] = [path for path in paths if mark.match(text_of(path))]
     return found
 
 
@@ -117,6 +168,22 @@ def is_busy(lock, patience):
                 time.sleep(0.5)
     finally:
         os.close(descriptor)
+
+
+def holders(lock):
+    """The processes that have the lock's file open; of their words, which may be secret, none.
+
+    /proc/locks names the process that took a lock, which may have ended and left it to another.
+    """
+    found = {}
+    for path in glob.glob("/proc/[0-9]*/fd/*"):
+        try:
+            if os.readlink(path) == lock:
+                pid = path.split("/")[2]
+                found[int(pid)] = text_of(f"/proc/{pid}/comm").strip()
+        except OSError:
+            continue
+    return [f"{name} (pid {pid})" for pid, name in sorted(found.items())]
 
 
 def check_mysql(check):
@@ -200,10 +267,13 @@ def answer(request):
         "hostname": platform.node(),
         "root": os.geteuid() == 0,
         "busy": busy,
+        "holders": holders(request["lock"]) if busy else [],
         "host_keys": host_keys(),
+        "written": written(),
         "systemd": os.path.isdir("/run/systemd/system"),
         "addresses": addresses(),
         "kvm": kvm(),
         "hypervisor": {"libvirt": version(LIBVIRT), "qemu": version(QEMU)},
+        "nova": nova(),
         "checks": [tried(check) for check in request["checks"]],
     }

@@ -1,13 +1,17 @@
 """Compare a host's huge pages with what it should set aside, or set them aside.
 
-Request: {"pages": [{"kilobytes", "count", "node": number|null}], "apply": bool}
+Request: {"pages": [{"kilobytes", "count", "node": number|null}], "daemons": [units], "apply": bool}
 Answer:  {"error": text|null, "changes": [texts], "remarks": [texts]}
 Pages are set aside at once, as far as memory has room in one piece, and for every boot: those of
 the kernel's own size by sysctl, others and those of a NUMA node by arguments of the kernel
 (admin-guide/mm/hugetlbpage.rst in its documentation). Guests also need a mounted hugetlbfs of each
 size; systemd mounts only the kernel's own.
+What is judged is what is in force, not what was written, so a run that is cut off anywhere is
+finished by the next. What this script once wrote and is no longer asked for is taken away; a file
+without its mark is somebody else's and stays.
 """
 
+import glob
 import os
 import re
 import subprocess
@@ -17,37 +21,59 @@ ROOT = ""
 SYSCTL = "/etc/sysctl.d/60-pyinfra-nova-hugepages.conf"
 GRUB_FOLDER = "/etc/default/grub.d"
 GRUB = GRUB_FOLDER + "/60-pyinfra-nova-hugepages.cfg"
+GRUB_CFG = "/boot/grub/grub.cfg"
+UNITS = "/etc/systemd/system"
 WRITTEN = "# Written by pyinfra-nova; the next deploy undoes what is changed here.\n"
 MOST = 0.9
 """The part of the memory that may be huge pages; a host without any other ends at once."""
+ARGUMENT = re.compile(r"hugepagesz=(\d+)([KMG]) hugepages=(\d+(?::\d+)?(?:,\d+(?::\d+)?)*)")
+KIB = {"K": 1, "M": 1 << 10, "G": 1 << 20}
 
 
 def read(path):
     """The text of a file, or None."""
     try:
-        with open(ROOT + path, encoding="utf-8") as stream:
+        with open(ROOT + path, encoding="utf-8", errors="replace") as stream:
             return stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
+def is_ours(path):
+    return (read(path) or "").startswith(WRITTEN)
+
+
 def write(path, content):
-    if content is None:
-        if os.path.lexists(ROOT + path):
-            os.remove(ROOT + path)
-        return
     beside = ROOT + path + ".pyinfra-nova"
     with open(beside, "w", encoding="utf-8") as stream:
         stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
     os.chmod(beside, 0o644)
     os.replace(beside, ROOT + path)
 
 
+def remove(path):
+    """Remove a file of ours; looked at again, because somebody may have replaced it."""
+    if not is_ours(path):
+        raise SystemExit(f"{path} is not as this project wrote it: look at it, and remove it")
+    os.remove(ROOT + path)
+
+
 def run(*command):
+    """What a command prints."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[-300:]
         raise SystemExit("{} ended with {}: {}".format(" ".join(command), done.returncode, said))
+    return done.stdout
+
+
+def shown(unit):
+    """What systemd knows of a unit that is in force."""
+    names = "LoadState,ActiveState,UnitFileState,NeedDaemonReload,ActiveEnterTimestampMonotonic"
+    lines = run("systemctl", "show", "--property=" + names, unit).splitlines()
+    return dict(line.partition("=")[::2] for line in lines)
 
 
 def memory(name):
@@ -68,11 +94,11 @@ def label(entry):
     return "huge pages of {}{}".format(size_name(entry["kilobytes"]), node)
 
 
-def counter(entry):
+def counter(entry, name="nr_hugepages"):
     """The kernel's file with the number of pages."""
     node = entry["node"]
     base = "/sys/kernel/mm" if node is None else f"/sys/devices/system/node/node{node}"
-    return "{}/hugepages/hugepages-{}kB/nr_hugepages".format(base, entry["kilobytes"])
+    return "{}/hugepages/hugepages-{}kB/{}".format(base, entry["kilobytes"], name)
 
 
 def by_sysctl(entry, default):
@@ -94,31 +120,20 @@ def kernel_arguments(pages, default):
     return " ".join(words)
 
 
+def mount_name(kilobytes):
+    return "hugepages" + size_name(kilobytes)
+
+
 def mount_unit(kilobytes):
     """The path and content of the unit that mounts pages of one size for guests."""
-    name = "hugepages" + size_name(kilobytes)
+    name = mount_name(kilobytes)
     content = (
         f"{WRITTEN}[Unit]\nDescription=Huge pages of {size_name(kilobytes)}\n"
         "DefaultDependencies=no\nBefore=sysinit.target\n\n"
         f"[Mount]\nWhat=hugetlbfs\nWhere=/dev/{name}\nType=hugetlbfs\n"
         f"Options=pagesize={size_name(kilobytes)}\n\n[Install]\nWantedBy=sysinit.target\n"
     )
-    return f"/etc/systemd/system/dev-{name}.mount", content
-
-
-def wanted_files(pages, default):
-    """By path, what files for the next boot hold; None for one that is not to be."""
-    count = next((e["count"] for e in pages if by_sysctl(e, default)), None)
-    files = {SYSCTL: f"{WRITTEN}vm.nr_hugepages = {count}\n" if count else None}
-    if os.path.isdir(ROOT + GRUB_FOLDER):
-        words = kernel_arguments(pages, default)
-        line = f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {words}"\n'
-        files[GRUB] = WRITTEN + line if words else None
-    for kilobytes in sorted({e["kilobytes"] for e in pages} - {default}):
-        path, content = mount_unit(kilobytes)
-        used = any(e["count"] for e in pages if e["kilobytes"] == kilobytes)
-        files[path] = content if used else None
-    return files
+    return f"{UNITS}/dev-{name}.mount", content
 
 
 def problem(pages):
@@ -135,56 +150,176 @@ def problem(pages):
 
 def remarks(pages, default):
     """What is left to do by hand."""
-    started_with = (read("/proc/cmdline") or "").split()
-    missing = [w for w in kernel_arguments(pages, default).split() if w not in started_with]
-    if not missing:
-        return []
+    found = []
+    for entry in to_be_none(pages, default):
+        used = number(counter(entry)) - number(counter(entry, "free_hugepages"))
+        if used > 0:
+            found.append(f"{used} {label(entry)} are in use, and are given back by a reboot")
     words = kernel_arguments(pages, default)
-    if not os.path.isdir(ROOT + GRUB_FOLDER):
-        return [f"put this on the kernel's command line for the next boot: {words}"]
-    return [f"a reboot is needed for the kernel to be started with {words}"]
+    started_with = (read("/proc/cmdline") or "").split()
+    if all(word in started_with for word in words.split()):
+        return found
+    if not by_grub():
+        return [*found, f"put this on the kernel's command line for the next boot: {words}"]
+    return [*found, f"a reboot is needed for the kernel to be started with {words}"]
 
 
-def compare(pages, default):
-    """The changes as texts, and what they are: files by path, pages as entries."""
-    files = {
-        path: content
-        for path, content in wanted_files(pages, default).items()
-        if read(path) != content
-    }
-    texts = [("remove " if content is None else "write ") + path for path, content in files.items()]
-    counts = []
+def by_grub():
+    """Whether arguments of the kernel come from GRUB_FOLDER here."""
+    return os.path.isdir(ROOT + GRUB_FOLDER) and read(GRUB_CFG) is not None
+
+
+def in_grub_cfg(arguments):
+    """Whether a kernel of GRUB's menu is started with ARGUMENTS, one after the other."""
+    words = arguments.split()
+    for line in (read(GRUB_CFG) or "").splitlines():
+        found = line.split()
+        if found[:1] and found[0] in ("linux", "module", "module2"):
+            starts = range(len(found) - len(words) + 1)
+            if any(found[start : start + len(words)] == words for start in starts):
+                return True
+    return False
+
+
+def no_longer_wanted(pages, default):
+    """Entries of what files of ours set aside and PAGES do not name, each with a count of 0."""
+    ours = []
+    if is_ours(SYSCTL):
+        ours.append((default, None))
+    if is_ours(GRUB):
+        for number, unit, counts in ARGUMENT.findall(read(GRUB)):
+            for count in counts.split(","):
+                node = int(count.partition(":")[0]) if ":" in count else None
+                ours.append((int(number) * KIB[unit], node))
+    gone = []
+    for kilobytes, node in dict.fromkeys(ours):
+        nodes = [entry["node"] for entry in pages if entry["kilobytes"] == kilobytes]
+        # A count of all nodes is the sum of theirs.
+        if node in nodes or None in nodes or (node is None and nodes):
+            continue
+        entry = {"kilobytes": kilobytes, "count": 0, "node": node}
+        if read(counter(entry)) is not None:
+            gone.append(entry)
+    return gone
+
+
+def to_be_none(pages, default):
+    """Entries that are to have no page."""
+    return [*no_longer_wanted(pages, default), *(e for e in pages if not e["count"])]
+
+
+def number(path):
+    return int(read(path) or 0)
+
+
+def count_steps(pages):
+    """Each count that is not as it should be: a text, and what sets it."""
     for entry in pages:
-        now = int(read(counter(entry)))
+        now = number(counter(entry))
         if now != entry["count"]:
-            counts.append(entry)
-            texts.append("set {} to {} (was {})".format(label(entry), entry["count"], now))
-    return texts, files, counts
+            text = "set {} to {} (was {})".format(label(entry), entry["count"], now)
+            yield text, lambda entry=entry: set_count(entry)
 
 
-def apply(files, counts):
-    units = [os.path.basename(path) for path in files if path.endswith(".mount")]
-    gone = [path for path, content in files.items() if content is None]
+def set_count(entry):
+    try:
+        with open(ROOT + counter(entry), "w", encoding="utf-8") as stream:
+            stream.write(str(entry["count"]))
+    except OSError as error:
+        raise SystemExit(f"{counter(entry)} cannot be set: {error.strerror}") from error
+
+
+def file_steps(path, content):
+    """Have a file hold CONTENT; with None, no such file of ours."""
+    if content is None:
+        if is_ours(path):
+            yield "remove " + path, lambda: remove(path)
+    elif read(path) != content:
+        yield "write " + path, lambda: write(path, content)
+
+
+def grub_steps(pages, default):
+    """The arguments of the kernel, up to the menu from which it is started.
+
+    When there are to be none, the file is there, without them, until the menu is made anew: as long
+    as it is there, that is still to be done.
+    """
+    words = kernel_arguments(pages, default)
+    if words:
+        line = f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {words}"\n'
+        writing = list(file_steps(GRUB, WRITTEN + line))
+        yield from writing
+        if writing or not in_grub_cfg(words):
+            yield f"update-grub: start kernels with {words}", lambda: update_grub(words)
+    elif is_ours(GRUB):
+        yield from file_steps(GRUB, WRITTEN)
+        yield "update-grub: start kernels without huge pages", lambda: run("update-grub")
+        yield "remove " + GRUB, lambda: remove(GRUB)
+
+
+def update_grub(words):
+    run("update-grub")
+    if not in_grub_cfg(words):
+        raise SystemExit(f"update-grub has left {GRUB_CFG} without {words}: see {GRUB}")
+
+
+def unmount_steps(wanted, daemons):
+    """Take away mounts of ours that are not WANTED."""
+    paths = (path[len(ROOT) :] for path in glob.glob(ROOT + UNITS + "/dev-hugepages*.mount"))
+    gone = [path for path in sorted(paths) if path not in wanted and is_ours(path)]
     for path in gone:
-        if path.endswith(".mount"):
-            run("systemctl", "disable", "--now", os.path.basename(path))
-    for path, content in files.items():
-        write(path, content)
-    if GRUB in files:
-        run("update-grub")
-    for entry in counts:
-        try:
-            with open(ROOT + counter(entry), "w", encoding="utf-8") as stream:
-                stream.write(str(entry["count"]))
-        except OSError as error:
-            raise SystemExit(f"{counter(entry)} cannot be set: {error.strerror}") from error
-    if units:
-        run("systemctl", "daemon-reload")
-        for path, content in files.items():
-            if path.endswith(".mount") and content is not None:
-                run("systemctl", "enable", "--now", os.path.basename(path))
-        # libvirt looks for mounts when it starts; guests go on without it.
-        run("systemctl", "try-restart", "libvirtd.service", "virtqemud.service")
+        unit = os.path.basename(path)
+        state = shown(unit)
+        if state["ActiveState"] == "active" or state["UnitFileState"] == "enabled":
+            yield f"unmount {unit}", lambda unit=unit: run("systemctl", "disable", "--now", unit)
+    for daemon in daemons if gone else ():
+        if shown(daemon)["ActiveState"] == "active":
+            yield restart_step(daemon)
+    for path in gone:
+        yield "remove " + path, lambda path=path: remove(path)
+    if gone:
+        yield "have systemd forget them", lambda: run("systemctl", "daemon-reload")
+
+
+def mount_steps(kilobytes, daemons):
+    """Have pages of one size mounted, now and at every boot, and libvirt know it."""
+    path, content = mount_unit(kilobytes)
+    unit = os.path.basename(path)
+    writing = list(file_steps(path, content))
+    yield from writing
+    state = shown(unit)
+    if writing or state["NeedDaemonReload"] == "yes" or state["LoadState"] == "not-found":
+        yield "have systemd read " + unit, lambda: run("systemctl", "daemon-reload")
+    mounted = state["ActiveState"] == "active"
+    if not mounted or state["UnitFileState"] != "enabled":
+        yield f"mount {unit}", lambda: run("systemctl", "enable", "--now", unit)
+    for daemon in daemons:
+        found = shown(daemon)
+        since, of_mount = (int(x.get("ActiveEnterTimestampMonotonic") or 0) for x in (found, state))
+        if found["ActiveState"] == "active" and not (mounted and since >= of_mount):
+            yield restart_step(daemon)
+
+
+def restart_step(daemon):
+    """libvirt looks for mounts when it starts; guests go on without it."""
+    text = f"restart {daemon}, which looks for mounts when it starts"
+    return text, lambda: run("systemctl", "try-restart", daemon)
+
+
+def steps(pages, default, daemons):
+    """Everything that is not as it should be, in the order in which it is put right.
+
+    What says that something is to be taken away goes last, after it has been.
+    """
+    yield from count_steps(to_be_none(pages, default))
+    sizes = sorted({e["kilobytes"] for e in pages if e["count"]} - {default})
+    yield from unmount_steps([mount_unit(size)[0] for size in sizes], daemons)
+    count = next((e["count"] for e in pages if by_sysctl(e, default)), 0)
+    yield from file_steps(SYSCTL, f"{WRITTEN}vm.nr_hugepages = {count}\n" if count else None)
+    yield from grub_steps(pages, default) if by_grub() else file_steps(GRUB, None)
+    for size in sizes:
+        yield from mount_steps(size, daemons)
+    yield from count_steps([e for e in pages if e["count"]])
 
 
 def answer(request):
@@ -194,7 +329,9 @@ def answer(request):
             raise SystemExit(error)
         return {"error": error, "changes": [], "remarks": []}
     default = memory("Hugepagesize")
-    texts, files, counts = compare(pages, default)
+    found = list(steps(pages, default, request["daemons"]))
     if request["apply"]:
-        apply(files, counts)
+        for _, act in found:
+            act()
+    texts = list(dict.fromkeys(text for text, _ in found))
     return {"error": None, "changes": texts, "remarks": remarks(pages, default)}

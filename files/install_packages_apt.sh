@@ -1,14 +1,12 @@
 #!/bin/sh
 # Install packages without starting their half-configured daemons.
-# usage: sh -s -- PACKAGE...   (this text on stdin)
+# usage: sh -s -- PACKAGE...   (this text on stdin, after lock_packages.sh)
 # Debian's packages start their daemons at once; unconfigured ones crash and are restarted for ever
 # and take the machine with them. policy-rc.d is Debian's own way to say no (invoke-rc.d(8)).
+# Another run's guard is not taken for one that was left behind: lock_packages.sh is before this.
 set -eu
 guard=/usr/sbin/policy-rc.d
 mark='# pyinfra-nova: nothing is started while packages are installed'
-# One at a time: another run's guard must not be taken for one that was left behind.
-exec 9>/run/pyinfra-nova.packages
-flock -w 900 9
 export DEBIAN_FRONTEND=noninteractive APT_LISTCHANGES_FRONTEND=none
 
 lift() {

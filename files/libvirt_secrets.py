@@ -1,7 +1,9 @@
-"""Compare a secret that libvirt keeps with what it should be, or bring it in line.
+"""Compare the secrets that libvirt keeps with what they should be, or bring them in line.
 
-Request: {"uuid", "usage", "value": base64, "apply": bool}
-Answer:  {"error": text|null, "changes": [texts]}
+Request: {"wanted": {"uuid", "usage", "value": base64}|null, "unwanted": [uuids], "apply": bool}
+Answer:  {"error": text|null, "changes": [texts], "remarks": [texts]}
+Of the unwanted ones only those go that this project gave to libvirt, which their usage says, and
+that no guest names.
 libvirt gives the key of Ceph to QEMU under the UUID that comes with a volume; it is kept for good
 (`ephemeral`) and can be read again (`private`), else nobody could tell whether it is still right.
 The value goes to virsh over standard input and comes from it on standard output.
@@ -52,26 +54,75 @@ def compare(uuid, usage, value):
     return ([create[1]] if code or found != value else []), False
 
 
+def is_ours(uuid):
+    """Whether this project defined the secret: asked again whenever it matters."""
+    code, text, said = virsh("secret-dumpxml", uuid)
+    if code:
+        raise OSError(said.splitlines()[-1] if said else f"virsh ended with {code}")
+    usage = ElementTree.fromstring(text).findtext("usage/name")  # noqa: S314 - libvirt's own
+    return usage == f"pyinfra-nova {uuid}"
+
+
+def guests_with(uuid):
+    """The names of the guests that have a disk which is opened with the secret."""
+    code, names, said = virsh("list", "--all", "--name")
+    if code:
+        raise OSError(said.splitlines()[-1] if said else f"virsh ended with {code}")
+    found = []
+    for name in names.split():
+        code, text, _ = virsh("dumpxml", "--inactive", name)
+        # One that went away in between has no disk any more.
+        if not code and uuid in text:
+            found.append(name)
+    return found
+
+
+def superfluous(uuids):
+    """The UUIDS that are to go, and remarks on those that have to stay."""
+    gone, remarks = [], []
+    for uuid in uuids:
+        if not os.path.exists(f"{FOLDER}/{uuid}.xml") or not is_ours(uuid):
+            continue
+        guests = guests_with(uuid)
+        if guests:
+            text = "libvirt secret {} is no longer wanted, but stays: {} has volumes with it"
+            remarks.append(text.format(uuid, ", ".join(guests)))
+        else:
+            gone.append(uuid)
+    return gone, remarks
+
+
 def must(*words, text=""):
     code, _, said = virsh(*words, text=text)
     if code:
         raise SystemExit("virsh {} ended with {}: {}".format(words[0], code, said))
 
 
+def put_right(wanted, changes, remove):
+    uuid = wanted["uuid"]
+    if remove:
+        must("secret-undefine", uuid)
+    if len(changes) > 1:
+        must("secret-define", "/dev/stdin", text=definition(uuid, wanted["usage"]))
+    if changes:
+        # Without --plain virsh takes base64, and white space around it for a part of it.
+        must("secret-set-value", uuid, "--file", "/dev/stdin", text=wanted["value"])
+
+
 def answer(request):
-    uuid, usage, value = request["uuid"], request["usage"], request["value"]
+    wanted, changes, remove = request["wanted"], [], False
     try:
-        changes, remove = compare(uuid, usage, value)
+        if wanted:
+            changes, remove = compare(wanted["uuid"], wanted["usage"], wanted["value"])
+        gone, remarks = superfluous(request["unwanted"])
     except OSError as error:
         if request["apply"]:
             raise SystemExit(str(error)) from error
-        return {"error": str(error), "changes": []}
+        return {"error": str(error), "changes": [], "remarks": []}
     if request["apply"]:
-        if remove:
+        if wanted:
+            put_right(wanted, changes, remove)
+        for uuid in gone:
             must("secret-undefine", uuid)
-        if len(changes) > 1:
-            must("secret-define", "/dev/stdin", text=definition(uuid, usage))
-        if changes:
-            # Without --plain virsh takes base64, and white space around it for a part of it.
-            must("secret-set-value", uuid, "--file", "/dev/stdin", text=value)
-    return {"error": None, "changes": changes}
+    removals = [f"remove libvirt secret {uuid}, which this project made" for uuid in gone]
+    return {"error": None, "changes": [*changes, *removals], "remarks": remarks}

@@ -26,7 +26,7 @@ compute = {
 }
 
 # Memory pages set aside for guests: now, and for every boot. `node` is a NUMA node, `reserved` how
-# many of it guests may not have. A count of 0 takes back what an earlier run has set aside.
+# many of it guests may not have. What an earlier run has set aside and is not here is taken back.
 hugepages = [
     # {"size": "2M", "count": 512},
     # {"size": "1G", "count": 4, "node": 0, "reserved": 1},

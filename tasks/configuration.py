@@ -10,7 +10,7 @@ from pyinfra_nova.run.host_plan import HostPlan
 
 @deploy("Configuration")
 def write(plan: HostPlan) -> None:
-    """Write nova.conf and what stands beside it."""
+    """Write nova.conf and what stands beside it, and take away what is no longer wanted there."""
     files = [file for file in plan.files if not file.before_install]
     if files:
-        config_files.written(name="Write configuration files", files=files)
+        config_files.written(name="Write configuration files", files=files, absent=plan.absent)

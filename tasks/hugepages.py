@@ -10,6 +10,10 @@ from pyinfra_nova.run.host_plan import HostPlan
 
 @deploy("Huge pages")
 def set_aside(plan: HostPlan) -> None:
-    """Set aside the huge pages of a compute that is said to have some."""
-    if plan.host.is_compute and plan.host.hugepages:
-        hugepages.set_aside(name="Set huge pages aside", pages=plan.host.hugepages)
+    """Set aside the huge pages of a compute, and take back those that it is to have no more."""
+    if plan.concerns_hugepages:
+        hugepages.set_aside(
+            name="Set huge pages aside",
+            pages=plan.hugepages,
+            daemon=plan.platform.libvirt.service,
+        )

@@ -16,7 +16,7 @@ from pyinfra.context import ctx_host, ctx_state
 from pyinfra_nova.knowledge.platforms import platform_for, platforms_of
 from pyinfra_nova.nova_conf.render import VirtType
 from pyinfra_nova.resources.cloud_objects.declaration import Declared, load_declared
-from pyinfra_nova.resources.host_report import HostReport, Report, questions
+from pyinfra_nova.resources.host_report import HostReport, NoReport, Report, questions
 from pyinfra_nova.resources.units import Processes
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.preflight import (
@@ -82,14 +82,14 @@ def _prepare(state: State) -> dict[str, HostPlan]:
         log(f"    {line}")
     if not all(finding.ok for finding in findings):
         raise PreflightError(findings)
-    host_keys = {name: report.host_keys for name, report in reports.items() if report}
+    usable = {name: report for name, report in reports.items() if isinstance(report, Report)}
+    host_keys = {name: report.public_keys for name, report in usable.items()}
     seen: Processes = {}
     return {
         name: replace(
             _host_plan(scope, site.hosts[name], report, declared), host_keys=host_keys, seen=seen
         )
-        for name, report in reports.items()
-        if report is not None
+        for name, report in usable.items()
     }
 
 
@@ -113,21 +113,21 @@ def _join(state: State, delegate: HostSettings) -> Host:
 
 def _ask_all(
     state: State, scope: RunScope, hosts: dict[str, Host]
-) -> tuple[dict[str, Report | None], dict[str, float]]:
+) -> tuple[dict[str, Report | NoReport], dict[str, float]]:
     """Every host's report and clock skew, asked side by side."""
     skews: dict[str, float] = {}
 
-    def report_of(host: Host) -> Report | None:
+    def report_of(host: Host) -> Report | NoReport:
         with ctx_state.use(state), ctx_host.use(host):
             before = time.time()
             checks = checks_for(scope, scope.site.hosts[host.name])
             report = Report.of(ask(host, HostReport, questions(checks)))
-            if report is not None and report.busy:
+            if isinstance(report, Report) and report.busy:
                 say(f"wait up to {PATIENCE} s for a command that an earlier run has left")
                 before = time.time()
                 report = Report.of(ask(host, HostReport, questions(checks, patience=PATIENCE)))
             after = time.time()
-            if report is not None:
+            if isinstance(report, Report):
                 # The host's clock was read somewhere in between; only what lies outside is skew.
                 skews[host.name] = report.time - min(max(report.time, before), after)
             return report
@@ -145,4 +145,4 @@ def _host_plan(
         platform = platform_for(report.os.id, report.os.version, release)
     else:
         platform = platforms_of(release)[0]  # nothing of Nova goes there, so no row is its own
-    return HostPlan(host, scope.site, platform, virt_type, scope, declared)
+    return HostPlan(host, scope.site, platform, virt_type, scope, declared, written=report.written)

@@ -10,6 +10,10 @@ from pyinfra_nova.run.host_plan import HostPlan
 
 @deploy("Block storage")
 def let_in(plan: HostPlan) -> None:
-    """Have the key in libvirt, where the site says under which UUID."""
-    if secret := plan.ceph_secret:
-        libvirt_secrets.present(name="Have the key of Ceph in libvirt", secret=secret)
+    """Have the key in libvirt, where the site says under which UUID, and under no earlier one."""
+    if plan.ceph_secret or plan.unwanted_secrets:
+        libvirt_secrets.kept(
+            name="Have the key of Ceph in libvirt",
+            secret=plan.ceph_secret,
+            unwanted=plan.unwanted_secrets,
+        )

@@ -115,6 +115,11 @@ class LibvirtDaemons(Row):
     version: str
     qemu: str
 
+    @property
+    def service(self) -> str:
+        """The unit of the daemon that runs guests; systemd refuses a job that names another."""
+        return "libvirtd.service" if self.daemons == "monolithic" else "virtqemud.service"
+
 
 class Minimum(Row):
     """The oldest libvirt and QEMU with which nova-compute of a release starts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 
 @dataclass(frozen=True)
@@ -31,3 +31,23 @@ class ConfigFile:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("configuration files hold secrets and are not pickled")
+
+
+@dataclass(frozen=True)
+class AbsentFile:
+    """What an earlier run may have left, and how it is told from what somebody else wrote.
+
+    Attributes:
+        path: absolute; may be a pattern, as for a shell.
+        form: a regular expression. A file is ours if each of its lines matches it as a whole; with
+            ``marker``, if its first line does; with ``line``, each line that does is ours.
+        how: what of the file has to have that form.
+        keep: files that the pattern stands for, too, and that are none of our business here.
+        hidden: all of it is a secret, so no diff of it is shown.
+    """
+
+    path: str
+    form: str
+    how: Literal["all", "marker", "line", "ssh_key"] = "all"
+    keep: tuple[str, ...] = ()
+    hidden: bool = False

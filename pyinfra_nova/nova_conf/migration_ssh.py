@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from functools import lru_cache
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pyinfra_nova.knowledge.platforms import Platform
-from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
 from pyinfra_nova.site.settings import HostSettings, Site
 
 URI = "qemu+ssh://{user}@%s/system"
@@ -20,6 +21,7 @@ KEY = "/etc/nova/migration_key"
 KNOWN_HOSTS = "/etc/nova/known_hosts."
 SSH_CONFIG = "/etc/ssh/ssh_config.d/50-pyinfra-nova.conf"
 COMMENT = "pyinfra-nova"
+MARKER = "# Written by pyinfra-nova: how guests are moved; the next deploy undoes changes."
 
 
 def wanted(site: Site, host: HostSettings, platform: Platform) -> bool:
@@ -62,6 +64,10 @@ def _addresses(host: HostSettings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((str(host.my_ip), *([str(moved)] if moved else ()))))
 
 
+def authorized_keys_path(platform: Platform) -> str:
+    return f"{platform.paths.state}/.ssh/authorized_keys"
+
+
 def authorized_keys(site: Site, public: str) -> str:
     """The line that lets the other computes in, and nobody else; no terminal, no forwarding."""
     addresses = ",".join(address for host in site.computes for address in _addresses(host))
@@ -78,7 +84,7 @@ def ssh_config(site: Site, user: str) -> str:
 
     A file of known keys for each compute, so that a run on some of them leaves the others' alone.
     """
-    lines = ["# Written by pyinfra-nova: how guests are moved; the next deploy undoes changes."]
+    lines = [MARKER]
     for host in site.computes:
         names = dict.fromkeys((*_addresses(host), host.nova_host))
         lines += [
@@ -111,7 +117,7 @@ def migration_files(
     files = [
         ConfigFile(KEY, private, user, group, "0600", hidden=True),
         ConfigFile(
-            f"{platform.paths.state}/.ssh/authorized_keys",
+            authorized_keys_path(platform),
             authorized_keys(site, public),
             *("root", group, "0640"),
         ),
@@ -122,3 +128,34 @@ def migration_files(
             path = KNOWN_HOSTS + other.nova_host
             files.append(ConfigFile(path, known_hosts(other, keys), *root))
     return files
+
+
+def unwanted_migration_files(
+    site: Site, host: HostSettings, platform: Platform
+) -> list[AbsentFile]:
+    """What an earlier run has left on HOST that lets it in elsewhere, or others in here.
+
+    What is known of computes that a run leaves out is still wanted: they are in SITE.
+    """
+    if not (host.is_controller or host.is_compute):
+        return []
+    base64 = "[A-Za-z0-9+/]+=*"
+    known = tuple(KNOWN_HOSTS + other.nova_host for other in site.computes)
+    moves = wanted(site, host, platform)
+    hosts = AbsentFile(
+        f"{KNOWN_HOSTS}*",
+        rf"[A-Za-z0-9.-]+ [a-z0-9@.-]+ {base64}",
+        keep=known if moves else (),
+    )
+    if moves:
+        return [hosts]
+    return [
+        hosts,
+        AbsentFile(KEY, COMMENT, "ssh_key", hidden=True),
+        AbsentFile(SSH_CONFIG, re.escape(MARKER), "marker"),
+        AbsentFile(
+            authorized_keys_path(platform),
+            rf'restrict,from="[^"\s]+" ssh-ed25519 {base64} {COMMENT}',
+            "line",
+        ),
+    ]

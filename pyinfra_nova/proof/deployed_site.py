@@ -23,7 +23,7 @@ from typing_extensions import override
 from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.proof.testinfra_backend import PyinfraBackend
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
-from pyinfra_nova.resources.host_report import HostReport, Report, questions
+from pyinfra_nova.resources.host_report import HostReport, NoReport, Report, questions
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.preflight import Verdict, checks_for, judge
 from pyinfra_nova.session import redaction
@@ -153,8 +153,8 @@ class DeployedSite:
         whole = scope_of(self.site, self.site.hosts)
         before = time.time()
         report = Report.of(self.ask(host.name, HostReport, questions(checks_for(whole, host))))
-        if report is None:
-            raise NoAnswerError(f"{host.name} gives no answer; is python3 installed there?")
+        if isinstance(report, NoReport):
+            raise NoAnswerError(f"{host.name} {report.why}")
         skew = report.time - min(max(report.time, before), time.time())
         self._verdicts[host.name] = judge(whole, {host.name: report}, {host.name: skew})
         platform = platform_for(report.os.id, report.os.version, self.site.settings.release)

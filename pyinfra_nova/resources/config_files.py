@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pyinfra import host, logger
 from pyinfra.api import operation
 
-from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
 from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
 from pyinfra_nova.session.steps import Commands, changing, say
 
@@ -19,7 +20,9 @@ class ConfigFileDifferences(ScriptFact):
     script = "config_files"
 
 
-def _request(files: Sequence[ConfigFile], *, write: bool) -> dict[str, Any]:
+def _request(
+    files: Sequence[ConfigFile], absent: Sequence[AbsentFile], *, write: bool
+) -> dict[str, Any]:
     return {
         "write": write,
         "files": [
@@ -33,27 +36,33 @@ def _request(files: Sequence[ConfigFile], *, write: bool) -> dict[str, Any]:
             }
             for file in files
         ],
+        "absent": [asdict(file) for file in absent],
     }
 
 
-def comparison(files: Sequence[ConfigFile]) -> dict[str, Any]:
-    """What ConfigFileDifferences is asked to compare FILES with a host's."""
-    return _request(files, write=False)
+def comparison(files: Sequence[ConfigFile], absent: Sequence[AbsentFile] = ()) -> dict[str, Any]:
+    """What ConfigFileDifferences is asked to compare FILES, and what is to be ABSENT, with."""
+    return _request(files, absent, write=False)
 
 
 @operation()
-def written(files: Sequence[ConfigFile]) -> Commands:
+def written(files: Sequence[ConfigFile], absent: Sequence[AbsentFile] = ()) -> Commands:
     """Bring FILES in line: content, owner, group, mode; a file that is right keeps its time.
 
-    The whole set costs one remote command to compare and one more to write.
+    Of what is to be ABSENT, what this project wrote is taken away; what has another form is named,
+    and left. The whole set costs one remote command to compare and one more to write.
     """
-    differing = ask(host, ConfigFileDifferences, comparison(files)).get("files", [])
+    found = ask(host, ConfigFileDifferences, comparison(files, absent))
+    differing = found.get("files", [])
     for difference in differing:
         say(f"{difference['path']}: {difference['change']}")
         if host.state.config.DIFF and difference["diff"]:
             for line in difference["diff"].splitlines():
                 logger.info(f"    {line}")
+    for path in found.get("left", []):
+        say(f"{path}: is not wanted, but not as this project writes it; left as it is")
     names = {difference["path"] for difference in differing}
     if names:
         chosen = [file for file in files if file.path in names]
-        yield changing(script_command("config_files", "write", _request(chosen, write=True)))
+        request = _request(chosen, absent, write=True)
+        yield changing(script_command("config_files", "write", request))

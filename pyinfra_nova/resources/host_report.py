@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pyinfra.api.exceptions import FactProcessError
+from typing_extensions import override
 
-from pyinfra_nova.session.host_script import ScriptFact
+from pyinfra_nova.session.host_script import Answer, ScriptFact
 from pyinfra_nova.session.steps import LOCK
+from pyinfra_nova.site.faults import describe
+
+UNREADABLE = "unreadable"
+"""The key of an answer that is no answer: why."""
 
 
 class HostReport(ScriptFact):
-    """OS, addresses, clock, KVM, and the result of every check that was asked for."""
+    """OS, addresses, clock, KVM, and the result of every check that was asked for.
+
+    What is no JSON, such as an answer that was cut, does not end the run here: it is a finding of
+    the preflight like any other.
+    """
 
     script = "host_report"
     uses = ("keystone", "messaging", "mysql_login")
+
+    @override
+    def process(self, output: Any) -> Answer:
+        try:
+            return super().process(output)
+        except FactProcessError as error:
+            return {UNREADABLE: str(error)}
 
 
 def questions(checks: Sequence[Mapping[str, Any]] = (), *, patience: float = 0) -> dict[str, Any]:
@@ -45,11 +63,14 @@ class Kvm(BaseModel):
     usable: bool
 
 
+Version = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9}){0,9}$")]
+
+
 class HypervisorVersions(BaseModel):
     """The versions of libvirt and QEMU; None where they are not installed yet."""
 
-    libvirt: str | None = None
-    qemu: str | None = None
+    libvirt: Version | None = None
+    qemu: Version | None = None
 
 
 class Check(BaseModel):
@@ -62,12 +83,19 @@ class Check(BaseModel):
 
 def _host_key(text: str) -> str:
     # A host's word ends up in the known_hosts of others.
-    if not re.fullmatch(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+=*", text):
+    if text and not re.fullmatch(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+=*", text):
         raise ValueError("is not a type and a key")
     return text
 
 
 HostKey = Annotated[str, AfterValidator(_host_key)]
+
+
+@dataclass(frozen=True)
+class NoReport:
+    """A host that gave no report, or none that can be used; WHY goes on after its name."""
+
+    why: str
 
 
 class Report(BaseModel):
@@ -76,22 +104,46 @@ class Report(BaseModel):
     Attributes:
         time: its clock, in seconds since 1970.
         busy: whether a command of an earlier run still changes the host.
-        host_keys: its SSH server's public keys, type and base64.
+        holders: the processes that do so.
+        nova: the versions of Nova's packages, of those that are installed.
+        host_keys: its SSH server's public keys, type and base64, by their files; "" for a file that
+            holds none.
+        written: files of this project, by what they are for, that are only looked at more closely
+            where that is wanted or they are there.
     """
 
-    time: float
+    time: Annotated[float, Field(ge=0, lt=2**40, allow_inf_nan=False)]
     os: OperatingSystem
     hostname: str
     root: bool
     busy: bool
+    holders: list[str] = []
     systemd: bool
     addresses: list[Address]
     kvm: Kvm
     hypervisor: HypervisorVersions = HypervisorVersions()
-    host_keys: list[HostKey] = []
+    nova: dict[str, Version] = {}
+    host_keys: dict[str, HostKey] = {}
+    written: dict[str, list[str]] = {}
     checks: list[Check]
 
+    @property
+    def public_keys(self) -> list[str]:
+        """The keys of its SSH server."""
+        return [key for key in self.host_keys.values() if key]
+
     @classmethod
-    def of(cls, answer: dict[str, Any]) -> Report | None:
-        """The report, or None where the host gave none."""
-        return cls.model_validate(answer) if answer else None
+    def of(cls, answer: Mapping[str, Any]) -> Report | NoReport:
+        """The report that ANSWER is, or why it is none."""
+        if not answer:
+            return NoReport("gave no report; is python3 installed there?")
+        if why := answer.get(UNREADABLE):
+            return NoReport(f"gave a report that cannot be read: {why}")
+        try:
+            return cls.model_validate(answer)
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_input=False)
+            said = "; ".join(
+                f"{'.'.join(map(str, fault['loc']))}: {describe(fault)}" for fault in faults[:3]
+            )
+            return NoReport(f"gave a report that cannot be read: {said}")

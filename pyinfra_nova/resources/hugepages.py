@@ -19,32 +19,33 @@ class HugePageDifferences(ScriptFact):
     script = "hugepages"
 
 
-def _request(pages: Sequence[HugePages], *, apply: bool) -> dict[str, Any]:
+def _request(pages: Sequence[HugePages], daemon: str, *, apply: bool) -> dict[str, Any]:
     wanted = [{"kilobytes": p.kilobytes, "count": p.count, "node": p.node} for p in pages]
-    return {"pages": wanted, "apply": apply}
+    return {"pages": wanted, "daemons": [daemon], "apply": apply}
 
 
-def comparison(pages: Sequence[HugePages]) -> dict[str, Any]:
+def comparison(pages: Sequence[HugePages], daemon: str) -> dict[str, Any]:
     """What HugePageDifferences is asked to compare PAGES with a host's."""
-    return _request(pages, apply=False)
+    return _request(pages, daemon, apply=False)
 
 
 @operation()
-def set_aside(pages: Sequence[HugePages]) -> Commands:
-    """Have PAGES set aside; a reboot that is needed for it is said, never made.
+def set_aside(pages: Sequence[HugePages], daemon: str) -> Commands:
+    """Have PAGES set aside, and no others that an earlier run did; DAEMON is libvirt's unit.
 
-    Pages that the host cannot have, or more than nine tenths of its memory, end the run. As long as
-    memory is too fragmented for all of them, the next plan has them again.
+    A reboot that is needed for it is said, never made. Pages that the host cannot have, or more
+    than nine tenths of its memory, end the run. As long as memory is too fragmented for all of
+    them, the next plan has them again.
     """
-    found = ask(host, HugePageDifferences, comparison(pages))
+    found = ask(host, HugePageDifferences, comparison(pages, daemon))
     if found.get("error"):
         yield from refused(str(found["error"]))
         return
     for text in (*found.get("changes", []), *found.get("remarks", [])):
         say(text)
     if found.get("changes"):
-        yield changing(script_command("hugepages", "apply", _request(pages, apply=True)))
+        yield changing(script_command("hugepages", "apply", _request(pages, daemon, apply=True)))
         if host.state.is_executing:
-            left = ask(host, HugePageDifferences, comparison(pages))
+            left = ask(host, HugePageDifferences, comparison(pages, daemon))
             for text in left.get("changes", []):
                 say(f"memory has no room in one piece, a reboot makes some: {text}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,32 +28,41 @@ class LibvirtSecret:
     usage: str
     value: SecretStr
 
-    def as_request(self, *, apply: bool) -> dict[str, Any]:
-        value = self.value.get_secret_value()
-        return {"uuid": self.uuid, "usage": self.usage, "value": value, "apply": apply}
-
 
 class LibvirtSecretDifferences(ScriptFact):
-    """What differs from the secret that libvirt should have, or why it cannot be told."""
+    """What differs from the secrets that libvirt should have, or why it cannot be told."""
 
     script = "libvirt_secrets"
 
 
-@operation()
-def present(secret: LibvirtSecret) -> Commands:
-    """Have SECRET in libvirt, for good: defined, and with its value.
+def _request(
+    secret: LibvirtSecret | None, unwanted: Sequence[str], *, apply: bool
+) -> dict[str, Any]:
+    wanted = None
+    if secret:
+        value = secret.value.get_secret_value()
+        wanted = {"uuid": secret.uuid, "usage": secret.usage, "value": value}
+    return {"wanted": wanted, "unwanted": list(unwanted), "apply": apply}
 
-    Guests that run keep what they were given; the next volume is opened with the new value.
-    A plan of a host whose libvirt does not answer says that it will be asked.
+
+@operation()
+def kept(secret: LibvirtSecret | None, unwanted: Sequence[str] = ()) -> Commands:
+    """Have SECRET in libvirt, for good, and none of UNWANTED that an earlier run gave it.
+
+    Guests that run keep what they were given; the next volume is opened with the new value. A
+    secret that a guest still names stays, and is said. A plan of a host whose libvirt does not
+    answer says that it will be asked.
     """
-    found = ask(host, LibvirtSecretDifferences, secret.as_request(apply=False))
+    found = ask(host, LibvirtSecretDifferences, _request(secret, unwanted, apply=False))
     error = found.get("error")
     if error and host.state.is_executing:
         yield from refused(f"libvirt does not tell its secrets: {error}")
         return
     if error:
-        say(f"compare libvirt secret {secret.uuid} once libvirt answers ({error})")
-    for text in found.get("changes", []):
+        say(f"compare libvirt's secrets once libvirt answers ({error})")
+    for text in (*found.get("changes", []), *found.get("remarks", [])):
         say(text)
     if error or found.get("changes"):
-        yield changing(script_command("libvirt_secrets", "apply", secret.as_request(apply=True)))
+        yield changing(
+            script_command("libvirt_secrets", "apply", _request(secret, unwanted, apply=True))
+        )

@@ -13,9 +13,8 @@ from pyinfra.api.command import QuoteString
 from pyinfra.api.host import Host
 from typing_extensions import override
 
-from pyinfra_nova.session.host_script import SCRIPTS
-from pyinfra_nova.session.redaction import SecretInput
-from pyinfra_nova.session.steps import Commands, changing, say
+from pyinfra_nova.session.host_script import shell_command
+from pyinfra_nova.session.steps import LOCKS, Commands, changing, say
 
 # Inst NAME [VERSION NOW] (VERSION …)
 SIMULATED = re.compile(r"Inst (\S+) (?:\[(\S+)\] )?\(")
@@ -23,6 +22,8 @@ SIMULATED = re.compile(r"Inst (\S+) (?:\[(\S+)\] )?\(")
 # Without a terminal the table is as wide as it has to be.
 DNF_HEADING = re.compile(r"([A-Z][a-z ]+):$|Transaction Summary")
 DNF_ROW = re.compile(r" (\S+) +\S+ +(\S+) ")
+LOCK = f"{LOCKS}/packages"
+"""files/lock_packages.sh"""
 LEFT_GUARD = "guard left by an interrupted installation"
 
 
@@ -43,8 +44,9 @@ class InstalledPackages(FactBase[dict[str, str]]):
             "--showformat='${Package} ${db:Status-Status}\\n'",
             *(QuoteString(package) for package in packages),
             "2>/dev/null; grep -qs '^# pyinfra-nova' /usr/sbin/policy-rc.d &&",
-            # A guard that is locked belongs to an installation that still runs.
-            "flock -n /run/pyinfra-nova.packages true && echo guard left; true",
+            # A guard that is locked belongs to an installation that still runs. To open the lock
+            # would make it, and a fact writes nothing.
+            f"{{ ! test -e {LOCK} || flock --nonblock {LOCK} true; }} && echo guard left; true",
         )
 
     @override
@@ -144,8 +146,8 @@ class Packager:
 
 PackagerName = Literal["apt", "dnf"]
 PACKAGERS: Mapping[PackagerName, Packager] = {
-    "apt": Packager(InstalledPackages, SimulatedInstall, "install_packages_apt.sh"),
-    "dnf": Packager(InstalledRpms, SimulatedRpmInstall, "install_packages_dnf.sh"),
+    "apt": Packager(InstalledPackages, SimulatedInstall, "install_packages_apt"),
+    "dnf": Packager(InstalledRpms, SimulatedRpmInstall, "install_packages_dnf"),
 }
 
 
@@ -181,6 +183,4 @@ def installed(packages: Sequence[str], packager: PackagerName = "apt") -> Comman
         say(description(missing, brought))
     else:
         say("lift the guard against starting daemons, which an interrupted installation has left")
-    script = (SCRIPTS / PACKAGERS[packager].script).read_text(encoding="utf-8")
-    words = (QuoteString(package) for package in missing)
-    yield changing(StringCommand("sh -s --", *words, _stdin=SecretInput(script)))
+    yield changing(shell_command(PACKAGERS[packager].script, *missing))

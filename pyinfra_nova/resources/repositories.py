@@ -7,12 +7,10 @@ from typing import Literal
 
 from pyinfra import host
 from pyinfra.api import FactBase, StringCommand, operation
-from pyinfra.api.command import QuoteString
 from typing_extensions import override
 
 from pyinfra_nova.knowledge.platforms import Repository
-from pyinfra_nova.session.host_script import SCRIPTS
-from pyinfra_nova.session.redaction import SecretInput
+from pyinfra_nova.session.host_script import shell_command
 from pyinfra_nova.session.steps import Commands, changing, refused, say
 
 Kind = Literal["cloud-archive", "rdo"]
@@ -42,10 +40,8 @@ class EnabledRepositories(FactBase[set[str]]):
 
 
 def _enable(repository: Repository) -> StringCommand:
-    script = SCRIPTS / f"enable_{repository.kind.replace('-', '_')}.sh"
-    words = (QuoteString(word) for word in (repository.package, *repository.ids))
-    stdin = SecretInput(script.read_text(encoding="utf-8"))
-    return StringCommand("sh -s --", *words, _stdin=stdin)
+    script = f"enable_{repository.kind.replace('-', '_')}"
+    return shell_command(script, repository.package, *repository.ids)
 
 
 @operation()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePath
 from typing import get_args
 
 from pyinfra_nova.knowledge.platforms import EndpointName, NovaRole, Platform
-from pyinfra_nova.nova_conf.config_file import ConfigFile
-from pyinfra_nova.nova_conf.migration_ssh import migration_files
+from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
+from pyinfra_nova.nova_conf.migration_ssh import migration_files, unwanted_migration_files
 from pyinfra_nova.nova_conf.render import VirtType, files_for
 from pyinfra_nova.nova_conf.urls import cell_urls
 from pyinfra_nova.resources.cloud_objects.declaration import Declared
@@ -17,6 +18,7 @@ from pyinfra_nova.resources.compute_api import ComputeApi
 from pyinfra_nova.resources.libvirt_secrets import LibvirtSecret
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
 from pyinfra_nova.resources.units import Processes, Unit
+from pyinfra_nova.site.capacity import HugePages
 from pyinfra_nova.site.endpoints import Endpoint, endpoints
 from pyinfra_nova.site.run_scope import RunScope
 from pyinfra_nova.site.settings import Api, HostSettings, Site
@@ -35,6 +37,7 @@ class HostPlan:
         host_keys: of the SSH servers of the hosts that were asked, by inventory name.
         declared: what resources.yml wants in the cloud; None without such a file.
         seen: the processes of all hosts of this run, as far as they have been looked at.
+        written: what the host has of this project's files for huge pages and libvirt secrets.
     """
 
     host: HostSettings
@@ -45,6 +48,7 @@ class HostPlan:
     declared: Declared | None = None
     host_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seen: Processes = field(default_factory=dict, compare=False)
+    written: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def is_deployed(self) -> bool:
@@ -60,6 +64,21 @@ class HostPlan:
             *files_for(self.site, self.host, self.platform, self.virt_type),
             *migration_files(self.site, self.host, self.platform, self.host_keys),
         )
+
+    @property
+    def absent(self) -> tuple[AbsentFile, ...]:
+        """What an earlier run may have written, and this site does not want on the host."""
+        return tuple(unwanted_migration_files(self.site, self.host, self.platform))
+
+    @property
+    def hugepages(self) -> Sequence[HugePages]:
+        """The huge pages that the host sets aside."""
+        return self.host.hugepages if self.host.is_compute else []
+
+    @property
+    def concerns_hugepages(self) -> bool:
+        """Whether there are to be huge pages, or files of earlier ones are there."""
+        return bool(self.hugepages or self.written.get("hugepages"))
 
     @property
     def is_primary_controller(self) -> bool:
@@ -89,6 +108,13 @@ class HostPlan:
         if not (self.host.is_compute and uuid and key):
             return None
         return LibvirtSecret(uuid, f"pyinfra-nova {uuid}", key)
+
+    @property
+    def unwanted_secrets(self) -> tuple[str, ...]:
+        """The UUIDs of secrets that an earlier run gave to libvirt, and that are to go."""
+        wanted = self.ceph_secret.uuid if self.ceph_secret else None
+        found = (PurePath(path).stem for path in self.written.get("libvirt_secrets", ()))
+        return tuple(uuid for uuid in found if uuid != wanted)
 
     def units(self, role: NovaRole) -> list[Unit]:
         """The units of ROLE, in starting order; none that would serve what is switched off."""

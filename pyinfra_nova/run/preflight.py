@@ -9,21 +9,23 @@ from typing import Any
 from jinja2 import TemplateError
 from pyinfra.api.exceptions import DeployError
 
+from pyinfra_nova.knowledge import releases
 from pyinfra_nova.knowledge.platforms import (
+    Platform,
     UnsupportedPlatform,
     numbers,
     platform_for,
     platforms_of,
 )
+from pyinfra_nova.nova_conf import migration_ssh
 from pyinfra_nova.nova_conf.check import LEAVE_OUT, Source
 from pyinfra_nova.nova_conf.check import Finding as FileFinding
 from pyinfra_nova.nova_conf.check import Role as FileRole
 from pyinfra_nova.nova_conf.check import findings as file_findings
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.render import files_for
-from pyinfra_nova.resources.host_report import Report
-from pyinfra_nova.session.steps import LOCK
-from pyinfra_nova.site.faults import Fault, SettingsError
+from pyinfra_nova.resources.host_report import NoReport, Report
+from pyinfra_nova.site.faults import Fault, SettingsError, printable
 from pyinfra_nova.site.run_scope import RunScope
 from pyinfra_nova.site.settings import Account, Glance, HostSettings, Neutron, Placement, Site
 
@@ -224,6 +226,16 @@ def checks_for(scope: RunScope, host: HostSettings) -> list[Check]:
     return checks
 
 
+def _platform(site: Site, host: HostSettings, report: Report) -> Platform | None:
+    """The row of a host that runs Nova; None where there is none, which is a finding of its own."""
+    if not (host.is_controller or host.is_compute):
+        return None
+    try:
+        return platform_for(report.os.id, report.os.version, site.settings.release)
+    except UnsupportedPlatform:
+        return None
+
+
 def _platform_finding(site: Site, host: HostSettings, report: Report) -> Verdict:
     release = site.settings.release
     try:
@@ -236,21 +248,64 @@ def _platform_finding(site: Site, host: HostSettings, report: Report) -> Verdict
     return Verdict(host.name, "operating system", True, detail)
 
 
-def _hypervisor_findings(site: Site, host: HostSettings, report: Report) -> Iterator[Verdict]:
+def _hypervisor_findings(
+    host: HostSettings, platform: Platform, report: Report
+) -> Iterator[Verdict]:
     """Whether nova-compute starts with what is installed (virt/libvirt/driver.py, init_host)."""
-    release = site.settings.release
-    try:
-        minimum = platform_for(report.os.id, report.os.version, release).minimum
-    except UnsupportedPlatform:
-        return  # that is a finding of its own
+    minimum = platform.minimum
     for what, found, least in (
         ("libvirt", report.hypervisor.libvirt, minimum.libvirt),
         ("QEMU", report.hypervisor.qemu, minimum.qemu),
     ):
         if found is not None:
             ok = numbers(found) >= numbers(least)
-            detail = found if ok else f"{found}, but Nova of {release} needs at least {least}"
-            yield Verdict(host.name, what, ok, detail)
+            needs = f"{found}, but Nova of {platform.release} needs at least {least}"
+            yield Verdict(host.name, what, ok, found if ok else needs)
+
+
+def _nova_finding(site: Site, host: HostSettings, report: Report) -> Iterator[Verdict]:
+    """Whether the Nova that is installed is the release's own.
+
+    A package manager asked for packages that are there brings no other version of them, so a host
+    would be left with the configuration of one release and the programs of another.
+    """
+    if not report.nova:
+        return
+    release = site.settings.release
+    names = {version: name for name, version in releases.VERSIONS.items()}
+    found = {
+        f"{package} {version} ({names.get(numbers(version)[0], 'of no release known here')})"
+        for package, version in report.nova.items()
+        if numbers(version)[0] != releases.VERSIONS[release]
+    }
+    if not found:
+        yield Verdict(host.name, "Nova", True, ", ".join(sorted(set(report.nova.values()))))
+        return
+    yield Verdict(
+        host.name,
+        "Nova",
+        False,
+        f"{', '.join(sorted(found))} is installed, but release in group_data/all.py is {release}, "
+        f"Nova {releases.VERSIONS[release]}; an installed host is not brought to another release "
+        "yet: set release to what is installed, or remove Nova's packages from this host first",
+    )
+
+
+def _host_key_findings(
+    site: Site, host: HostSettings, platform: Platform, report: Report
+) -> Iterator[Verdict]:
+    """Whether the others can know this host's SSH server, where guests are moved."""
+    if migration_ssh.wanted(site, host, platform):
+        for path, key in report.host_keys.items():
+            if not key:
+                private = path.removesuffix(".pub")
+                yield Verdict(
+                    host.name,
+                    "SSH host key",
+                    False,
+                    f"{path} holds no public key; make it again: ssh-keygen -y -f {private} "
+                    f">{path}, or remove the file",
+                )
 
 
 def _host_findings(
@@ -267,7 +322,8 @@ def _host_findings(
     rights = "root" if report.root else "not root; set _sudo = True in group_data/all.py"
     yield finding("rights", report.root, rights)
     if report.busy:
-        detail = f"still changes this host; who it is: fuser --verbose {LOCK}"
+        who = ", ".join(report.holders) or "nobody who is still there to be named"
+        detail = f"still changes this host: {who}; let it end, or end it, and run again"
         yield finding("a command of an earlier run", False, detail)
     yield finding("systemd", report.systemd, "runs" if report.systemd else "is not PID 1")
     tolerance = min(CLOCK_TOLERANCE, scope.site.settings.service_down_time / 6)
@@ -290,7 +346,11 @@ def _host_findings(
                 f"{host.nova_host!r}, so Neutron's agent would not match; set nova_host"
             )
         yield finding("host name", same, detail)
-        yield from _hypervisor_findings(scope.site, host, report)
+    if platform := _platform(scope.site, host, report):
+        yield from _nova_finding(scope.site, host, report)
+        if host.is_compute:
+            yield from _hypervisor_findings(host, platform, report)
+            yield from _host_key_findings(scope.site, host, platform, report)
     remedies = {check["name"]: check["remedy"] for check in checks_for(scope, host)}
     for check in report.checks:
         detail = check.detail if check.ok else f"{check.detail}; {remedies.get(check.name, '')}"
@@ -298,23 +358,22 @@ def _host_findings(
 
 
 def judge(
-    scope: RunScope, reports: Mapping[str, Report | None], skews: Mapping[str, float]
+    scope: RunScope, reports: Mapping[str, Report | NoReport], skews: Mapping[str, float]
 ) -> list[Verdict]:
     """Every finding of every host that was asked, in the inventory's order.
 
     Args:
-        reports: what each host answered; None for one that gave no usable answer.
+        reports: what each host answered.
         skews: seconds each host's clock is ahead of this machine's.
     """
     findings: list[Verdict] = []
     for name, report in reports.items():
         host = scope.site.hosts[name]
-        if report is None:
-            detail = "gave no report; is python3 installed there?"
-            findings.append(Verdict(name, "preflight", False, detail))
+        if isinstance(report, NoReport):
+            findings.append(Verdict(name, "preflight", False, report.why))
         else:
             findings += _host_findings(scope, host, report, skews.get(name, 0.0))
-    return findings
+    return [replace(f, what=printable(f.what), detail=printable(f.detail)) for f in findings]
 
 
 def table(findings: Sequence[Verdict]) -> list[str]:

@@ -52,6 +52,14 @@ def _path(used: str) -> Path:
     return common if common.exists() else SCRIPTS / f"{used}.py"
 
 
+def shell_command(name: str, *words: str) -> StringCommand:
+    """The command that runs ``files/NAME.sh`` with WORDS, behind the lock of all installations."""
+    parts = ("lock_packages", name)
+    texts = ((SCRIPTS / f"{part}.sh").read_text(encoding="utf-8") for part in parts)
+    quoted = (QuoteString(word) for word in words)
+    return StringCommand("sh -s --", *quoted, _stdin=SecretInput("".join(texts)))
+
+
 def script_command(
     name: str,
     verb: str,
@@ -89,7 +97,7 @@ class ScriptFact(FactBase[Answer]):
         text = "\n".join(output)
         try:
             answer = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise FactProcessError(f"{self.script} answered {text[:200]!r}") from error
         if not isinstance(answer, dict):
             raise FactProcessError(f"{self.script} answered no object")

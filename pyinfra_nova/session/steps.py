@@ -4,7 +4,8 @@ pyinfra advances an operation to its first command only when it plans, so what i
 commands would be missing from a plan.
 
 A command goes on when the run that sent it is killed, because nothing tells it. So each holds a
-lock of its host, shared; the preflight of the next run waits until nobody holds it.
+lock of its host, shared; the preflight of the next run waits until nobody holds it. The lock is in
+a folder that nobody but root may enter: whoever can open a file can hold it, and a deploy with it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,25 @@ Commands = Generator[StringCommand, None, None]
 """What an operation yields."""
 
 
-LOCK = "/run/pyinfra-nova.lock"
+LOCKS = "/run/pyinfra-nova"
+"""The folder of all locks: root's alone, gone with every boot, made by the first who needs it."""
+LOCK = f"{LOCKS}/lock"
+PATIENCE = 60
+"""Seconds to wait for the lock; other runs hold it alone no longer than it takes to look."""
+
+HOLDERS = (
+    "find /proc/[0-9]*/fd -lname {lock} 2>/dev/null | cut -d/ -f3 | sort -nu |"
+    ' while read -r pid; do echo "$(cat /proc/$pid/comm) (pid $pid)"; done'
+)
+"""What prints the processes that have a lock open; never their words, which may be secret."""
+TAKEN = (
+    # In a shell of its own, because what follows keeps its umask. The folder is there before
+    # anything is in it, so no other user ever opens the lock.
+    "(umask 077; mkdir -p {locks} && chmod 700 {locks} && : >>{lock} && chmod 600 {lock})"
+    " || exit 1; flock --shared --timeout {patience} {lock} true || {{"
+    " echo 'this host is held by another program: end it, or wait for it:' >&2;"
+    " {holders} >&2; exit 1; }};"
+)
 
 
 @dataclass(frozen=True)
@@ -51,9 +70,18 @@ def say(text: str) -> None:
 
 
 def changing(command: StringCommand) -> StringCommand:
-    """COMMAND, held against the next run until it has ended."""
+    """COMMAND, held against the next run until it has ended.
+
+    Where somebody else holds the lock for longer than PATIENCE it is not run, and they are named.
+    """
+    holders = HOLDERS.format(lock=LOCK)
     return StringCommand(
-        "flock --shared", LOCK, "sh -c", QuoteString(command), **command.connector_arguments
+        TAKEN.format(locks=LOCKS, lock=LOCK, patience=PATIENCE, holders=holders),
+        f"flock --shared --timeout {PATIENCE}",
+        LOCK,
+        "sh -c",
+        QuoteString(command),
+        **command.connector_arguments,
     )
 
 

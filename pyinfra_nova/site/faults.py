@@ -18,6 +18,13 @@ from pyinfra_nova.knowledge.platforms import removed_option
 from pyinfra_nova.site.layered_data import Layers
 
 
+def printable(text: str) -> str:
+    """TEXT, which somebody else wrote, without line breaks and a terminal's commands."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing that is wrong, in words an operator can act on.
@@ -37,8 +44,7 @@ class Fault:
     def __str__(self) -> str:
         where = f"{self.file}: {self.key}" if self.key else self.file
         text = f"{where}: {self.problem}" + (f"; {self.remedy}" if self.remedy else "")
-        # Keys and names are the operator's, and may hold line breaks or a terminal's commands.
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        return printable(text)
 
 
 class SettingsError(PyinfraError):

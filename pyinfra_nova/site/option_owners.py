@@ -33,12 +33,16 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "`workers.scheduler`": ("scheduler/workers",),
     "`report_interval`": ("DEFAULT/report_interval",),
     "`service_down_time`": ("DEFAULT/service_down_time",),
-    "`keystone.auth_url`": ("keystone_authtoken/auth_url", "service_user/auth_url"),
+    "`keystone.auth_url`": (
+        *("keystone_authtoken/auth_url", "service_user/auth_url", "cinder/auth_url"),
+    ),
     "`keystone.www_authenticate_uri`": (
         *("keystone_authtoken/www_authenticate_uri", "keystone_authtoken/auth_uri"),
     ),
     "`memcached_servers`": ("keystone_authtoken/memcached_servers",),
-    "nova_password in secrets.yml": ("keystone_authtoken/password", "service_user/password"),
+    "nova_password in secrets.yml": (
+        *("keystone_authtoken/password", "service_user/password", "cinder/password"),
+    ),
     "placement_password in secrets.yml": ("placement/password",),
     "neutron_password in secrets.yml": ("neutron/password",),
     "metadata_secret in secrets.yml": ("neutron/metadata_proxy_shared_secret",),

@@ -37,6 +37,7 @@ class System:
         repositories: the command that lists what is enabled.
         own, enabled: what it lists on a new host, and once the wanted release is enabled.
         hypervisor: the versions that are there once it is installed.
+        nova: Nova's package and its version, once it is installed.
     """
 
     os: tuple[str, str]
@@ -45,6 +46,7 @@ class System:
     own: tuple[str, ...]
     enabled: tuple[str, ...]
     hypervisor: tuple[str, str]
+    nova: tuple[str, str]
 
 
 JAMMY = ("jammy", "jammy-updates", "jammy-backports", "jammy-security")
@@ -67,6 +69,7 @@ SYSTEMS = {
         JAMMY,
         (*JAMMY, "jammy-updates/antelope"),
         ("8.0.0", "6.2.0"),
+        ("nova-common", "27.5.0"),
     ),
     "ubuntu-24.04": System(
         ("ubuntu", "24.04"),
@@ -75,9 +78,16 @@ SYSTEMS = {
         NOBLE,
         (*NOBLE, "noble-updates/gazpacho"),
         ("10.0.0", "8.2.2"),
+        ("nova-common", "33.0.0"),
     ),
     "rocky-9": System(
-        ("rocky", "9.5"), "rpm --query", "dnf --quiet", ROCKY, (*ROCKY, *RDO), ("10.5.0", "9.0.0")
+        ("rocky", "9.5"),
+        "rpm --query",
+        "dnf --quiet",
+        ROCKY,
+        (*ROCKY, *RDO),
+        ("10.5.0", "9.0.0"),
+        ("openstack-nova-common", "27.5.0"),
     ),
 }
 RELEASES = {"ubuntu-22.04": "2023.1", "ubuntu-24.04": "2026.1", "rocky-9": "2023.1"}
@@ -158,14 +168,17 @@ _FAKE.run_shell_command = _run_asked
 _FAKE._lookup_response = _respond_asked
 
 
-def host(system: System, name: str, address: str, *, installed: bool) -> tuple[str, Answers]:
-    """An inventory entry."""
+def host(
+    system: System, name: str, address: str, *, installed: bool, enabled: bool | None = None
+) -> tuple[str, Answers]:
+    """An inventory entry; ENABLED: with the release's repository, which INSTALLED ones have."""
     os_id, version = system.os
     report = preflight(name, address)
     report["os"] = {"id": os_id, "version": version}
     libvirt, qemu = system.hypervisor
     report["hypervisor"] = {"libvirt": libvirt, "qemu": qemu} if installed else {}
     answers = CONVERGED if installed else {**FRESH, "nova_state read": _EMPTY}
+    report["nova"] = dict([system.nova]) if installed else {}
     said: Answers = {command: json.dumps(answer) for command, answer in answers.items()}
     # Its clock is right whenever it is asked, also on a machine that is slow.
     said["host_report read"] = lambda _: {**report, "time": time.time()}
@@ -173,6 +186,8 @@ def host(system: System, name: str, address: str, *, installed: bool) -> tuple[s
     if not installed:
         said |= {"units read": _absent_units, "config_files read": _absent_files}
     said[system.packages] = [f"{package} installed" for package in INSTALLED] if installed else []
-    said[system.repositories] = list(system.enabled if installed else system.own)
+    said[system.repositories] = list(
+        system.enabled if (installed if enabled is None else enabled) else system.own
+    )
     data = {"my_ip": address, "fake_responses": said, "fake_delay": 0, "fake_delay_jitter": 0}
     return f"@fake/{name}", data

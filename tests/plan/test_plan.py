@@ -236,6 +236,18 @@ def test_huge_pages_are_asked_about_where_a_host_is_said_to_have_some(secrets_fi
     assert "set huge pages of 2M to 4 (was 0)" in process.stderr and "reboot" in process.stderr
 
 
+def test_what_an_earlier_site_had_is_taken_away_where_it_is(secrets_file: Path) -> None:
+    process = pyinfra("left_over", secrets_file, "--dry", "--json")
+    assert pending({"plan": operations(process)}) == {
+        "Configuration | Write configuration files": ["@fake/compute1"],
+        "Huge pages | Set huge pages aside": ["@fake/compute1"],
+        "Block storage | Have the key of Ceph in libvirt": ["@fake/compute1"],
+    }
+    assert "/etc/nova/migration_key: remove" in process.stderr
+    assert "/etc/nova/known_hosts.old: is not wanted, but not as this" in process.stderr
+    assert "set huge pages of 2M to 0 (was 4)" in process.stderr
+
+
 # --- declared resources ---------------------------------------------------------------------------
 
 DECLARED = "Declared resources | Bring declared resources in line"

@@ -19,12 +19,15 @@ from pyinfra_nova.commands.plan import PYINFRA, pending
 
 from .systems import RELEASES, SYSTEMS
 from .test_plan import ROOT, operations, secrets_file  # noqa: F401
+from .test_plan import pyinfra as on_debian
 
 SHOWN = ("Packages", "Configuration", "Security", "Controller services", "Compute services")
 """The tasks that differ between systems."""
 BUDGET = 15
 """Remote commands that a host may cost when nothing is to be changed."""
-CHANGING = re.compile(r"flock --shared \S+ sh -c (.*)", re.DOTALL)
+COMPUTE_BUDGET = 5
+"""Of a compute on Debian, which has neither repositories nor SELinux to look at, without Ceph 4."""
+CHANGING = re.compile(r".*flock --shared --timeout \d+ \S+ sh -c (.*)", re.DOTALL)
 SCRIPT = re.compile(r"python3 -c .* (\w+ \w+)'?$", re.DOTALL)
 
 Sent = dict[str, list[str]]
@@ -214,12 +217,44 @@ def test_a_converged_host_gets_no_command_but_those_that_read(
         assert asked.count(host) <= BUDGET
 
 
+def test_what_a_compute_might_have_had_once_costs_no_command(
+    secrets_file: Path,  # noqa: F811
+) -> None:
+    """Without Ceph and huge pages: the preflight, packages, files and units."""
+    process = on_debian("converged", secrets_file, "--dry", "--json", "-vvv")
+    asked = [host for _, host, _ in commands(process.stderr)]
+    assert asked.count("compute1") == COMPUTE_BUDGET - 1
+
+
 def test_a_repository_of_a_later_release_is_refused(secrets_file: Path) -> None:  # noqa: F811
-    environment = {"release": '"zed"'}
-    process = pyinfra(
-        *("ubuntu-22.04", "converged", secrets_file, "--dry"),
-        *("--data", f"release={environment['release']}"),
-    )
+    process = pyinfra("ubuntu-22.04", "enabled", secrets_file, "--dry", "--data", 'release="zed"')
     assert process.returncode == 1
     assert "jammy-updates/antelope is enabled, so packages would come from there" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "release", "installed"),
+    [
+        ("ubuntu-22.04", "2024.1", "nova-common 27.5.0 (2023.1)"),
+        ("ubuntu-22.04", "zed", "nova-common 27.5.0 (2023.1)"),
+        ("rocky-9", "2025.1", "openstack-nova-common 27.5.0 (2023.1)"),
+    ],
+    ids=["upgrade", "downgrade", "rpm"],
+)
+@pytest.mark.parametrize("state", ["converged", "half"])
+def test_another_release_on_an_installed_site_is_refused_before_anything_is_changed(
+    secrets_file: Path,  # noqa: F811
+    name: str,
+    release: str,
+    installed: str,
+    state: str,
+) -> None:
+    process = pyinfra(name, state, secrets_file, "-y", "--data", f'release="{release}"')
+    assert process.returncode == 1
+    assert "nothing was changed" in process.stderr
+    said = f"@fake/controller: Nova: {installed} is installed, but release in group_data/all.py is "
+    assert said + release in process.stderr
+    assert ("@fake/compute1: Nova: " in process.stderr) == (state == "converged")
+    assert "Starting operation" not in process.stderr
     assert "Traceback" not in process.stderr

@@ -69,6 +69,7 @@ def seed(role: Role) -> list[Finding]:
         ("controller", 0, "insecure", "service_user", "send_service_user_token"),
         ("controller", 0, "missing", "oslo_concurrency", "lock_path"),
         ("controller", 0, "missing", "cinder", "os_region_name"),
+        ("controller", 0, "missing", "cinder", "auth_type"),
         ("controller", 52, "misplaced", "vnc", "server_listen"),
         ("controller", 54, "misplaced", "vnc", "novncproxy_base_url"),
         ("controller", 56, "misplaced", "libvirt", ""),
@@ -82,6 +83,7 @@ def seed(role: Role) -> list[Finding]:
         ("compute", 0, "insecure", "service_user", "send_service_user_token"),
         ("compute", 0, "missing", "oslo_concurrency", "lock_path"),
         ("compute", 0, "missing", "cinder", "os_region_name"),
+        ("compute", 0, "missing", "cinder", "auth_type"),
         ("compute", 39, "insecure", "vnc", "server_listen"),
         ("compute", 37, "missing", "vnc", "novncproxy_base_url"),
         ("compute", 43, "misplaced", "libvirt", "virt_type"),
@@ -102,6 +104,16 @@ def test_its_right_lines_are_left_alone(role: Role) -> None:
     right = {"my_ip", "auth_url", "www_authenticate_uri", "memcached_servers", "auth_type"}
     right |= {"username", "project_name", "region_name", "service_metadata_proxy", "enabled"}
     assert not [f for f in seed(role) if f.option in right and f.kind != "missing"]
+
+
+@pytest.mark.parametrize("role", ["controller", "compute"])
+def test_a_missing_login_to_cinder_is_a_warning_and_a_half_one_an_error(role: Role) -> None:
+    """A cloud may have no volumes, so that preflight has to let it pass."""
+    assert one(check("", role), "cinder", "auth_type").level == "warning"
+    half = "[cinder]\nauth_type = password\nauth_url = http://controller:5000/v3\n"
+    assert one(check(half, role), "cinder", "username").level == "error"
+    elsewhere = "[cinder]\nauth_section = service_user\n[service_user]\nauth_type = v3token\n"
+    assert not about(check(elsewhere, role), "cinder", "auth_type")
 
 
 def test_its_placeholders_are_no_passwords() -> None:

@@ -79,3 +79,30 @@ def test_without_ceph_there_is_neither() -> None:
 @pytest.mark.parametrize("release", [2025.1, "2025.1"])
 def test_a_release_is_a_name_also_without_quotes(release: object) -> None:
     assert site({"release": release}).settings.release == "2025.1"
+
+
+# --- what was wanted once -------------------------------------------------------------------------
+
+
+def once(name: str, written: dict[str, list[str]], **given: Any) -> HostPlan:
+    where = site(group_data={"computes": given}, passwords=secrets(rbd_secret_key=ceph_key()))
+    host, scope = where.hosts[name], scope_of(where, where.hosts)
+    return HostPlan(host, where, debian(), "qemu", scope, written=written)
+
+
+def test_a_host_is_asked_about_huge_pages_where_there_are_to_be_some_or_were() -> None:
+    pages = [{"size": "2M", "count": 4}]
+    were = {"hugepages": ["/etc/sysctl.d/60-pyinfra-nova-hugepages.conf"]}
+    assert not once("compute1", {"hugepages": []}).concerns_hugepages
+    assert once("compute1", {}, hugepages=pages).concerns_hugepages
+    # Also on one that is no compute any more, which is to have none.
+    for name in ("compute1", "controller"):
+        assert once(name, were).concerns_hugepages and not once(name, were).hugepages
+
+
+def test_a_secret_that_was_given_to_libvirt_is_unwanted_under_any_other_uuid() -> None:
+    old = "0f2c59a1-7d0a-4d0e-8d4e-7f1b2a3c4d5e"
+    written = {"libvirt_secrets": [f"/etc/libvirt/secrets/{uuid}.xml" for uuid in (UUID, old)]}
+    assert once("compute1", written).unwanted_secrets == (UUID, old)
+    kept = once("compute1", written, libvirt={"rbd_secret_uuid": UUID})
+    assert kept.unwanted_secrets == (old,)

@@ -149,7 +149,7 @@ def test_a_refused_login_names_the_secret_to_look_at_and_never_its_value() -> No
 
 
 def test_a_host_without_an_answer_is_a_fault() -> None:
-    (finding,) = judge(whole(site()), {"compute1": None}, {})
+    (finding,) = judge(whole(site()), {"compute1": Report.of({})}, {})
     assert not finding.ok and "python3" in finding.detail
 
 

@@ -153,6 +153,10 @@ def test_a_compute_has_what_it_needs_and_no_more(tmp_path: Path) -> None:
         assert hidden not in text
 
 
+LOGIN_OPTIONS = {
+    *("auth_url", "auth_type", "project_domain_name", "user_domain_name", "project_name"),
+    *("username", "password"),
+}
 UUID = "457eb676-33da-42ec-9a8c-9293d545c337"
 
 
@@ -179,11 +183,29 @@ def test_the_key_of_ceph_is_in_no_file() -> None:
             assert where.secrets.rbd_secret_key.get_secret_value() not in file.content
 
 
+@pytest.mark.parametrize("name", ["controller", "compute1"])
+def test_nova_logs_in_to_cinder_as_itself_where_no_user_asked(name: str, tmp_path: Path) -> None:
+    conf = nova_conf(tmp_path, site({"keystone": {"username": "nova2"}}), name)
+    assert {option: conf["cinder"][option] for option in LOGIN_OPTIONS} == {
+        "auth_url": "http://controller:5000/v3",
+        "auth_type": "password",
+        "project_domain_name": "Default",
+        "user_domain_name": "Default",
+        "project_name": "service",
+        "username": "nova2",
+        "password": AWKWARD["nova_password"],
+    }
+    # Glance is only ever asked with the token of the user at hand (nova/image/glance.py).
+    assert not LOGIN_OPTIONS & set(conf["glance"])
+
+
 def test_cinder_is_described_only_as_far_as_it_is_set(tmp_path: Path) -> None:
-    assert nova_conf(tmp_path, site(), "compute1")["cinder"] == {"os_region_name": "RegionOne"}
-    given = {"catalog_info": "volumev3::internalURL", "cross_az_attach": False}
-    conf = nova_conf(tmp_path, site({"cinder": given}), "compute1")
-    assert conf["cinder"] == {
+    def described(**cinder: object) -> dict[str, str]:
+        conf = nova_conf(tmp_path, site({"cinder": cinder}), "compute1")
+        return {k: v for k, v in conf["cinder"].items() if k not in LOGIN_OPTIONS}
+
+    assert described() == {"os_region_name": "RegionOne"}
+    assert described(catalog_info="volumev3::internalURL", cross_az_attach=False) == {
         "os_region_name": "RegionOne",
         "catalog_info": "volumev3::internalURL",
         "cross_az_attach": "false",

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hugepages
 import pytest
 
+from pyinfra_nova.knowledge.platforms import Platform, table
+
 MEMORY = 8 << 20
 """8 GiB, in KiB."""
 
 
+DAEMON = "libvirtd.service"
+MOUNT = "dev-hugepages1G.mount"
+KERNEL = "\tlinux\t/boot/vmlinuz-6.1 root=UUID=1 ro quiet"
+
+
+class Killed(BaseException):
+    """The script is no more."""
+
+
 class Host:
-    """The files of a host, and the commands that were run there."""
+    """The files of a host, its systemd and its GRUB, and the commands that were run there."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.commands: list[str] = []
+        self.actions = 0
+        self.killed_after: int | None = None
+        self.clock = 100
+        self.started = {DAEMON: 50}
+        """When each unit became active."""
+        self.enabled: set[str] = set()
+        self.loaded: dict[str, str] = {}
+        """The definitions that systemd has read."""
         self.put("/proc/meminfo", f"MemTotal: {MEMORY} kB\nHugepagesize:    2048 kB\n")
         self.put("/proc/cmdline", "quiet\n")
-        for base in ("kernel/mm", "devices/system/node/node0"):
+        for base in ("kernel/mm", "devices/system/node/node0", "devices/system/node/node1"):
             for kilobytes in (2048, 1048576):
-                self.put(f"/sys/{base}/hugepages/hugepages-{kilobytes}kB/nr_hugepages", "0\n")
+                for name in ("nr_hugepages", "free_hugepages"):
+                    self.put(f"/sys/{base}/hugepages/hugepages-{kilobytes}kB/{name}", "0\n")
         for folder in ("/etc/sysctl.d", "/etc/default/grub.d", "/etc/systemd/system"):
             (root / folder[1:]).mkdir(parents=True)
+        self.put(hugepages.GRUB_CFG, f"menuentry 'Debian' {{\n{KERNEL}\n}}\n")
 
     def put(self, path: str, text: str) -> None:
         file = self.root / path[1:]
@@ -34,15 +58,104 @@ class Host:
     def text(self, path: str) -> str:
         return (self.root / path[1:]).read_text()
 
-    def run(self, *command: str) -> None:
+    def definitions(self) -> dict[str, str]:
+        return {
+            file.name: file.read_text() for file in self.root.glob("etc/systemd/system/*.mount")
+        }
+
+    def done(self) -> None:
+        """One thing was done; the power may fail after each."""
+        self.actions += 1
+        if self.actions == self.killed_after:
+            raise Killed
+
+    def run(self, *command: str) -> str:
+        if command[:2] == ("systemctl", "show"):
+            return self.shown(command[-1])
         self.commands.append(" ".join(command))
+        self.clock += 1
+        if command == ("update-grub",):
+            words = ""
+            for file in sorted((self.root / "etc/default/grub.d").glob("*.cfg")):
+                for line in re.findall(
+                    r'GRUB_CMDLINE_LINUX="\$GRUB_CMDLINE_LINUX (.*)"', file.read_text()
+                ):
+                    words += f" {line}"
+            self.put(hugepages.GRUB_CFG, f"menuentry 'Debian' {{\n{KERNEL}{words}\n}}\n")
+        else:
+            self.systemctl(*command[1:])
+        self.done()
+        return ""
+
+    def systemctl(self, verb: str, *words: str) -> None:
+        unit = words[-1] if words else ""
+        if verb == "daemon-reload":
+            self.loaded = self.definitions()
+        elif verb == "try-restart":
+            # systemd refuses the whole job for one unit that it does not know.
+            assert set(words) <= {DAEMON}, f"Unit {unit} not found."
+            if DAEMON in self.started:
+                self.started[DAEMON] = self.clock
+        elif verb == "enable":
+            assert unit in self.loaded
+            self.enabled.add(unit)
+            self.started.setdefault(unit, self.clock)
+        else:
+            assert (verb, words[0]) == ("disable", "--now")
+            self.enabled.discard(unit)
+            self.started.pop(unit, None)
+
+    def shown(self, unit: str) -> str:
+        known = unit == DAEMON or unit in self.loaded
+        stale = known and unit != DAEMON and self.loaded[unit] != self.definitions().get(unit)
+        return (
+            f"LoadState={'loaded' if known else 'not-found'}\n"
+            f"ActiveState={'active' if unit in self.started else 'inactive'}\n"
+            f"UnitFileState={'enabled' if unit in self.enabled else ''}\n"
+            f"NeedDaemonReload={'yes' if stale else 'no'}\n"
+            f"ActiveEnterTimestampMonotonic={self.started.get(unit, 0)}\n"
+        )
+
+    def state(self) -> dict[str, object]:
+        """Everything that is in force, or will be after the next boot."""
+        files = {
+            str(file.relative_to(self.root)): file.read_text()
+            for file in self.root.rglob("*")
+            if file.is_file() and not file.name.endswith(".pyinfra-nova")
+        }
+        mounts = [unit for unit in self.started if unit != DAEMON]
+        return {
+            "files": files,
+            "mounted": sorted(mounts),
+            "enabled": sorted(self.enabled),
+            "known": {unit: self.loaded[unit] for unit in mounts},
+            "libvirt knows them": all(self.started[DAEMON] >= self.started[m] for m in mounts),
+        }
+
+
+def lent(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the script work on HOST; each write, removal and count is one action."""
+    monkeypatch.setattr(hugepages, "ROOT", str(host.root))
+    monkeypatch.setattr(hugepages, "run", host.run)
+    for name in ("write", "remove", "set_count"):
+        inner = getattr(ORIGINAL, name)
+
+        def act(*words: Any, inner: Any = inner) -> None:
+            inner(*words)
+            host.done()
+
+        monkeypatch.setattr(hugepages, name, act)
+
+
+ORIGINAL = SimpleNamespace(
+    write=hugepages.write, remove=hugepages.remove, set_count=hugepages.set_count
+)
 
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     host = Host(tmp_path)
-    monkeypatch.setattr(hugepages, "ROOT", str(tmp_path))
-    monkeypatch.setattr(hugepages, "run", host.run)
+    lent(host, monkeypatch)
     return host
 
 
@@ -51,7 +164,8 @@ def pages(kilobytes: int, count: int, node: int | None = None) -> dict[str, Any]
 
 
 def asked(*wanted: dict[str, Any], apply: bool = False) -> dict[str, Any]:
-    return dict(hugepages.answer({"pages": list(wanted), "apply": apply}))
+    request = {"pages": list(wanted), "daemons": [DAEMON], "apply": apply}
+    return dict(hugepages.answer(request))
 
 
 def converge(*wanted: dict[str, Any]) -> list[str]:
@@ -84,8 +198,9 @@ def test_other_pages_are_an_argument_of_the_kernel_and_a_mount(host: Host) -> No
         "update-grub",
         "systemctl daemon-reload",
         "systemctl enable --now dev-hugepages1G.mount",
-        "systemctl try-restart libvirtd.service virtqemud.service",
+        "systemctl try-restart libvirtd.service",
     ]
+    assert f"{KERNEL} hugepagesz=1G hugepages=2\n" in host.text(hugepages.GRUB_CFG)
 
 
 def test_a_reboot_that_is_needed_is_said_until_it_was_made(host: Host) -> None:
@@ -97,13 +212,14 @@ def test_a_reboot_that_is_needed_is_said_until_it_was_made(host: Host) -> None:
 
 
 def test_without_grub_the_arguments_are_left_to_the_operator(host: Host) -> None:
-    (host.root / "etc/default/grub.d").rmdir()
+    (host.root / "boot/grub/grub.cfg").unlink()
     (text,) = asked(pages(BIG, 1))["remarks"]
     assert text == (
         "put this on the kernel's command line for the next boot: hugepagesz=1G hugepages=1"
     )
     asked(pages(BIG, 1), apply=True)
     assert "update-grub" not in host.commands
+    assert not (host.root / hugepages.GRUB[1:]).exists()
 
 
 def test_what_somebody_set_by_hand_is_repaired(host: Host) -> None:
@@ -118,6 +234,155 @@ def test_a_count_of_none_takes_everything_back(host: Host) -> None:
     converge(pages(2048, 0), pages(BIG, 0))
     assert not [path for path in (host.root / "etc").rglob("*") if path.is_file()]
     assert "systemctl disable --now dev-hugepages1G.mount" in host.commands
+
+
+# --- what is in force, not what was written -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("undo", "said"),
+    [
+        (
+            lambda host: host.put(hugepages.GRUB_CFG, f"{KERNEL}\n"),
+            ["update-grub: start kernels with hugepagesz=1G hugepages=2"],
+        ),
+        (
+            lambda host: host.put(hugepages.GRUB_CFG, f"{KERNEL} hugepagesz=1G hugepages=24\n"),
+            ["update-grub: start kernels with hugepagesz=1G hugepages=2"],
+        ),
+        (
+            lambda host: host.systemctl("disable", "--now", MOUNT),
+            [f"mount {MOUNT}", f"restart {DAEMON}, which looks for mounts when it starts"],
+        ),
+        (lambda host: host.enabled.clear(), [f"mount {MOUNT}"]),
+        (
+            lambda host: host.started.update({DAEMON: 1}),
+            [f"restart {DAEMON}, which looks for mounts when it starts"],
+        ),
+        (
+            lambda host: host.loaded.update({MOUNT: "older"}),
+            [f"have systemd read {MOUNT}"],
+        ),
+    ],
+    ids=["menu", "another number", "unmounted", "disabled", "libvirt", "not read"],
+)
+def test_what_is_not_in_force_is_brought_about(
+    host: Host, undo: Callable[[Host], object], said: list[str]
+) -> None:
+    converge(pages(BIG, 2))
+    undo(host)
+    assert converge(pages(BIG, 2)) == said
+
+
+FROM_TO = {
+    "nothing to pages of both kinds": ([], [pages(2048, 512), pages(BIG, 2)]),
+    "nothing to pages of nodes": ([], [pages(BIG, 1, node=0), pages(BIG, 1, node=1)]),
+    "another number": ([pages(BIG, 1)], [pages(BIG, 2)]),
+    "one kind less": ([pages(2048, 512), pages(BIG, 2)], [pages(2048, 512)]),
+    "one node less": ([pages(BIG, 1, node=0), pages(BIG, 1, node=1)], [pages(BIG, 1, node=0)]),
+    "pages to none that are named": (
+        [pages(2048, 512), pages(BIG, 2)],
+        [pages(2048, 0), pages(BIG, 0)],
+    ),
+    "pages to nothing": ([pages(2048, 512), pages(BIG, 2)], []),
+}
+
+
+@pytest.mark.parametrize("change", FROM_TO)
+def test_a_run_killed_after_any_action_is_finished_by_the_next(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = FROM_TO[change]
+
+    def prepared(name: str) -> Host:
+        host = Host(tmp_path / name)
+        lent(host, monkeypatch)
+        if before:
+            converge(*before)
+        host.actions = 0
+        return host
+
+    undisturbed = prepared("undisturbed")
+    converge(*after)
+    assert undisturbed.actions >= 2
+    for count in range(1, undisturbed.actions + 1):
+        host = prepared(str(count))
+        host.killed_after = count
+        with pytest.raises(Killed):
+            asked(*after, apply=True)
+        converge(*after)
+        assert host.state() == undisturbed.state(), f"killed after action {count}"
+
+
+# --- what is no longer wanted ---------------------------------------------------------------------
+
+
+def test_pages_that_are_no_longer_wanted_are_given_back_with_everything_that_was_for_them(
+    host: Host,
+) -> None:
+    bare = host.state()
+    converge(pages(2048, 512), pages(BIG, 2))
+    assert converge() == [
+        "set huge pages of 2M to 0 (was 512)",
+        "set huge pages of 1G to 0 (was 2)",
+        f"unmount {MOUNT}",
+        f"restart {DAEMON}, which looks for mounts when it starts",
+        f"remove /etc/systemd/system/{MOUNT}",
+        "have systemd forget them",
+        f"remove {hugepages.SYSCTL}",
+        f"write {hugepages.GRUB}",
+        "update-grub: start kernels without huge pages",
+        f"remove {hugepages.GRUB}",
+    ]
+    state = host.state()
+    for name, text in bare["files"].items():  # type: ignore[attr-defined]
+        assert state["files"][name].strip() == text.strip()  # type: ignore[index]
+    assert state["files"].keys() == bare["files"].keys()  # type: ignore[attr-defined]
+    assert (state["mounted"], state["enabled"]) == ([], [])
+
+
+def test_what_somebody_else_has_set_aside_stays(host: Host) -> None:
+    for path in (hugepages.SYSCTL, hugepages.GRUB, f"/etc/systemd/system/{MOUNT}"):
+        host.put(path, "# mine\nhugepagesz=1G hugepages=2\n")
+    host.put(SMALL, "7\n")
+    before = host.state()
+    assert converge() == []
+    assert host.state() == before
+
+
+def test_a_file_that_was_replaced_in_between_is_not_removed(host: Host) -> None:
+    converge(pages(2048, 512))
+    host.put(hugepages.SYSCTL, "# mine\n")
+    with pytest.raises(SystemExit, match="is not as this project wrote it"):
+        ORIGINAL.remove(hugepages.SYSCTL)
+    assert host.text(hugepages.SYSCTL) == "# mine\n"
+
+
+def test_pages_that_guests_use_are_said(host: Host) -> None:
+    converge(pages(2048, 512))
+    host.put(SMALL.replace("nr_", "free_"), "500\n")
+    assert asked()["remarks"] == ["12 huge pages of 2M are in use, and are given back by a reboot"]
+
+
+@pytest.mark.parametrize("row", table().platforms, ids=lambda row: f"{row.system}-{row.release}")
+def test_a_platforms_own_daemon_alone_is_restarted(row: Platform) -> None:
+    started = {unit.name for unit in row.units if unit.role == "compute"}
+    name = row.libvirt.service.removesuffix(".service")
+    assert name in started or f"{name}.socket" in started
+
+
+def test_an_update_of_grub_that_has_no_effect_ends_the_run(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*command: str) -> str:
+        return "" if command == ("update-grub",) else host.run(*command)
+
+    monkeypatch.setattr(hugepages, "run", run)
+    with pytest.raises(SystemExit, match="without hugepagesz=1G hugepages=2"):
+        asked(pages(BIG, 2), apply=True)
+
+
+# --- what cannot be -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ class Virsh:
         self.definitions: dict[str, str] = {}
         self.values: dict[str, str] = {}
         self.words: list[str] = []
+        self.guests: dict[str, str] = {}
         self.answers = True
 
     def __call__(self, *words: str, text: str = "") -> tuple[int, str, str]:
@@ -29,6 +30,10 @@ class Virsh:
         if not self.answers:
             return 1, "", "error: failed to connect to the hypervisor"
         verb, uuid = words[0], words[1]
+        if verb == "list":
+            return 0, "\n".join(self.guests), ""
+        if verb == "dumpxml":
+            return 0, self.guests[words[-1]], ""
         if verb == "secret-define":
             uuid = text.partition("<uuid>")[2].partition("</uuid>")[0]
             self.definitions[uuid] = text
@@ -57,14 +62,14 @@ def virsh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Virsh:
 
 
 def asked(value: str = KEY, *, apply: bool = False) -> dict[str, Any]:
-    request = {"uuid": UUID, "usage": "usage", "value": value, "apply": apply}
-    return dict(libvirt_secrets.answer(request))
+    wanted = {"uuid": UUID, "usage": "usage", "value": value}
+    return dict(libvirt_secrets.answer({"wanted": wanted, "unwanted": [], "apply": apply}))
 
 
 def converge(value: str = KEY) -> list[str]:
     planned = asked(value)["changes"]
     assert asked(value, apply=True)["changes"] == planned
-    assert asked(value) == {"error": None, "changes": []}
+    assert asked(value) == {"error": None, "changes": [], "remarks": []}
     return list(planned)
 
 
@@ -97,7 +102,7 @@ def test_a_secret_that_cannot_be_read_again_or_is_for_something_else_is_defined_
 def test_a_secret_of_somebody_else_with_the_same_key_is_left_as_it_is(virsh: Virsh) -> None:
     converge()
     virsh.definitions[UUID] = virsh.definitions[UUID].replace("usage<", "client.cinder secret<")
-    assert asked() == {"error": None, "changes": []}
+    assert asked() == {"error": None, "changes": [], "remarks": []}
 
 
 def test_a_libvirt_that_does_not_answer_is_said_in_a_plan_and_ends_a_run(virsh: Virsh) -> None:
@@ -112,3 +117,63 @@ def test_the_key_is_in_no_word_of_a_command(virsh: Virsh) -> None:
     converge(OTHER)
     converge()
     assert not [words for words in virsh.words if KEY in words or OTHER in words]
+
+
+# --- what is no longer wanted ---------------------------------------------------------------------
+
+OLD = "0f2c59a1-7d0a-4d0e-8d4e-7f1b2a3c4d5e"
+
+
+def without(*uuids: str, apply: bool = False) -> dict[str, Any]:
+    request = {"wanted": None, "unwanted": list(uuids), "apply": apply}
+    return dict(libvirt_secrets.answer(request))
+
+
+def earlier(virsh: Virsh, usage: str = f"pyinfra-nova {OLD}") -> None:
+    virsh("secret-define", "/dev/stdin", text=libvirt_secrets.definition(OLD, usage))
+    virsh("secret-set-value", OLD, text=KEY)
+
+
+def test_a_secret_of_an_earlier_run_is_removed(virsh: Virsh) -> None:
+    earlier(virsh)
+    said = [f"remove libvirt secret {OLD}, which this project made"]
+    assert without(OLD)["changes"] == without(OLD, apply=True)["changes"] == said
+    assert OLD not in virsh.definitions
+    assert without(OLD) == {"error": None, "changes": [], "remarks": []}
+
+
+def test_a_secret_of_somebody_else_stays(virsh: Virsh) -> None:
+    """Also one whose definition was replaced since the host was looked at."""
+    earlier(virsh, usage="client.cinder secret")
+    assert without(OLD, apply=True)["changes"] == []
+    assert OLD in virsh.definitions
+
+
+def test_a_secret_that_a_guest_names_stays_and_is_said(virsh: Virsh) -> None:
+    earlier(virsh)
+    virsh.guests = {"instance-1": "<domain/>", "instance-2": f"<secret uuid='{OLD}'/>"}
+    assert without(OLD, apply=True) == {
+        "error": None,
+        "changes": [],
+        "remarks": [
+            f"libvirt secret {OLD} is no longer wanted, but stays: instance-2 has volumes with it"
+        ],
+    }
+    assert OLD in virsh.definitions
+
+
+def test_nothing_is_removed_while_libvirt_does_not_answer(virsh: Virsh) -> None:
+    earlier(virsh)
+    virsh.answers = False
+    assert "failed to connect" in without(OLD)["error"]
+    with pytest.raises(SystemExit, match="failed to connect"):
+        without(OLD, apply=True)
+    assert OLD in virsh.definitions
+
+
+def test_a_changed_uuid_is_the_new_secret_and_not_the_old_one(virsh: Virsh) -> None:
+    earlier(virsh)
+    wanted = {"uuid": UUID, "usage": "usage", "value": KEY}
+    answer = libvirt_secrets.answer({"wanted": wanted, "unwanted": [OLD], "apply": True})
+    assert len(answer["changes"]) == 3
+    assert list(virsh.definitions) == [UUID]

@@ -89,7 +89,7 @@ def test_the_processes_do_what_they_are_for(cloud: DeployedSite, nova_host: Host
 
 def file_faults(cloud: DeployedSite, target: HostPlan) -> list[str]:
     name = target.host.name
-    found = cloud.ask(name, ConfigFileDifferences, comparison(target.files))["files"]
+    found = cloud.ask(name, ConfigFileDifferences, comparison(target.files, target.absent))["files"]
     return [f"{name}: {file['path']}: {file['change']}\n{file['diff']}" for file in found]
 
 

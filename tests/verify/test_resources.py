@@ -34,7 +34,8 @@ def test_the_cloud_holds_what_is_declared(cloud: DeployedSite) -> None:
 def test_huge_pages_are_set_aside(cloud: DeployedSite, compute: HostSettings) -> None:
     if not compute.hugepages:
         pytest.skip("no hugepages are set for this host")
-    found = cloud.ask(compute.name, HugePageDifferences, comparison(compute.hugepages))
+    daemon = cloud.target(compute).platform.libvirt.service
+    found = cloud.ask(compute.name, HugePageDifferences, comparison(compute.hugepages, daemon))
     error = [found["error"]] if found["error"] else []
     faults = [f"{compute.name}: {text}" for text in (*error, *found["changes"], *found["remarks"])]
     require(faults, f"see hugepages of {compute.name}; a reboot may be needed")

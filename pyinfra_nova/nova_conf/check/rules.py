@@ -90,15 +90,19 @@ def _lacking(config: Config, section: str) -> Iterator[str]:
             yield domains[0]
 
 
-def _login(config: Config, section: str, problem: str, source: str) -> Found:
-    """What SECTION lacks to log in to Keystone; PROBLEM says what then does not work."""
+def _login(
+    config: Config, section: str, problem: str, source: str, *, level: Level = "error"
+) -> Found:
+    """What SECTION lacks to log in to Keystone; PROBLEM says what then does not work.
+
+    LEVEL is that of no login at all; one that was begun and lacks something is an error.
+    """
     used = config.value(section, "auth_section") or section
     method = config.value(used, "auth_type")
     remedy = f"give [{used}] auth_type = password and what a login needs"
     if not method:
-        yield _missing(
-            config, f"{used}/auth_type", f"no login to Keystone: {problem}", remedy, source
-        )
+        text = f"no login to Keystone: {problem}"
+        yield _missing(config, f"{used}/auth_type", text, remedy, source, level=level)
     elif method not in config.table.login_plugins:
         setting = config.setting(used, "auth_type")
         known = ", ".join(sorted(config.table.login_plugins))
@@ -121,6 +125,15 @@ def _logins(config: Config) -> Found:
         "neutron",
         "every server with a network fails with 'Unknown auth type: None'",
         "nova/network/neutron.py _load_auth_plugin",
+    )
+    # Requests with a user's token need none, and a cloud may have no volumes.
+    yield from _login(
+        config,
+        "cinder",
+        "what Nova asks of Cinder of its own accord, such as the clean-up after a guest that was "
+        "deleted while Cinder was away, fails with 'Unknown auth type: None'",
+        "nova/volume/cinder.py _get_auth, _load_auth_plugin",
+        level="warning",
     )
     if config.controller:
         yield from _login(
