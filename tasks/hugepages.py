@@ -15,5 +15,5 @@ def set_aside(plan: HostPlan) -> None:
         hugepages.set_aside(
             name="Set huge pages aside",
             pages=plan.hugepages,
-            daemon=plan.platform.libvirt.service,
+            libvirtd=plan.platform.libvirt.service,
         )

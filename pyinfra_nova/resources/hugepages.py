@@ -19,33 +19,33 @@ class HugePageDifferences(ScriptFact):
     script = "hugepages"
 
 
-def _request(pages: Sequence[HugePages], daemon: str, *, apply: bool) -> dict[str, Any]:
+def _request(pages: Sequence[HugePages], libvirtd: str, *, apply: bool) -> dict[str, Any]:
     wanted = [{"kilobytes": p.kilobytes, "count": p.count, "node": p.node} for p in pages]
-    return {"pages": wanted, "daemons": [daemon], "apply": apply}
+    return {"pages": wanted, "daemons": [libvirtd], "apply": apply}
 
 
-def comparison(pages: Sequence[HugePages], daemon: str) -> dict[str, Any]:
+def comparison(pages: Sequence[HugePages], libvirtd: str) -> dict[str, Any]:
     """What HugePageDifferences is asked to compare PAGES with a host's."""
-    return _request(pages, daemon, apply=False)
+    return _request(pages, libvirtd, apply=False)
 
 
 @operation()
-def set_aside(pages: Sequence[HugePages], daemon: str) -> Commands:
-    """Have PAGES set aside, and no others that an earlier run did; DAEMON is libvirt's unit.
+def set_aside(pages: Sequence[HugePages], libvirtd: str) -> Commands:
+    """Have PAGES set aside, and no others of an earlier run; LIBVIRTD is the unit of its daemon.
 
     A reboot that is needed for it is said, never made. Pages that the host cannot have, or more
     than nine tenths of its memory, end the run. As long as memory is too fragmented for all of
     them, the next plan has them again.
     """
-    found = ask(host, HugePageDifferences, comparison(pages, daemon))
+    found = ask(host, HugePageDifferences, comparison(pages, libvirtd))
     if found.get("error"):
         yield from refused(str(found["error"]))
         return
     for text in (*found.get("changes", []), *found.get("remarks", [])):
         say(text)
     if found.get("changes"):
-        yield changing(script_command("hugepages", "apply", _request(pages, daemon, apply=True)))
+        yield changing(script_command("hugepages", "apply", _request(pages, libvirtd, apply=True)))
         if host.state.is_executing:
-            left = ask(host, HugePageDifferences, comparison(pages, daemon))
+            left = ask(host, HugePageDifferences, comparison(pages, libvirtd))
             for text in left.get("changes", []):
-                say(f"memory has no room in one piece, a reboot makes some: {text}")
+                say(f"left, where memory has no room in one piece until a reboot: {text}")
