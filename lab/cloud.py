@@ -75,7 +75,8 @@ SERVICES = (
     KeystoneService("network", "neutron", "OpenStack Networking"),
 )
 PORTS = {"identity": "5000/v3", "image": "9292", "placement": "8778", "network": "9696"}
-STORAGE_SERVICE = KeystoneService("block-storage", "cinder", "OpenStack Block Storage")
+STORAGE_TYPES = {"block-storage": "cinder", "volumev3": "cinderv3"}
+"""What Cinder is registered as in its installation guides, and by which name."""
 STORAGE_PORT = "8776"
 
 
@@ -374,8 +375,8 @@ class Cloud:
         services, urls = list(SERVICES), dict(PORTS)
         if self.block_storage:
             passwords["cinder"] = self.secrets.cinder_password
-            services.append(STORAGE_SERVICE)
-            urls[STORAGE_SERVICE.type] = f"{STORAGE_PORT}/v3"
+            services.append(self.storage_service)
+            urls[self.storage_service.type] = f"{STORAGE_PORT}/{self._storage_path}"
         return KeystoneEntries(
             projects=("service",),
             roles=("service",),
@@ -392,6 +393,24 @@ class Cloud:
                 for interface in ("public", "internal", "admin")
             ),
         )
+
+    @property
+    def storage_service(self) -> KeystoneService:
+        """Cinder, as the installation guide of this release has it in the catalogue."""
+        type_ = "block-storage" if self.lab.cinder_is_block_storage else "volumev3"
+        return KeystoneService(type_, STORAGE_TYPES[type_], "OpenStack Block Storage")
+
+    @property
+    def _storage_path(self) -> str:
+        return "v3" if self.lab.cinder_is_block_storage else "v3/%(project_id)s"
+
+    def service_type(self) -> dict[str, object]:
+        """The request that `files/service_type.py` takes: Cinder once, under this type."""
+        login = asdict(self.keystone_admin())
+        login["password"] = self.site.secrets.admin_password.get_secret_value()
+        wanted = self.storage_service
+        others = [type_ for type_ in STORAGE_TYPES if type_ != wanted.type]
+        return {"login": login, "type": wanted.type, "name": wanted.name, "formerly": others}
 
     def network_and_image(self) -> dict[str, object]:
         """The request that `files/network_and_image.py` takes."""

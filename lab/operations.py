@@ -47,6 +47,14 @@ def _apply(fact: type[ScriptFact], request: Mapping[str, Any]) -> StringCommand:
     return script_command(fact.script, "apply", request, fact.uses, fact.folder)
 
 
+class ServiceType(ScriptFact):
+    """Whether a service is in the catalogue under a type of former times."""
+
+    script = "service_type"
+    uses = ("keystone",)
+    folder = FILES
+
+
 class Ceph(ScriptFact):
     """What is missing of a Ceph of one host."""
 
@@ -118,6 +126,17 @@ def keystone_bootstrapped(admin: KeystoneAdmin, command: Sequence[str]) -> Comma
         "sh -c", QuoteString(script), "sh", *(QuoteString(word) for word in command),
         _stdin=SecretInput(admin.password.get_secret_value() + "\n"),
     )  # fmt: skip
+
+
+@operation()
+def service_type(request: Mapping[str, Any]) -> Commands:
+    """Have a service under its type in the catalogue where it is there under a former one."""
+    state = ask(host, ServiceType, {**request, "apply": False})
+    if state.get("error") is None and not state.get("changes"):
+        return
+    for change in state.get("changes", []):
+        say(change)
+    yield _apply(ServiceType, request)
 
 
 class DropIns(FactBase[list[str]]):

@@ -91,6 +91,14 @@ class LabSettings:
         """
         return self.release == "sid"
 
+    @property
+    def cinder_is_block_storage(self) -> bool:
+        """Whether Cinder is registered as block-storage rather than as volumev3.
+
+        Its installation guide says the one since 28 (2026.1), the other up to 27.
+        """
+        return self.release == "sid"
+
     def hosts_file(self) -> str:
         """/etc/hosts: every name on its management address.
 

@@ -61,6 +61,8 @@ def services(cloud: Cloud) -> None:
     operations.keystone_bootstrapped(
         name="Keystone's administrator exists", admin=admin, command=cloud.bootstrap_command()
     )
+    if cloud.block_storage:
+        operations.service_type(name="Cinder has this release's type", request=cloud.service_type())
     keystone.present(
         name="Users, services and endpoints exist", admin=admin, entries=cloud.keystone_entries()
     )

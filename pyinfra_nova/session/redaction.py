@@ -37,33 +37,40 @@ class SecretInput:
         raise TypeError("secret input is not pickled")
 
 
-def _forms(secret: str) -> Iterable[str]:
-    """The ways a text is written: bare, in a URL, in nova.conf, in JSON, in a quoted word."""
-    escaped = (secret.replace("$", "\\$"), secret.replace("$", "$$"))
+def _written(secret: str) -> Iterable[str]:
+    """The ways a text is written: bare, in a URL, in nova.conf, in JSON, YAML, a quoted word."""
     return (
         secret,
         quote(secret, safe=""),
         quote(secret),
         quote(secret, safe=" +"),  # sqlalchemy/engine/url.py
         quote_plus(secret),
-        *escaped,
+        secret.replace("$", "\\$"),
+        secret.replace("$", "$$"),
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
         repr(secret)[1:-1],
         repr('"' + secret)[2:-1],  # in a text with both kinds of quotes
+        secret.replace("'", "''"),
         secret.replace("'", "'\"'\"'"),
     )
+
+
+def forms(secret: str) -> frozenset[str]:
+    """Every way in which SECRET may be met, one inside another included.
+
+    Such as a line of nova.conf in JSON, or a quoted word in a message.
+    """
+    return frozenset(form for written in _written(secret) for form in _written(written))
 
 
 class Redactor:
     """Replaces the values of SECRETS wherever they occur in a text."""
 
     def __init__(self, secrets: Secrets) -> None:
-        forms = {form for value in secrets.values() for form in _forms(value)}
-        # One inside another: a line of nova.conf in JSON, say, or a quoted word in a message.
-        forms |= {form for written in forms for form in _forms(written)}
+        found = {form for value in secrets.values() for form in forms(value)}
         # Longest first, so that a secret inside another does not leave the rest of it.
-        self._forms = sorted(forms, key=lambda form: (-len(form), form))
+        self._forms = sorted(found, key=lambda form: (-len(form), form))
 
     def mask(self, text: str) -> str:
         """TEXT without any secret."""

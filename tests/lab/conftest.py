@@ -21,6 +21,7 @@ MINUTE = 60
 SEED = int(os.environ.get("PYINFRA_NOVA_SEED") or datetime.now(tz=timezone.utc).toordinal())
 """Another one each day: what is sampled is all seen in time."""
 ORDER = (
+    "test_execs",
     "test_interrupted",
     "test_main_job",
     "test_sites_differ",
@@ -34,6 +35,7 @@ ORDER = (
     "test_console",
     "test_failure_speaks",
     "test_refused",
+    "test_cut_off",
     "test_rotation",
     "test_proof",
     "test_lab_recovers",
@@ -76,9 +78,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: run with --all only")
-    config.addinivalue_line("markers", "sampled: a third of them is run, all with --all")
+    config.addinivalue_line("markers", "sampled: a sixth of them is run, all with --all")
     config.addinivalue_line(
-        "markers", "rotated(turn): one of a module's, or of a named turn, is run, all with --all"
+        "markers",
+        "rotated(turn, whole=False): one of a module's, or of a named turn, is run, all with --all;"
+        " with WHOLE all tests of the module are one",
     )
 
 
@@ -95,16 +99,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--all"):
         return
     sampled = [item for item in items if item.get_closest_marker("sampled")]
-    chosen = random.Random(SEED).sample(sampled, -(-len(sampled) // 3))
-    turns: dict[Path | str, list[pytest.Item]] = {}
+    chosen = random.Random(SEED).sample(sampled, -(-len(sampled) // 6))
+    turns: dict[Path | str, dict[Path | str, list[pytest.Item]]] = {}
     for item in items:
         if marker := item.get_closest_marker("rotated"):
-            turns.setdefault(marker.args[0] if marker.args else item.path, []).append(item)
-    chosen += [turn[SEED % len(turn)] for turn in turns.values()]
-    part = [*sampled, *(item for turn in turns.values() for item in turn)]
+            turn = turns.setdefault(marker.args[0] if marker.args else item.path, {})
+            one = item.path if marker.kwargs.get("whole") else item.nodeid
+            turn.setdefault(one, []).append(item)
+    for turn in turns.values():
+        chosen += list(turn.values())[SEED % len(turn)]
+    part = [*sampled, *(item for turn in turns.values() for one in turn.values() for item in one)]
     for item in items:
         if item.get_closest_marker("slow") or (item in part and item not in chosen):
-            item.add_marker(pytest.mark.skip(reason="takes long: ./run test --all"))
+            item.add_marker(
+                pytest.mark.skip(reason="not its turn, or takes long: ./run test --all")
+            )
 
 
 def hostile_secrets() -> str:

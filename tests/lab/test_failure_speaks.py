@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ import pytest
 
 from lab import machines
 
-from .conftest import on, run
-from .test_interrupted import deploy_while
+from .conftest import SEED, on, run
+from .test_interrupted import deploy_while, killed_when
 from .test_main_job import PYINFRA
 
 Deployed = subprocess.CompletedProcess[str]
@@ -29,6 +30,14 @@ def mended(deployed: Deployed) -> Iterator[None]:
     on("controller", "systemctl start mariadb rabbitmq-server")
     assert run(PYINFRA, "inventory.py", "deploy.py", "-y").returncode == 0
     assert run("./run", "plan").returncode == 0
+
+
+def test_a_killed_run_is_finished_by_the_next(mended: None) -> None:
+    """Somewhere in the middle, another place each day; from bare hosts in test_interrupted.py."""
+    on("compute1", "touch /etc/nova/nova.conf")
+    chance = random.Random(SEED)
+    deploy = (PYINFRA, "inventory.py", "deploy.py", "-y")
+    killed_when(chance.randrange(1, 12), chance.uniform(0, 2), *deploy)
 
 
 @pytest.mark.rotated("faults")

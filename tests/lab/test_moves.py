@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,8 @@ from lab.settings import read_settings
 from lab.workshop.steps import FIRST, NAME, SECOND, Place
 
 from .conftest import MINUTE, ROOT, on, run
+from .test_main_job import PYINFRA
 
-pytestmark = pytest.mark.rotated("guests")
 Deployed = subprocess.CompletedProcess[str]
 LARGER = "workshop-larger"
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
@@ -64,6 +65,7 @@ def guest(deployed: Deployed) -> Iterator[None]:
     assert run("./run", "workshop", "--clean").returncode == 0
 
 
+@pytest.mark.rotated("guests")
 def test_a_guest_moves_cold(guest: None) -> None:
     before = host_of_guest()
     openstack(f"server migrate --wait {FIRST}")
@@ -72,6 +74,7 @@ def test_a_guest_moves_cold(guest: None) -> None:
     assert in_guest("hostname") == FIRST
 
 
+@pytest.mark.rotated("guests")
 def test_a_guest_gets_more_memory_on_another_host(guest: None) -> None:
     openstack(f"flavor create --vcpus 1 --ram 256 --disk 1 {LARGER}")
     memory = "grep MemTotal /proc/meminfo"
@@ -79,6 +82,18 @@ def test_a_guest_gets_more_memory_on_another_host(guest: None) -> None:
     openstack(f"server resize --flavor {LARGER} --wait {FIRST}")
     openstack(f"server resize confirm {FIRST}")
     assert int(in_guest(memory).split()[1]) > before + 50_000
+
+
+DISKS = r"NAME MAJ:MIN RM +SIZE RO TYPE MOUNTPOINTS\n(?:\S+ +\d+:\d+ +[01] +\d+ +[01] +\w+ *\n?)+"
+
+
+@pytest.mark.rotated("guests")
+def test_a_guest_tells_its_disks_as_other_guests_do(guest: None) -> None:
+    listed = in_guest("lsblk -lb --nodeps")
+    assert re.fullmatch(DISKS, listed)
+    sizes = {row.split()[0]: int(row.split()[3]) for row in listed.splitlines()[1:]}
+    assert sizes["vda"] == 1 << 30
+    assert in_guest("blkid -L no-such-label -o device; echo $?") == "2"
 
 
 def volume_is(status: str) -> bool:
@@ -98,6 +113,7 @@ def volume(guest: None) -> Iterator[None]:
     assert eventually(lambda: volume_is("available"))
 
 
+@pytest.mark.rotated("guests")
 def test_a_guest_moves_while_it_runs_and_keeps_its_volume(volume: None) -> None:
     before, boot = host_of_guest(), in_guest(BOOT_ID)
     openstack(
@@ -110,6 +126,7 @@ def test_a_guest_moves_while_it_runs_and_keeps_its_volume(volume: None) -> None:
     assert in_guest("cat /mnt/note /mnt/there").split("\n") == [f"written on {FIRST}", "there"]
 
 
+@pytest.mark.rotated("guests")
 def test_a_guest_is_rebuilt_elsewhere_when_its_host_is_cut_off(guest: None) -> None:
     before = host_of_guest()
     settings = read_settings(ROOT / "inventory.py")
@@ -149,6 +166,6 @@ def test_a_key_or_a_known_host_that_was_changed_is_put_back(deployed: Deployed) 
     assert planned.returncode == 2
     assert "/etc/nova/migration_key: content" in planned.stdout
     assert "PRIVATE" not in planned.stdout
-    assert run("./run", "deploy").returncode == 0
+    assert run(PYINFRA, "inventory.py", "deploy.py", "-y").returncode == 0
     login = "runuser -u nova -- ssh -o BatchMode=yes 10.0.0.32 true"
     assert on("compute1", login).returncode == 0

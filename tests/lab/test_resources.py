@@ -109,6 +109,7 @@ def test_every_kind_is_planned_made_and_verified(cloud: Cloud) -> None:
     assert run(*verified, PYINFRA_NOVA_RESOURCES=str(cloud.file)).returncode == 0
 
 
+@pytest.mark.rotated("sites")
 def test_what_was_changed_by_hand_is_put_right_and_what_is_others_is_kept(
     declared: Cloud,
 ) -> None:

@@ -43,6 +43,7 @@ def by_sudo(deployed: Deployed, tmp_path: Path) -> Iterator[Path]:
         on(host, "rm /etc/sudoers.d/deployer; userdel --remove deployer")
 
 
+@pytest.mark.rotated("sites")
 def test_a_user_with_sudo_deploys_verifies_and_gets_a_root_shell(by_sudo: Path) -> None:
     on("compute1", "touch /etc/nova/nova.conf")
     inventory = str(by_sudo)
@@ -66,6 +67,7 @@ def test_accounts_made_elsewhere_are_only_checked(deployed: Deployed) -> None:
         assert operation not in result.stdout
 
 
+@pytest.mark.rotated("sites")
 def test_accounts_made_elsewhere_that_do_not_fit_are_refused_by_name(deployed: Deployed) -> None:
     on("controller", "mysql -e \"ALTER USER nova@'%' IDENTIFIED BY 'another one'\"")
     on("controller", "rabbitmqctl --quiet change_password openstack 'another one'")
@@ -95,6 +97,7 @@ def encrypted(deployed: Deployed, tmp_path: Path) -> Iterator[Path]:
     shutil.move(plain, SECRETS)
 
 
+@pytest.mark.rotated("sites")
 def test_an_encrypted_secrets_file_is_as_good_as_the_plain_one(encrypted: Path) -> None:
     on("compute1", "sed -i 's/^password = .*/password = other/' /etc/nova/nova.conf")
     key = str(encrypted)

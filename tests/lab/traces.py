@@ -1,11 +1,18 @@
-"""What a command leaves on the lab's hosts, seen from outside: files, and rows of databases."""
+"""What a command leaves on the lab's hosts: files, processes, rows and accounts, before and after.
+
+A file is told by its inode and the times of its content and of its inode: whoever writes, replaces,
+links, renames or chmods it changes one of these, be the content the same afterwards. A process is
+told by its number and its start. So two footprints that agree mean that nothing was touched.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
-import stat
+import shlex
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab import state
@@ -13,57 +20,92 @@ from lab import state
 from .conftest import on
 
 HOSTS = ("controller", "compute1", "compute2")
+SCRIPT = Path(__file__).with_name("footprint.py")
+
+Footprint = dict[str, object]
+"""HOST:NAME -> what it is; NAME is a path, or such as `unit nova-api`, `rows of nova.services`."""
+
 OF_RUNNING_DAEMONS = (
-    *("var/log/", "var/lib/mysql/", "var/lib/rabbitmq/", "var/lib/systemd/", "var/cache/"),
-    *("tmp/", "var/tmp/", "var/lib/private/", "var/lib/openvswitch/", "etc/openvswitch/"),
-    *(
-        "var/lib/libuuid/",
-        "var/lib/neutron/",
-        "var/lib/keystone/",
-        "var/lib/glance/",
-        "var/lib/placement/",
-    ),
+    # Logs, and what they are rotated by.
+    *("var/log/", "var/lib/logrotate/"),
+    # Databases and the broker, whose rows and accounts are compared instead.
+    *("var/lib/mysql/", "var/lib/rabbitmq/", "var/lib/openvswitch/", "etc/openvswitch/"),
+    "var/lib/ceph/",
+    # What systemd keeps of its timers and its random seed.
+    *("var/lib/systemd/", "var/lib/private/", "var/lib/libuuid/"),
+    # Caches, and places for what is to go again.
+    *("var/cache/", "tmp/", "var/tmp/"),
+    # Locks, sockets and state of the other services' daemons.
+    *("var/lib/neutron/", "var/lib/keystone/", "var/lib/glance/", "var/lib/placement/"),
+    "var/lib/cinder/",
+    # Locks that Nova takes for each task, and the image cache that nova-compute looks after.
+    *("var/lib/nova/tmp/", "var/lib/nova/instances/"),
 )
-"""Below these, daemons write all the time; their databases are compared row by row instead."""
-HEARTBEATS = ("neutron.agents", "neutron.ovn_hash_ring", "nova.services", "nova.compute_nodes")
-DUMP = (
-    "mysqldump --all-databases --skip-dump-date --skip-comments --order-by-primary"
-    " --single-transaction"
-    + "".join(f" --ignore-table={table}" for table in HEARTBEATS)
-    + " --ignore-table=mysql.innodb_index_stats --ignore-table=mysql.innodb_table_stats"
-    " --ignore-table=mysql.gtid_slave_pos | sha256sum;"
-    " rabbitmqctl -q list_users; rabbitmqctl -q list_permissions; rabbitmqctl -q list_vhosts"
-)
+"""Below these, daemons write all the time."""
+CACHES = ("/.cache/python-entrypoints/", "/__pycache__/")
+"""What any Python program may leave of what it has read."""
+HEARTBEAT = ("updated_at", "report_count", "last_seen_up")
+MOVING = {
+    # "I am still there", every ten seconds.
+    **{f"{name}.services": HEARTBEAT for name in ("nova", "nova_cell0", "cinder")},
+    # Written each minute, with the room that is left on this machine's disk.
+    # Of a CPU's features each process writes the same set, in another order.
+    "nova.compute_nodes": ("updated_at", "disk_available_least", "free_disk_gb", "cpu_info"),
+    "neutron.agents": ("heartbeat_timestamp", "configurations", "load", "resource_versions"),
+}
+"""Columns that change while nobody does anything."""
+LEFT_OUT = ("neutron.ovn_hash_ring", "nova.console_auth_tokens")
+"""Heartbeats alone; and what nova-compute removes by itself some time after it was made."""
 
 
-def files(host: str) -> dict[str, tuple[object, ...]]:
-    """Every file that a host has of its own: mode, owner, size, time, and content where small."""
+def files(host: str) -> Footprint:
+    """Every file, link and folder that a host has of its own, seen from outside."""
     upper = state.HOSTS / host / "upper"
-    found: dict[str, tuple[object, ...]] = {}
-    for folder, _, names in os.walk(upper):
-        for name in names:
+    found: Footprint = {}
+    for folder, folders, names in os.walk(upper):
+        for name in (*folders, *names):
             path = Path(folder, name)
             relative = str(path.relative_to(upper))
-            if relative.startswith(OF_RUNNING_DAEMONS):
+            if f"{relative}/".startswith(OF_RUNNING_DAEMONS) or any(
+                cache in f"/{relative}/" for cache in CACHES
+            ):
                 continue
-            status = path.lstat()
-            content = b""
-            if stat.S_ISREG(status.st_mode) and status.st_size < 100_000:
-                content = hashlib.sha256(path.read_bytes()).digest()
-            found[relative] = (
-                *(status.st_mode, status.st_uid, status.st_gid, status.st_size),
-                *(status.st_mtime_ns, content),
+            try:
+                status = path.lstat()
+            except FileNotFoundError:  # there while the folder was listed
+                continue
+            is_file = name in names
+            found[f"{host}:/{relative}"] = (
+                *(status.st_mode, status.st_uid, status.st_gid, status.st_ino),
+                # A folder's own times and size change with any file in it, a daemon's too.
+                *((status.st_size, status.st_mtime_ns, status.st_ctime_ns) if is_file else ()),
             )
     return found
 
 
-def everything() -> dict[str, object]:
+def processes_and_rows(host: str) -> Footprint:
+    """Units with their processes; on the controller rows and accounts. One command."""
+    request = {"databases": host == "controller", "moving": MOVING, "left_out": LEFT_OUT}
+    words = shlex.quote(json.dumps(request))
+    result = on(host, f"python3 - {words} <<'END'\n{SCRIPT.read_text()}END")
+    assert result.returncode == 0
+    known: Footprint = json.loads(result.stdout.splitlines()[-1])
+    return {f"{host}:{name}": value for name, value in known.items()}
+
+
+def footprint(host: str) -> Footprint:
+    return files(host) | processes_and_rows(host)
+
+
+def everything(hosts: Iterable[str] = HOSTS) -> Footprint:
     """All that a plan has to leave as it is."""
-    seen: dict[str, object] = {host: files(host) for host in HOSTS}
-    return {**seen, "databases and broker": on("controller", DUMP).stdout}
+    with ThreadPoolExecutor() as pool:
+        return {
+            name: value for found in pool.map(footprint, hosts) for name, value in found.items()
+        }
 
 
-def when_settled() -> dict[str, object]:
+def when_settled() -> Footprint:
     """Everything, once two looks agree: Neutron goes on with what the lab has just asked of it."""
     seen = everything()
     for _ in range(20):
@@ -75,14 +117,7 @@ def when_settled() -> dict[str, object]:
     return seen
 
 
-def differences(before: dict[str, object], after: dict[str, object]) -> list[str]:
-    """The names of what is not the same."""
-    found = []
-    for name, was in before.items():
-        now = after[name]
-        if isinstance(was, dict) and isinstance(now, dict):
-            changed = {path for path in was.keys() | now.keys() if was.get(path) != now.get(path)}
-            found += [f"{name}:/{path}" for path in sorted(changed)]
-        elif was != now:
-            found.append(name)
-    return found
+def differences(before: Footprint, after: Footprint) -> list[str]:
+    """The names of what is not the same, or not there any more, or new."""
+    names = before.keys() | after.keys()
+    return sorted(name for name in names if before.get(name) != after.get(name))

@@ -97,13 +97,42 @@ def test_cinder_is_there_where_it_was_asked_for_and_nowhere_else() -> None:
     assert without < with_it
     assert with_it - without == {
         *("cinder-api", "cinder-scheduler", "cinder-volume", "python3-rbd"),
-        *("ceph-mon", "ceph-mgr", "ceph-osd", "cinder", "block-storage"),
+        *("ceph-mon", "ceph-mgr", "ceph-osd", "cinder", "volumev3"),
         *("/etc/cinder/cinder.conf", "/etc/cinder/cinder-api-uwsgi.ini", "/etc/ceph/ceph.conf"),
         *("/etc/ceph/ceph.client.admin.keyring", "/etc/ceph/ceph.client.cinder.keyring"),
     }
     assert cloud("bookworm", block_storage=True).packages("compute1") == cloud("bookworm").packages(
         "compute1"
     )
+
+
+@pytest.mark.parametrize(
+    ("debian", "type_", "name", "path"),
+    [
+        ("bookworm", "volumev3", "cinderv3", "v3/%(project_id)s"),
+        ("trixie", "volumev3", "cinderv3", "v3/%(project_id)s"),
+        ("sid", "block-storage", "cinder", "v3"),
+    ],
+)
+def test_cinder_is_registered_as_the_guide_of_its_release_says(
+    debian: str, type_: str, name: str, path: str
+) -> None:
+    where = cloud(debian, block_storage=True)
+    entries = where.keystone_entries()
+    assert [service.name for service in entries.services if service.type == type_] == [name]
+    urls = {one.interface: one.url for one in entries.endpoints if one.type == type_}
+    assert urls == dict.fromkeys(
+        ("public", "internal", "admin"), f"http://{where.controller}:8776/{path}"
+    )
+    request = where.service_type()
+    assert (request["type"], request["name"]) == (type_, name)
+    assert set(request["formerly"]) == {"volumev3", "block-storage"} - {type_}  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("debian", NOVA)
+def test_neutron_offers_trunks(debian: str) -> None:
+    files = {file.path: file.content for file in cloud(debian).service_files("controller")}
+    assert "service_plugins = router,trunk\n" in files["/etc/neutron/neutron.conf"]
 
 
 def test_cinder_ceph_and_libvirt_agree_on_the_key_and_where_it_is() -> None:
