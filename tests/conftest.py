@@ -6,4 +6,5 @@ from pathlib import Path
 # Importing it puts gevent's sockets in place, which has to happen before anyone imports ssl.
 import pyinfra_cli  # noqa: F401
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "files"))
+FILES = Path(__file__).resolve().parents[1] / "files"
+sys.path[:0] = [str(FILES / "common"), str(FILES)]

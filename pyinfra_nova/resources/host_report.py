@@ -16,7 +16,7 @@ class HostReport(ScriptFact):
     """OS, addresses, clock, KVM, and the result of every check that was asked for."""
 
     script = "host_report"
-    uses = ("keystone", "messaging", "mysql_login")
+    uses = ("rest", "keystone", "messaging", "mysql_login")
 
 
 def questions(checks: Sequence[Mapping[str, Any]] = (), *, patience: float = 0) -> dict[str, Any]:

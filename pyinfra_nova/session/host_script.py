@@ -40,11 +40,16 @@ def script_input(
 ) -> SecretInput:
     """The standard input that makes RUNNER run ``FOLDER/NAME.py`` with REQUEST.
 
-    USES names scripts of ``files/`` that this one imports.
+    USES names what it imports, of ``files/common/`` or ``files/``, in an order in which it can be.
     """
-    paths = [*(SCRIPTS / f"{used}.py" for used in uses), folder / f"{name}.py"]
+    paths = [*map(_path, uses), folder / f"{name}.py"]
     modules = [(path.stem, path.read_text(encoding="utf-8")) for path in paths]
     return SecretInput(json.dumps({"modules": modules, "request": request}))
+
+
+def _path(used: str) -> Path:
+    common = SCRIPTS / "common" / f"{used}.py"
+    return common if common.exists() else SCRIPTS / f"{used}.py"
 
 
 def script_command(

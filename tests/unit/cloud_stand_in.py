@@ -44,6 +44,7 @@ class StandIn:
         self.guests: list[str] = []  # the flavors of guests, by id
         self.aggregates: dict[str, Json] = {}
         self.hosts = ["compute1", "compute2"]
+        self.away: list[str] = []  # hosts of a cell that does not answer
         self.traits: dict[str, list[str]] = {
             f"rp-{name}": ["HW_CPU_X86_AVX"] for name in self.hosts
         }
@@ -74,7 +75,7 @@ class StandIn:
         return f"id-{next(self.numbers)}"
 
     def flavor(self, name: str, **more: Any) -> Json:
-        """Somebody's flavor, as Nova has it."""
+        """Somebody's flavor, as Nova has it; what a request calls otherwise is renamed."""
         flavor = {
             **{"id": self.new_id(), "name": name, "vcpus": 1, "ram": 512, "disk": 1, "swap": 0},
             **{"OS-FLV-EXT-DATA:ephemeral": 0, "os-flavor-access:is_public": True},
@@ -90,6 +91,19 @@ class StandIn:
             if given["name"] == flavor["name"] or given.get("id") == flavor["id"]:
                 raise ApiError(409, f"Flavor with name {given['name']} already exists.")
         return {"flavor": self.flavor(**given)}
+
+    def delete_flavor(self, body: None, query: Json, key: str) -> Json:
+        if self.flavors.pop(key, None) is None:
+            raise ApiError(404, f"Flavor {key} could not be found.")
+        self.access.pop(key, None)
+        return {}
+
+    def add_access(self, body: Json, query: Json, key: str) -> Json:
+        projects = self.access.setdefault(key, [])
+        if (project := body["addTenantAccess"]["tenant"]) in projects:
+            raise ApiError(409, f"Flavor access already exists for project {project}.")
+        projects.append(project)
+        return {}
 
     def change_aggregate(self, body: Json, query: Json, key: str) -> Json:
         aggregate = self.aggregates[key]
@@ -171,7 +185,7 @@ class StandIn:
 
     def token(self, body: Json, query: Json) -> Json:
         if body["auth"]["identity"]["password"]["user"]["password"] != "x":
-            raise ApiError(401, "no")
+            raise ApiError(401, "The request you have made requires authentication.")
         paths = {"compute": "/compute/v2.1", "placement": "/placement", "image": "/image"}
         catalogue = [
             {
@@ -207,6 +221,23 @@ def _listed(kind: str, name: str) -> Route:
     return lambda cloud, *_: {name: list(getattr(cloud, kind).values())}
 
 
+def _page(kind: str, name: str) -> Route:
+    """A list that goes on at the offset that is asked for."""
+    return lambda cloud, body, query: {
+        name: list(getattr(cloud, kind).values())[int(query.get("offset", 0)) :]
+    }
+
+
+def _one(kind: str, name: str = "") -> Route:
+    def read(cloud: StandIn, body: None, query: Json, key: str) -> Json:
+        found: Json | None = getattr(cloud, kind).get(key)
+        if found is None:
+            raise ApiError(404, "is not there")
+        return {name: found} if name else found
+
+    return read
+
+
 def _deleted(kind: str) -> Route:
     def delete(cloud: StandIn, body: None, query: Json, key: str) -> Json:
         if getattr(cloud, kind).pop(key, None) is None:
@@ -226,8 +257,9 @@ ROUTES: list[tuple[str, Route]] = [
         },
     ),
     (f"GET {NOVA}/flavors/detail", _listed("flavors", "flavors")),
+    (f"GET {NOVA}/flavors/([^/]+)", _one("flavors", "flavor")),
     (f"POST {NOVA}/flavors", StandIn.make_flavor),
-    (f"DELETE {NOVA}/flavors/([^/]+)", _deleted("flavors")),
+    (f"DELETE {NOVA}/flavors/([^/]+)", StandIn.delete_flavor),
     (
         f"PUT {NOVA}/flavors/([^/]+)",
         lambda cloud, body, query, key: cloud.flavors[key].update(body["flavor"]),
@@ -248,17 +280,17 @@ ROUTES: list[tuple[str, Route]] = [
             "flavor_access": [{"tenant_id": p} for p in cloud.access.get(key, [])]
         },
     ),
+    (f"POST {NOVA}/flavors/([^/]+)/action", StandIn.add_access),
     (
-        f"POST {NOVA}/flavors/([^/]+)/action",
-        lambda cloud, body, query, key: cloud.access.setdefault(f"new {key}", []).append(
-            body["addTenantAccess"]["tenant"]
-        ),
+        f"GET {NOVA}/flavors/([^/]+)/os-extra_specs",
+        lambda cloud, body, query, key: {"extra_specs": cloud.flavors[key]["extra_specs"]},
     ),
     (
         f"GET {NOVA}/servers",
         lambda cloud, body, query: {"servers": [g for g in cloud.guests if g == query["flavor"]]},
     ),
     (f"GET {NOVA}/os-aggregates", _listed("aggregates", "aggregates")),
+    (f"GET {NOVA}/os-aggregates/([^/]+)", _one("aggregates", "aggregate")),
     (f"POST {NOVA}/os-aggregates", StandIn.make_aggregate),
     (
         f"PUT {NOVA}/os-aggregates/([^/]+)",
@@ -268,7 +300,12 @@ ROUTES: list[tuple[str, Route]] = [
     (f"DELETE {NOVA}/os-aggregates/([^/]+)", StandIn.delete_aggregate),
     (
         f"GET {NOVA}/os-services",
-        lambda cloud, *_: {"services": [{"host": host} for host in cloud.hosts]},
+        lambda cloud, *_: {
+            "services": [
+                {"host": host, "status": "UNKNOWN" if host in cloud.away else "enabled"}
+                for host in cloud.hosts
+            ]
+        },
     ),
     (
         f"GET {NOVA}/os-hypervisors/detail",
@@ -276,7 +313,8 @@ ROUTES: list[tuple[str, Route]] = [
             "hypervisors": [{"id": f"rp-{h}", "service": {"host": h}} for h in cloud.hosts]
         },
     ),
-    (f"GET {NOVA}/os-server-groups", _listed("groups", "server_groups")),
+    (f"GET {NOVA}/os-server-groups", _page("groups", "server_groups")),
+    (f"GET {NOVA}/os-server-groups/([^/]+)", _one("groups", "server_group")),
     (f"POST {NOVA}/os-server-groups", StandIn.make_group),
     (f"DELETE {NOVA}/os-server-groups/([^/]+)", _deleted("groups")),
     (f"GET {NOVA}/os-quota-sets/{PROJECT}", lambda cloud, *_: cloud.quota()),
@@ -290,6 +328,7 @@ ROUTES: list[tuple[str, Route]] = [
         f"GET {NOVA}/os-keypairs",
         lambda cloud, *_: {"keypairs": [{"keypair": key} for key in cloud.keypairs.values()]},
     ),
+    (f"GET {NOVA}/os-keypairs/([^/]+)", _one("keypairs", "keypair")),
     (f"POST {NOVA}/os-keypairs", StandIn.make_keypair),
     (f"DELETE {NOVA}/os-keypairs/([^/]+)", _deleted("keypairs")),
     ("GET /placement/resource_providers", StandIn.providers),
@@ -306,6 +345,7 @@ ROUTES: list[tuple[str, Route]] = [
         lambda cloud, body, query, trait: cloud.known_traits.add(trait),
     ),
     ("GET /image/v2/images", StandIn.pages_of_images),
+    ("GET /image/v2/images/([^/]+)", _one("images")),
     ("POST /image/v2/images", StandIn.make_image),
     ("PUT /image/v2/images/([^/]+)/file", StandIn.put_image),
     ("PATCH /image/v2/images/([^/]+)", StandIn.patch_image),
@@ -327,7 +367,8 @@ def _handler(cloud: StandIn) -> type[BaseHTTPRequestHandler]:
                     status = 201
             except ApiError as error:
                 status = error.status
-                found = {"anyError": {"code": status, "message": error.message}}
+                # Keystone's errors are all called so; each of Nova's has a name of its own.
+                found = {"error": {"code": status, "message": error.message}}
                 if self.path.startswith("/placement"):
                     found = {"errors": [{"detail": error.message}]}
             except Exception as error:
