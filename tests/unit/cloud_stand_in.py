@@ -9,35 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from typing_extensions import override
 
-Json = dict[str, Any]
+from .serving import ApiError, Headers, Json, Served
+
 PROJECT = "project-of-admin"
 
 
-class ApiError(Exception):
-    """An error status with the message in Nova's form."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
-
-
-class StandIn:
+class StandIn(Served):
     """The state of the cloud, what was asked of it, and how it answers."""
 
     def __init__(self) -> None:
-        self.url = ""
-        self.asked: list[str] = []
+        super().__init__()
         self.numbers = itertools.count(1)
         self.flavors: dict[str, Json] = {}
         self.access: dict[str, list[str]] = {}
@@ -56,14 +44,12 @@ class StandIn:
         self.images: dict[str, Json] = {}
         self.services: tuple[str, ...] = ("compute", "placement", "image")
 
-    def changes(self) -> list[str]:
-        """What was asked that changes something."""
-        return [line for line in self.asked if not line.startswith(("GET", "POST /identity"))]
-
-    def answer(self, method: str, target: str, body: Any) -> Any:
+    @override
+    def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:
         url = urlsplit(target)
+        if url.path.startswith("/compute"):
+            assert headers["OpenStack-API-Version"] == "compute 2.75"
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        self.asked.append(f"{method} {url.path}")
         for pattern, function in ROUTES:
             verb, _, path = pattern.partition(" ")
             match = re.fullmatch(path, url.path)
@@ -351,50 +337,3 @@ ROUTES: list[tuple[str, Route]] = [
     ("PATCH /image/v2/images/([^/]+)", StandIn.patch_image),
     ("DELETE /image/v2/images/([^/]+)", _deleted("images")),
 ]
-
-
-def _handler(cloud: StandIn) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def respond(self) -> None:
-            data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            is_file = self.headers.get("Content-Type") == "application/octet-stream"
-            try:
-                body = data if is_file else json.loads(data) if data else None
-                if self.path.startswith("/compute"):
-                    assert self.headers["OpenStack-API-Version"] == "compute 2.75"
-                status, found = 200, cloud.answer(self.command, self.path, body) or {}
-                if self.path.endswith("/auth/tokens"):
-                    status = 201
-            except ApiError as error:
-                status = error.status
-                # Keystone's errors are all called so; each of Nova's has a name of its own.
-                found = {"error": {"code": status, "message": error.message}}
-                if self.path.startswith("/placement"):
-                    found = {"errors": [{"detail": error.message}]}
-            except Exception as error:
-                status, found = 500, {"stand-in": {"message": repr(error)}}
-            self.send_response(status)
-            self.send_header("X-Subject-Token", "t")
-            self.end_headers()
-            self.wfile.write(json.dumps(found).encode())
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = respond
-
-        @override
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    return Handler
-
-
-@contextmanager
-def running(cloud: StandIn) -> Iterator[StandIn]:
-    """CLOUD, answering on a port of this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(cloud))
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    cloud.url = f"http://127.0.0.1:{server.server_port}"
-    try:
-        yield cloud
-    finally:
-        server.shutdown()
-        server.server_close()

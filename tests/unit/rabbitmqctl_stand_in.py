@@ -56,14 +56,11 @@ class Rabbitmqctl:
         program = folder / "rabbitmqctl"
         program.write_text(PROGRAM)
         program.chmod(0o755)
-        self.set(
-            **{"users": {}, "vhosts": ["/"], "permitted": [], "asked": [], "at": 0, "fails": ""},
-            **state,
-        )
+        known = {"users": {}, "vhosts": ["/"], "permitted": [], "asked": [], "at": 0, "fails": ""}
+        self.file.write_text(json.dumps({**known, **state}))
 
     def set(self, **more: Any) -> None:
-        known = json.loads(self.file.read_text()) if self.file.exists() else {}
-        self.file.write_text(json.dumps({**known, **more}))
+        self.file.write_text(json.dumps({**json.loads(self.file.read_text()), **more}))
 
     def __getattr__(self, key: str) -> Any:
         return json.loads(self.file.read_text())[key]

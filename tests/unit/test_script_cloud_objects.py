@@ -11,7 +11,8 @@ import cloud_objects
 import pytest
 import rest
 
-from .cloud_stand_in import PROJECT, StandIn, running
+from .cloud_stand_in import PROJECT, StandIn
+from .serving import running
 
 LOGIN = {
     "username": "admin",
@@ -453,7 +454,7 @@ def test_an_image_is_fetched_from_a_url(cloud: StandIn, file: Path) -> None:
     assert "holds something else" in refused(cloud, images={"i": wanted})
     cloud.images.clear()
     wanted["url"] = cloud.url + "/nothing"
-    with pytest.raises(SystemExit, match="GET .*/nothing answers 404"):
+    with pytest.raises(SystemExit, match=r"GET .*/nothing answers 404"):
         asked(cloud, apply=True, images={"i": wanted})
 
 
