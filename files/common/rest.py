@@ -60,9 +60,7 @@ class Answer:
         return self.data.decode(errors="replace")
 
     def json(self):
-        """The object that the body is, {} for no body."""
-        if not self.data:
-            return {}
+        """The object that the body is."""
         try:
             found = json.loads(self.data)
         except ValueError:
@@ -169,7 +167,8 @@ class Client:
         # What a GET is answered with 203 or 204 is no list that could be empty.
         good = answer.status == 200 if method == "GET" else 200 <= answer.status < 300
         if good:
-            return answer.json()
+            # Cut off in its headers, an answer looks like one without a body.
+            return answer.json() if answer.data or method == "GET" else {}
         if answer.status in allowed:
             return None
         raise ErrorStatus(masked(answer.said(), body), answer)
