@@ -89,7 +89,8 @@ ACCESS_REFUSED = 403
 NOT_ALLOWED = 530
 # What is said of a user without permissions and of a virtual host that is not there; a limit of
 # connections or a virtual host that is down is said with the same code (rabbit_reader.erl).
-NO_ACCESS = re.compile(r"access to vhost .* refused for user '[^']*'$|vhost .* not found$")
+NO_ACCESS = re.compile("access to vhost .* refused for user|vhost .* not found")
+LIMIT = "connection limit"
 # The broker's yes: exchange.declare-ok, basic.qos-ok after a publish that has none of its own.
 CONFIRMED = {configure: (40, 11), write: (60, 11)}
 NOT_FOUND = 404
@@ -146,7 +147,7 @@ def is_refusal(code, text):
 
 
 def is_forbidden(code, text):
-    return code == NOT_ALLOWED and bool(NO_ACCESS.search(text))
+    return code == NOT_ALLOWED and bool(NO_ACCESS.search(text)) and LIMIT not in text
 
 
 def log_in(stream, request, found):
