@@ -68,13 +68,13 @@ class Keystone(Served):
             return self.roles_of(method, found[1], found[2], found[3])
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         kind, _, key = url.path.removeprefix("/v3/").partition("/")
-        act: Callable[..., Any] = {
+        acts: dict[str, Callable[..., Any]] = {
             "GET": self.read,
             "POST": self.create,
             "PATCH": self.change,
             "DELETE": self.delete,
-        }[method]
-        return act(kind, key, body, query)
+        }
+        return acts[method](kind, key, body, query)
 
     def token(self, user: Json) -> Json:
         if user.get("name") == "admin":

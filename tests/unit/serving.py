@@ -87,7 +87,9 @@ def _handler(service: Served) -> type[BaseHTTPRequestHandler]:
             is_file = self.headers.get("Content-Type") == "application/octet-stream"
             try:
                 body = data if is_file else json.loads(data) if data else None
-                found = service.answer(self.command, self.path, body, self.headers) or {}
+                found = (
+                    service.answer(self.command, self.path, body, dict(self.headers.items())) or {}
+                )
                 return 201 if self.path.endswith("/auth/tokens") else 200, found
             except ApiError as error:
                 self.more = error.headers

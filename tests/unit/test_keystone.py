@@ -16,8 +16,12 @@ from pyinfra_nova.session import steps
 from tests.unit.site_data import site
 
 ADMIN = KeystoneAdmin("http://controller:5000/v3", "admin", SecretStr("s3cret"))
-SILENT = {"answers": False, "refuses": False, "error": "POST u does not answer: timed out"}
-REFUSES = {"answers": False, "refuses": True, "error": "u refuses user admin (401)"}
+SILENT: dict[str, Any] = {
+    "answers": False,
+    "refuses": False,
+    "error": "POST u does not answer: timed out",
+}
+REFUSES: dict[str, Any] = {"answers": False, "refuses": True, "error": "u refuses user admin (401)"}
 
 
 def commands(
@@ -57,7 +61,10 @@ def test_a_comparison_without_an_end_ends_run_and_plan(
 
 def test_a_password_that_left_out_hosts_use_is_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     call = (keystone.present, ADMIN, KeystoneEntries(), [site().hosts["compute1"]])
-    more = {"changes": ["change the password of user nova"], "new_passwords": ["nova"]}
+    more: dict[str, Any] = {
+        "changes": ["change the password of user nova"],
+        "new_passwords": ["nova"],
+    }
     (command,) = commands(monkeypatch, *call, answers=True, **more)
     assert "the password of Keystone user nova" in command and command.endswith("exit 1")
 
