@@ -102,8 +102,7 @@ def code_of(arguments):
 
 def is_denied(stream, attempt, channel):
     """Whether the broker refuses an attempt, made on a channel of its own."""
-    send(stream, 20, 10, short(""), channel)
-    expect(stream, (20, 11))
+    open_channel(stream, channel)
     attempt(stream, channel)
     method_class, method, arguments = receive(stream)
     if (method_class, method) == CONFIRMED.get(attempt):
@@ -179,7 +178,7 @@ def converse(stream, request, found):
 
 def open_channel(stream, number):
     send(stream, 20, 10, short(""), number)
-    receive(stream)
+    expect(stream, (20, 11))
     return number
 
 
@@ -205,8 +204,9 @@ def consumers(request, queues):
             if (method_class, method) == (50, 11):
                 counts[queue] = struct.unpack(">I", arguments[-4:])[0]
                 continue
-            code = struct.unpack(">H", arguments[:2])[0]
-            if (method_class, method, code) != (20, 40, NOT_FOUND):
+            if (method_class, method) != (20, 40):
+                raise ConnectionError(unexpected(method_class, method, arguments))
+            if code_of(arguments) != NOT_FOUND:
                 raise ConnectionError(reason(arguments))
             counts[queue] = None
             send(stream, 20, 41, b"", channel)
