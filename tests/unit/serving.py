@@ -7,13 +7,15 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
 from typing_extensions import override
 
 Json = dict[str, Any]
-Headers = Mapping[str, str]
+Headers = Message
+"""Of a request, whatever case its names are in."""
 
 FAULTS = {
     "500": "answers 500: out of order",
@@ -30,7 +32,7 @@ FAULTS = {
 class ApiError(Exception):
     """An error status with the message in Nova's form."""
 
-    def __init__(self, status: int, message: str, headers: Headers | None = None) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status, self.message, self.headers = status, message, headers or {}
 
@@ -74,7 +76,7 @@ def _handler(service: Served) -> type[BaseHTTPRequestHandler]:
         def respond(self) -> None:
             data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             service.asked.append(f"{self.command} {self.path.partition('?')[0]}")
-            self.more: Headers = {}
+            self.more: Mapping[str, str] = {}
             fault = service.fault if len(service.asked) == service.fails_at else ""
             if fault in FAULTS:
                 self.fail(fault)
@@ -87,9 +89,7 @@ def _handler(service: Served) -> type[BaseHTTPRequestHandler]:
             is_file = self.headers.get("Content-Type") == "application/octet-stream"
             try:
                 body = data if is_file else json.loads(data) if data else None
-                found = (
-                    service.answer(self.command, self.path, body, dict(self.headers.items())) or {}
-                )
+                found = service.answer(self.command, self.path, body, self.headers) or {}
                 return 201 if self.path.endswith("/auth/tokens") else 200, found
             except ApiError as error:
                 self.more = error.headers

@@ -122,7 +122,9 @@ def test_after_a_request_without_an_answer_nothing_is_asked_or_changed(
     kinds = wanted(tmp_path)
     _, count = undisturbed(kinds, everything)
     assert count > 60
-    for number in range(1, count + 1):
+    # An error, a silence and half an answer at every request; their like at some.
+    step = 1 if fault in ("503", "silence", "half") else 5
+    for number in range(1, count + 1, step):
         with running(StandIn()) as cloud:
             everything(cloud)
             said = failing(cloud, number, fault, **kinds)
@@ -153,7 +155,7 @@ def test_a_run_that_is_cut_off_twice_is_finished_too() -> None:
     kinds = {"flavors": REPLACED}
     end, count = undisturbed(kinds, private_flavor)
     for first in range(5, count + 1):
-        for second in range(5, count + 1):
+        for second in range(5, count + 1, 2):
             with running(StandIn()) as cloud:
                 private_flavor(cloud)
                 failing(cloud, first, "lost", **kinds)
