@@ -2,82 +2,44 @@
 
 Request: {"auth_url", "login": {"username", "password", "user_domain", "project",
           "project_domain"}, "region", "interface",
-          "places": {type of a service that is elsewhere: {"region", "interfaces"}}}
+          "places": {type of a service that is elsewhere: {"region", "interfaces"}},
+          "inventories": [hosts of nova-compute]|null for all of them}
 Answer:  {"error": text|null, "services": [{"binary", "host", "state", "status"}],
           "hypervisors": [{"name", "host", "state", "status", "address"}],
           "inventories": {hypervisor name: [resource classes]}}
+Placement lists no inventories but those of one provider: who asks for them makes one request each.
 """
 
-import http.client
-import json
-import urllib.error
-import urllib.request
-
 import keystone
+import rest
 
-TIMEOUT = 30
-
-
-class Api:
-    """One service of the catalogue."""
-
-    def __init__(self, url, token, headers):
-        self.url = url.rstrip("/")
-        self.headers = {"X-Auth-Token": token, "Accept": "application/json", **headers}
-
-    def get(self, path):
-        request = urllib.request.Request(self.url + path, headers=self.headers)
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-                return json.load(response)
-        except urllib.error.HTTPError as error:
-            text = error.read(300).decode(errors="replace")
-            message = f"{self.url}{path} answers {error.code}: {text}"
-            raise keystone.Refused(message) from error
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise keystone.Refused(f"{self.url} does not answer: {error}") from error
+# 2.53: hypervisors by the identifier that Placement knows them by.
+COMPUTE = {"OpenStack-API-Version": "compute 2.53"}
+PLACEMENT = {"OpenStack-API-Version": "placement 1.20"}
 
 
 def endpoint(catalogue, service, request):
     """The URL of a service: the first of the interfaces that it has in its region."""
     usual = {"region": request["region"], "interfaces": [request["interface"]]}
     place = request.get("places", {}).get(service, usual)
-    urls = {
-        found["interface"]: found["url"]
-        for entry in catalogue
-        if entry["type"] == service
-        for found in entry["endpoints"]
-        if found["region_id"] == place["region"]
-    }
-    for interface in place["interfaces"]:
-        if interface in urls:
-            return urls[interface]
-    text = "the catalogue has no %s endpoint of type %s in %s"
-    raise keystone.Refused(text % (" or ".join(place["interfaces"]), service, place["region"]))
+    return keystone.endpoint(catalogue, service, place["region"], place["interfaces"])
 
 
 def read(request):
-    login = request["login"]
-    token, body = keystone.Keystone(request["auth_url"]).login(
-        login["username"], login["password"], login["user_domain"], keystone.project_scope(login)
-    )
-    catalogue = body.get("catalog", [])
-    version = {"OpenStack-API-Version": "compute 2.53"}
-    compute = Api(endpoint(catalogue, "compute", request), token, version)
-    services = compute.get("/os-services")["services"]
-    hypervisors = compute.get("/os-hypervisors/detail")["hypervisors"]
-    version = {"OpenStack-API-Version": "placement 1.20"}
-    placement = Api(endpoint(catalogue, "placement", request), token, version)
-    inventories = {}
-    for hypervisor in hypervisors:
-        path = "/resource_providers/{}/inventories".format(hypervisor["id"])
-        inventories[hypervisor["hypervisor_hostname"]] = inventory(placement, path)
+    identity, body = keystone.logged_in(request["auth_url"], request["login"])
+    catalogue, token = body.get("catalog", []), {"X-Auth-Token": identity.token}
+    compute = rest.Client(endpoint(catalogue, "compute", request), {**token, **COMPUTE})
+    fields = ("binary", "host", "state", "status")
+    services = compute.listed("/os-services", "services", *fields)
+    keys = ("id", "hypervisor_hostname", "service", "state", "status", "host_ip")
+    path = "/os-hypervisors/detail"
+    hypervisors = compute.listed(path, "hypervisors", *keys)
+    compute.require(path, [each["service"] for each in hypervisors], ["host"])
+    placement = rest.Client(endpoint(catalogue, "placement", request), {**token, **PLACEMENT})
+    wanted = request.get("inventories")
     return {
         "error": None,
-        "services": [
-            {key: service[key] for key in ("binary", "host", "state", "status")}
-            for service in services
-        ],
+        "services": [{field: service[field] for field in fields} for service in services],
         "hypervisors": [
             {
                 "name": hypervisor["hypervisor_hostname"],
@@ -88,19 +50,28 @@ def read(request):
             }
             for hypervisor in hypervisors
         ],
-        "inventories": inventories,
+        "inventories": {
+            hypervisor["hypervisor_hostname"]: inventory(placement, hypervisor["id"])
+            for hypervisor in hypervisors
+            if wanted is None or hypervisor["service"]["host"] in wanted
+        },
     }
 
 
-def inventory(placement, path):
+def inventory(placement, provider):
+    """The resource classes of a provider; none only where Placement says that there is none."""
+    path = f"/resource_providers/{provider}/inventories"
     try:
-        return sorted(placement.get(path)["inventories"])
-    except keystone.Refused:
-        return []
+        return sorted(placement.get(path, "inventories")["inventories"])
+    except rest.ErrorStatus as error:
+        # A proxy's 404, or that of another service at this address, has no such errors in it.
+        if error.status == 404 and "errors" in error.answer.json():
+            return []
+        raise
 
 
 def answer(request):
     try:
         return read(request)
-    except keystone.Refused as error:
+    except rest.Failed as error:
         return {"error": str(error), "services": [], "hypervisors": [], "inventories": {}}

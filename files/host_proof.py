@@ -49,7 +49,7 @@ def unit_faults(wanted, states, processes):
 
 def url_faults(urls):
     for found in http_answers.failing(urls):
-        yield fault(found["name"], "{url} {detail}".format(**found), "see the log of its unit")
+        yield fault(found["name"], found["detail"], "see the log of its unit")
 
 
 def handshake(url):

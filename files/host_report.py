@@ -12,7 +12,6 @@ Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "addr
 
 import fcntl
 import glob
-import http.client
 import json
 import os
 import platform
@@ -20,12 +19,11 @@ import re
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 
 import keystone
 import messaging
 import mysql_login
+import rest
 
 TIMEOUT = 10
 KVM_CREATE_VM = 0xAE01
@@ -197,7 +195,9 @@ def check_amqp(check):
         return found["listens"], "answers" if found["listens"] else found["error"]
     if found["denied"]:
         return False, "does not let {} {}".format(check["user"], ", ".join(found["denied"]))
-    return found["opened"], found["error"] or "lets {} in".format(check["user"])
+    return found["opened"] and not found["error"], found["error"] or "lets {} in".format(
+        check["user"]
+    )
 
 
 def check_memcached(check):
@@ -209,36 +209,26 @@ def check_memcached(check):
 
 def check_keystone(check):
     """Log in as one user; with `services`, try each service's endpoint of the catalogue too."""
-    api = keystone.Keystone(check["auth_url"])
-    _, token = api.login(
-        check["username"], check["password"], check["user_domain"], keystone.project_scope(check)
-    )
-    catalogue = token.get("catalog", [])
+    _, token = keystone.logged_in(check["auth_url"], check)
     for service in check.get("services", []):
-        problem = service_problem(catalogue, service, check["region"], check["interfaces"])
+        url = keystone.endpoint(
+            token.get("catalog", []), service, check["region"], check["interfaces"]
+        )
+        problem = service_problem(url)
         if problem:
             return False, problem
     return True, "lets {} in".format(check["username"])
 
 
-def service_problem(catalogue, service, region, interfaces):
-    """Why a service of the catalogue cannot be used from this host, or None."""
-    urls = [
-        endpoint["url"]
-        for entry in catalogue
-        if entry["type"] == service
-        for endpoint in entry["endpoints"]
-        if endpoint["interface"] in interfaces and endpoint["region_id"] == region
-    ]
-    if not urls:
-        return f"the catalogue has no endpoint of type {service} in region {region}"
-    try:
-        with urllib.request.urlopen(urls[0], timeout=TIMEOUT):
-            return None
-    except urllib.error.HTTPError as error:
-        return None if error.code < 500 else f"{urls[0]} answers {error.code}"
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        return f"{urls[0]} does not answer: {error}"
+def service_problem(url):
+    """Why the service at an endpoint of the catalogue cannot be used from this host, or None.
+
+    Without a token one answers with its versions (200, 300), another with 401, one behind a web
+    server's path with 404: an answer below 500 says that somebody is there. A status from 500 on
+    is a service that fails, or a proxy before it that does not reach it.
+    """
+    answer = rest.ask("GET", url, timeout=TIMEOUT)
+    return answer.said() if answer.status >= 500 else None
 
 
 KINDS = {
@@ -252,7 +242,7 @@ KINDS = {
 def tried(check):
     try:
         ok, detail = KINDS[check["kind"]](check)
-    except keystone.Refused as error:
+    except rest.Failed as error:
         ok, detail = False, str(error)
     except OSError as error:
         ok, detail = False, f"does not answer: {error}"

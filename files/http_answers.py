@@ -6,10 +6,9 @@ A uwsgi unit is `active` before its application has loaded, and also when it ans
 500: only an answer with the right text in it counts.
 """
 
-import http.client
 import time
-import urllib.error
-import urllib.request
+
+import rest
 
 TIMEOUT = 20
 
@@ -17,15 +16,15 @@ TIMEOUT = 20
 def problem(wanted):
     """Why a URL does not answer as it should, or None."""
     try:
-        with urllib.request.urlopen(wanted["url"], timeout=TIMEOUT) as response:
-            text = response.read(65536).decode(errors="replace")
-    except urllib.error.HTTPError as error:
-        if error.code >= 400:
-            return f"answers {error.code}"
-        text = error.read(65536).decode(errors="replace")  # 300, the list of API versions
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        return f"does not answer: {error}"
-    return None if wanted["holds"] in text else "answers without {!r}".format(wanted["holds"])
+        answer = rest.ask("GET", wanted["url"], timeout=TIMEOUT)
+    except rest.Failed as error:
+        return str(error)
+    # 300 is the list of API versions.
+    if answer.status >= 400 or 300 < answer.status < 400:
+        return answer.said()
+    if wanted["holds"] not in answer.text:
+        return "{} answers {}, but without {!r}".format(answer.what, answer.status, wanted["holds"])
+    return None
 
 
 def failing(urls):
@@ -46,6 +45,6 @@ def answer(request):
         time.sleep(0.5)
     if found and "wait" in request:
         for wrong in found:
-            print("{name}: {url} {detail}".format(**wrong))
+            print("{name}: {detail}".format(**wrong))
         raise SystemExit(1)
     return {"failing": found}

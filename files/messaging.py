@@ -1,12 +1,15 @@
 """Ask a RabbitMQ broker what it lets a user do: a few words of AMQP 0-9-1, without a trace there.
 
 Request: {"host", "port", "user", "password", "virtual_host"}
-Answer:  {"listens": bool, "authenticated": bool, "opened": bool, "denied": [permissions],
-          "error": text|null}
+Answer:  {"listens": bool, "authenticated": bool, "refused": bool, "opened": bool,
+          "forbidden": bool, "denied": [permissions], "error": text|null}
+`refused` and `forbidden` are the broker's own no, to the login and to the virtual host: neither is
+concluded from a line that was dropped. With an `error` what was found up to then still holds.
 One `rabbitmqctl` starts an Erlang machine for a second or two; this costs milliseconds and tries
 what the services will do.
 """
 
+import re
 import socket
 import struct
 
@@ -83,19 +86,67 @@ def read(stream, channel):
 
 
 ACCESS_REFUSED = 403
+NOT_ALLOWED = 530
+# What is said of a user without permissions and of a virtual host that is not there; a limit of
+# connections or a virtual host that is down is said with the same code (rabbit_reader.erl).
+NO_ACCESS = re.compile("access to vhost .* refused for user|vhost .* not found")
+LIMIT = "connection limit"
+# The broker's yes: exchange.declare-ok, basic.qos-ok after a publish that has none of its own.
+CONFIRMED = {configure: (40, 11), write: (60, 11)}
 NOT_FOUND = 404
+
+
+def code_of(arguments):
+    return struct.unpack(">H", arguments[:2])[0]
 
 
 def is_denied(stream, attempt, channel):
     """Whether the broker refuses an attempt, made on a channel of its own."""
-    send(stream, 20, 10, short(""), channel)
-    receive(stream)
+    open_channel(stream, channel)
     attempt(stream, channel)
     method_class, method, arguments = receive(stream)
-    if (method_class, method) != (20, 40):
+    if (method_class, method) == CONFIRMED.get(attempt):
         return False
+    if (method_class, method) != (20, 40):
+        raise ConnectionError(f"{attempt.__name__}: " + unexpected(method_class, method, arguments))
     send(stream, 20, 41, b"", channel)
-    return struct.unpack(">H", arguments[:2]) == (ACCESS_REFUSED,)
+    code = code_of(arguments)
+    if code == ACCESS_REFUSED or (attempt is read and code == NOT_FOUND):
+        return code == ACCESS_REFUSED
+    raise ConnectionError(f"{attempt.__name__}: " + reason(arguments))
+
+
+def unexpected(method_class, method, arguments):
+    if (method_class, method) == (10, 50):
+        return reason(arguments)
+    return f"answers with method {method_class}.{method}"
+
+
+def expect(stream, wanted):
+    """The arguments of the next method, which has to be WANTED."""
+    method_class, method, arguments = receive(stream)
+    if (method_class, method) != wanted:
+        raise ConnectionError(unexpected(method_class, method, arguments))
+    return arguments
+
+
+def answered(stream, wanted, found, key, is_no):
+    """The arguments of WANTED; a connection.close that IS_NO is noted under KEY of FOUND."""
+    method_class, method, arguments = receive(stream)
+    if (method_class, method) == wanted:
+        return arguments
+    if (method_class, method) == (10, 50):
+        text = reason(arguments)
+        found[key] = is_no(code_of(arguments), text)
+    raise ConnectionError(unexpected(method_class, method, arguments))
+
+
+def is_refusal(code, text):
+    return code == ACCESS_REFUSED
+
+
+def is_forbidden(code, text):
+    return code == NOT_ALLOWED and bool(NO_ACCESS.search(text)) and LIMIT not in text
 
 
 def log_in(stream, request, found):
@@ -110,15 +161,11 @@ def log_in(stream, request, found):
     capability = short("authentication_failure_close") + b"t\x01"
     properties = short("capabilities") + b"F" + long(capability)
     send(stream, 10, 11, long(properties) + short("PLAIN") + long(login) + short("en_US"))
-    method_class, method, arguments = receive(stream)
-    if (method_class, method) != (10, 30):
-        raise ConnectionError(reason(arguments))
+    tuning = answered(stream, (10, 30), found, "refused", is_refusal)
     found["authenticated"] = True
-    send(stream, 10, 31, arguments)
+    send(stream, 10, 31, tuning)
     send(stream, 10, 40, short(request["virtual_host"]) + short("") + b"\0")
-    method_class, method, arguments = receive(stream)
-    if (method_class, method) != (10, 41):
-        raise ConnectionError(reason(arguments))
+    answered(stream, (10, 41), found, "forbidden", is_forbidden)
     found["opened"] = True
 
 
@@ -131,7 +178,7 @@ def converse(stream, request, found):
 
 def open_channel(stream, number):
     send(stream, 20, 10, short(""), number)
-    receive(stream)
+    expect(stream, (20, 11))
     return number
 
 
@@ -157,8 +204,9 @@ def consumers(request, queues):
             if (method_class, method) == (50, 11):
                 counts[queue] = struct.unpack(">I", arguments[-4:])[0]
                 continue
-            code = struct.unpack(">H", arguments[:2])[0]
-            if (method_class, method, code) != (20, 40, NOT_FOUND):
+            if (method_class, method) != (20, 40):
+                raise ConnectionError(unexpected(method_class, method, arguments))
+            if code_of(arguments) != NOT_FOUND:
                 raise ConnectionError(reason(arguments))
             counts[queue] = None
             send(stream, 20, 41, b"", channel)
@@ -168,7 +216,8 @@ def consumers(request, queues):
 
 
 def answer(request):
-    found = {"listens": False, "authenticated": False, "opened": False, "denied": [], "error": None}
+    found = {"listens": False, "authenticated": False, "refused": False, "opened": False}
+    found.update({"forbidden": False, "denied": [], "error": None})
     try:
         address = (request["host"], request["port"])
         with socket.create_connection(address, timeout=TIMEOUT) as stream:

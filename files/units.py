@@ -10,8 +10,8 @@ Answer to a comparison: {"units": [{"name", "actions": [...], "reason"}], "daemo
 Answer to a wait: {"failed": [{"name", "state", "cause"}]}
 A unit has to be restarted when a file that it reads is newer than its main process. That is read
 from the host, so it also holds after a run that was cut off before it could restart anything.
-So does one that is active but answers at `url` with a server error: uwsgi goes on without an
-application that could not be loaded, because the database was away, say.
+So does one that is active but answers 500 at `url`, twice: uwsgi goes on without an application
+that could not be loaded, because the database was away, say.
 Who waits for a unit with a `broker` waits until it is connected: Nova's daemons get ready without.
 """
 
@@ -21,8 +21,6 @@ import os
 import re
 import subprocess
 import time
-import urllib.error
-import urllib.request
 
 # oslo.log's lines; the last of a traceback has nothing after the logger's name.
 TELLING = re.compile(r"\b(ERROR|CRITICAL) \S+ .*\w")
@@ -91,15 +89,23 @@ def cells_read(request):
     return seconds, {"error": state["error"], "early": state["early"]}
 
 
-def is_broken(url):
-    """Whether a server answers, but with an error of its own."""
-    try:
-        with urllib.request.urlopen(url, timeout=20):
+def is_broken(url, pause=2):
+    """Whether a server answers 500, its own failure, and does so again.
+
+    502, 503 and 504 are a proxy's or a health check's word on others. No answer, or half of one,
+    is for those who wait for the unit.
+    """
+    import rest
+
+    for again in (False, True):
+        if again:
+            time.sleep(pause)
+        try:
+            if rest.ask("GET", url, timeout=20).status != 500:
+                return False
+        except rest.Failed:
             return False
-    except urllib.error.HTTPError as error:
-        return error.code >= 500
-    except Exception:  # nothing answers, or in no HTTP: that is for those who wait for it
-        return False
+    return True
 
 
 def compare(unit, state, cells_time=0.0):
@@ -133,7 +139,7 @@ def compare(unit, state, cells_time=0.0):
             reasons.append("runs a program that is no longer on the disk")
         elif unit.get("url") and is_broken(unit["url"]):
             actions.append("restart")
-            reasons.append("runs, but answers with a server error")
+            reasons.append("runs, but answers 500")
     if not actions:
         return None
     return {"name": unit["name"], "actions": actions, "reason": "; ".join(reasons)}

@@ -11,11 +11,10 @@ from pyinfra.api import FactBase, StringCommand, operation
 from pyinfra.api.command import QuoteString
 from typing_extensions import override
 
-from pyinfra_nova.resources import keystone
-from pyinfra_nova.resources.keystone import KeystoneAdmin
+from pyinfra_nova.resources.keystone import KeystoneAdmin, KeystoneState
 from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
 from pyinfra_nova.session.redaction import SecretInput
-from pyinfra_nova.session.steps import Commands, say
+from pyinfra_nova.session.steps import Commands, refused, say
 
 FILES = Path(__file__).resolve().parent / "files"
 
@@ -38,7 +37,7 @@ class CloudObjects(ScriptFact):
     """What is missing of the provider network and the guest image."""
 
     script = "network_and_image"
-    uses = ("keystone",)
+    uses = ("rest", "keystone")
     folder = FILES
 
 
@@ -114,8 +113,15 @@ def schemas(services: Sequence[Mapping[str, Any]]) -> Commands:
 
 @operation()
 def keystone_bootstrapped(admin: KeystoneAdmin, command: Sequence[str]) -> Commands:
-    """Have the administrator of Keystone, with this password; COMMAND makes or changes it."""
-    if keystone.lets_in(host, admin):
+    """Have the administrator of Keystone, with this password; COMMAND makes or changes it.
+
+    A plan is also made for a host whose Keystone an earlier operation of the run starts.
+    """
+    state = KeystoneState.of(host, admin)
+    if state.answers:
+        return
+    if host.state.is_executing and not state.refuses:
+        yield from refused(str(state.error))
         return
     say(f"bootstrap Keystone: user {admin.username}")
     script = (
@@ -265,6 +271,9 @@ def guest_image(request: Mapping[str, Any], do: str) -> Commands:
 def network_and_image(request: Mapping[str, Any]) -> Commands:
     """Have the provider network and the guest image."""
     state = ask(host, CloudObjects, {**request, "apply": False})
+    if host.state.is_executing and state.get("error"):
+        yield from refused(state["error"])
+        return
     if state.get("error") is None and not state.get("changes"):
         return
     for change in state.get("changes", []):

@@ -8,48 +8,18 @@ Answer: {"error": text|null, "changes": [texts]}
 """
 
 import hashlib
-import json
 import pathlib
-import urllib.error
-import urllib.request
 
 import keystone
+import rest
 
-
-class Api:
-    """One service, with a token; PATHs are below its internal endpoint."""
-
-    def __init__(self, token, url):
-        self.token, self.url = token, url.rstrip("/")
-
-    def call(self, method, path, body=None, content_type="application/json"):
-        data = body if body is None or hasattr(body, "read") else json.dumps(body).encode()
-        headers = {"X-Auth-Token": self.token, "Content-Type": content_type}
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=120) as response:
-                text = response.read()
-                return json.loads(text) if text else {}
-        except urllib.error.HTTPError as error:
-            said = error.read().decode(errors="replace")[:300]
-            raise keystone.Refused(f"{method} {self.url}{path}: {error.code} {said}") from error
-        except (OSError, ValueError) as error:
-            raise keystone.Refused(f"{self.url} does not answer: {error}") from error
-
-
-def endpoints(body, region):
-    """Service type -> internal URL, from a token's catalogue."""
-    return {
-        service["type"]: endpoint["url"]
-        for service in body["catalog"]
-        for endpoint in service["endpoints"]
-        if endpoint["interface"] == "internal" and endpoint["region_id"] == region
-    }
+UPLOAD_TIMEOUT = 600
 
 
 def provider_network(api, wanted, apply):
     changes = []
-    found = api.call("GET", "/v2.0/networks?name=" + wanted["name"])["networks"]
+    path = "/v2.0/networks?name=" + wanted["name"]
+    found = api.listed(path, "networks", "id", "subnets")
     if found:
         network = found[0]
     else:
@@ -87,7 +57,7 @@ def guest_image(api, wanted, apply):
     """The image is known by what it holds: another file under its name takes its place."""
     path = pathlib.Path(wanted["path"])
     digest = hashlib.sha512(path.read_bytes()).hexdigest() if path.exists() else None
-    found = api.call("GET", "/v2/images?name=" + wanted["name"])["images"]
+    found = api.listed("/v2/images?name=" + wanted["name"], "images", "id", "status")
     if any(is_this_file(image, digest) for image in found):
         return []
     if apply:
@@ -101,29 +71,33 @@ def guest_image(api, wanted, apply):
         image = api.call("POST", "/v2/images", body)
         with path.open("rb") as stream:
             target = "/v2/images/{}/file".format(image["id"])
-            api.call("PUT", target, stream, "application/octet-stream")
+            headers = {"Content-Type": "application/octet-stream"}
+            headers["Content-Length"] = str(path.stat().st_size)
+            api.call("PUT", target, stream, headers=headers, timeout=UPLOAD_TIMEOUT)
+        if not is_this_file(api.get("/v2/images/" + image["id"], "status"), digest):
+            raise rest.Failed("the new image {} is not this file".format(image["id"]))
         for old in found:
-            api.call("DELETE", "/v2/images/" + old["id"])
+            now = api.get("/v2/images/" + old["id"], "status", allowed=(404,))
+            if now and not is_this_file(now, digest):
+                api.call("DELETE", "/v2/images/" + old["id"], allowed=(404,))
     return ["upload image " + wanted["name"]]
 
 
+def service(identity, body, kind, region):
+    """One service of a token's catalogue."""
+    url = keystone.endpoint(body.get("catalog", []), kind, region, ["internal"])
+    return rest.Client(url, {"X-Auth-Token": identity.token})
+
+
 def answer(request):
+    apply, region = request["apply"], request["region"]
     try:
-        login = request["login"]
-        service = keystone.Keystone(login["auth_url"])
-        token, body = service.login(
-            login["username"],
-            login["password"],
-            login["user_domain"],
-            keystone.project_scope(login),
-        )
-        urls = endpoints(body, request["region"])
-        changes = provider_network(
-            Api(token, urls["network"]), request["network"], request["apply"]
-        )
-        changes += guest_image(Api(token, urls["image"]), request["image"], request["apply"])
-    except (keystone.Refused, KeyError) as error:
-        if request["apply"]:
+        identity, body = keystone.logged_in(request["login"]["auth_url"], request["login"])
+        network = service(identity, body, "network", region)
+        changes = provider_network(network, request["network"], apply)
+        changes += guest_image(service(identity, body, "image", region), request["image"], apply)
+    except rest.Failed as error:
+        if apply:
             raise SystemExit(str(error)) from error
         return {"error": str(error), "changes": []}
     return {"error": None, "changes": changes}

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
     pyinfra_state = load(options.inventory)
     site = site_of(pyinfra_state.inventory, secrets_file(), options.inventory)
     with connected(pyinfra_state, site.primary_controller.name) as host:
-        state = ComputeApiState.of(host, ComputeApi.of(site))
+        state = ComputeApiState.of(host, ComputeApi.of(site), ())
         host.disconnect()
     is_lab = LAB_GROUP in pyinfra_state.inventory.groups
     print("\n".join(summary(site, state, options.seconds, is_lab=is_lab)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,7 @@ class ComputeApiAnswers(ScriptFact):
     """Services, hypervisors and their inventories, as JSON."""
 
     script = "compute_api"
-    uses = ("keystone",)
+    uses = ("rest", "keystone")
 
 
 class Service(BaseModel):
@@ -104,6 +104,17 @@ class ComputeApiState(BaseModel):
     inventories: dict[str, list[str]] = {}
 
     @classmethod
-    def of(cls, host: Host, api: ComputeApi) -> ComputeApiState:
-        answer = ask(host, ComputeApiAnswers, api.as_request())
+    def of(
+        cls, host: Host, api: ComputeApi, inventories: Collection[str] | None = None
+    ) -> ComputeApiState:
+        """Their state, asked from HOST.
+
+        Args:
+            inventories: the hosts of nova-compute whose inventories are asked for, one request for
+                each of their hypervisors; without it those of all.
+        """
+        request = api.as_request()
+        if inventories is not None:
+            request["inventories"] = sorted(inventories)
+        answer = ask(host, ComputeApiAnswers, request)
         return cls.model_validate(answer or {"error": "nothing was answered"})

@@ -27,7 +27,7 @@ class HostReport(ScriptFact):
     """
 
     script = "host_report"
-    uses = ("keystone", "messaging", "mysql_login")
+    uses = ("rest", "keystone", "messaging", "mysql_login")
 
     @override
     def process(self, output: Any) -> Answer:

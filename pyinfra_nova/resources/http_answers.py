@@ -25,6 +25,7 @@ class SilentUrls(ScriptFact):
     """The URLs that do not answer as they should, and how each answers instead."""
 
     script = "http_answers"
+    uses = ("rest",)
 
 
 @operation()
@@ -35,4 +36,4 @@ def answering(urls: Sequence[Answering], deadline: int = 90) -> Commands:
     for url in silent:
         say(f"wait for {url['name']}: {url['detail']}")
     if silent:
-        yield script_command("http_answers", "wait", {**request, "wait": deadline})
+        yield script_command("http_answers", "wait", {**request, "wait": deadline}, SilentUrls.uses)

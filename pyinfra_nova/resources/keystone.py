@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.host import Host
@@ -88,6 +88,37 @@ class KeystoneDifferences(ScriptFact):
     """Whether Keystone answers the administrator, and the changes that would bring it in line."""
 
     script = "keystone"
+    uses = ("rest",)
+
+
+class KeystoneState(BaseModel):
+    """What ``KeystoneDifferences`` answers.
+
+    Attributes:
+        answers: whether Keystone let the administrator in and everything could be compared.
+        refuses: whether Keystone itself refused the administrator's login.
+        error: why nothing could be compared.
+        changes: what would be changed, in order.
+        new_passwords: users who have another password than they should.
+    """
+
+    answers: bool
+    refuses: bool = False
+    error: str | None = None
+    changes: list[str] = []
+    new_passwords: list[str] = []
+
+    @classmethod
+    def of(
+        cls, host: Host, admin: KeystoneAdmin, entries: KeystoneEntries | None = None
+    ) -> KeystoneState:
+        """That of ENTRIES, or of the login alone, asked from HOST."""
+        request = _request(admin, entries or KeystoneEntries(), apply=False)
+        answer = ask(host, KeystoneDifferences, request)
+        return cls.model_validate(answer or {"answers": False, "error": NO_ANSWER})
+
+
+NO_ANSWER = "nothing was answered"
 
 
 def _request(admin: KeystoneAdmin, entries: KeystoneEntries, *, apply: bool) -> dict[str, Any]:
@@ -98,12 +129,6 @@ def _request(admin: KeystoneAdmin, entries: KeystoneEntries, *, apply: bool) -> 
         holder["password"] = holder["password"].get_secret_value()
     request["apply"] = apply
     return request
-
-
-def lets_in(host: Host, admin: KeystoneAdmin) -> bool:
-    """Whether Keystone answers and accepts the administrator."""
-    request = _request(admin, KeystoneEntries(), apply=False)
-    return bool(ask(host, KeystoneDifferences, request).get("answers"))
 
 
 @operation()
@@ -117,15 +142,16 @@ def present(
     Keystone that does not answer, or refuses the administrator, ends the run; so does a password
     that LEFT_OUT hosts use, which this run does not reach.
     """
-    state = ask(host, KeystoneDifferences, _request(admin, entries, apply=False))
-    if not state.get("answers") and state:
-        yield from refused(str(state["error"]))
+    state = KeystoneState.of(host, admin, entries)
+    if not state.answers:
+        yield from refused(str(state.error))
         return
-    changed = state.get("new_passwords", [])
-    if left_out and changed:
-        yield from refused(cut_off(f"the password of Keystone user {changed[0]}", left_out))
+    if left_out and state.new_passwords:
+        text = f"the password of Keystone user {state.new_passwords[0]}"
+        yield from refused(cut_off(text, left_out))
         return
-    for change in state.get("changes", []):
+    for change in state.changes:
         say(change)
-    if state.get("changes"):
-        yield changing(script_command("keystone", "apply", _request(admin, entries, apply=True)))
+    if state.changes:
+        request = _request(admin, entries, apply=True)
+        yield changing(script_command("keystone", "apply", request, KeystoneDifferences.uses))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pyinfra import host
-from pyinfra.api import FactBase, StringCommand, operation
-from pyinfra.api.command import QuoteString
-from typing_extensions import override
+from pyinfra.api import StringCommand, operation
 
-from pyinfra_nova.session.host_script import ScriptFact, ask
-from pyinfra_nova.session.redaction import SecretInput
+from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
 from pyinfra_nova.session.steps import Commands, Step, refused, taken
 from pyinfra_nova.site.run_scope import cut_off
 from pyinfra_nova.site.settings import HostSettings
@@ -34,77 +32,91 @@ class BrokerLogin(ScriptFact):
     script = "messaging"
 
 
-class BrokerUsers(FactBase[list[str]]):
-    """The names of the broker's users."""
+class BrokerUsers(ScriptFact):
+    """The names of the broker's users, as `rabbitmqctl` on its host lists them."""
 
-    default = list
+    script = "broker_users"
 
-    @override
-    def command(self) -> str:
-        return "rabbitmqctl -q list_users --no-table-headers </dev/null | cut -f 1"
 
-    @override
-    def process(self, output: Iterable[str]) -> list[str]:
-        return list(output)
+class Login(BaseModel):
+    """How a login at the broker went.
+
+    Attributes:
+        refused: the broker itself does not accept the name with this password.
+        forbidden: the broker itself does not let the user into the virtual host, or has none.
+        denied: what the user may not do there.
+        error: what kept the broker from saying more.
+    """
+
+    listens: bool = False
+    authenticated: bool = False
+    refused: bool = False
+    opened: bool = False
+    forbidden: bool = False
+    denied: list[str] = []
+    error: str | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the broker has said yes or no, and not only broken off."""
+        return self.refused or self.forbidden or (self.opened and self.error is None)
+
+
+def _request(
+    user: BrokerUser, *, set_password: bool = False, permit: bool = False
+) -> Mapping[str, Any]:
+    return {
+        "user": user.name,
+        "password": user.password.get_secret_value(),
+        "virtual_host": user.virtual_host,
+        "set_password": set_password,
+        "permit": permit,
+        "apply": set_password or permit,
+    }
 
 
 def set_user(user: BrokerUser) -> StringCommand:
-    # No -q on what reads the password: RabbitMQ 4 lets a command read its standard input only if it
-    # has exactly two words, else it waits for ever (its deps/rabbit/scripts/rabbitmqctl).
-    name = QuoteString(user.name)
-    return StringCommand(
-        "if rabbitmqctl -q list_users --no-table-headers </dev/null | cut -f 1 | grep -Fxq",
-        name,
-        "; then rabbitmqctl change_password",
-        name,
-        "; else rabbitmqctl add_user",
-        name,
-        "; fi",
-        _stdin=SecretInput(user.password.get_secret_value()),
-    )
+    """The command that makes USER, or changes the password that the broker has of it."""
+    return script_command("broker_users", "apply", _request(user, set_password=True))
 
 
-def _permit(user: BrokerUser) -> tuple[StringCommand, ...]:
-    name, virtual_host = QuoteString(user.name), QuoteString(user.virtual_host)
-    make = (
-        "rabbitmqctl -q list_vhosts --no-table-headers | grep -Fxq",
-        virtual_host,
-        "|| rabbitmqctl -q add_vhost",
-        virtual_host,
-    )
-    allow = ("rabbitmqctl -q set_permissions -p", virtual_host, name, "'.*' '.*' '.*'")
-    return StringCommand(*make), StringCommand(*allow)
+def _permit(user: BrokerUser) -> StringCommand:
+    return script_command("broker_users", "apply", _request(user, permit=True))
 
 
 @operation()
 def present(user: BrokerUser, address: str, left_out: Sequence[HostSettings] = ()) -> Commands:
     """Have USER on the broker of this host, with its password and full permissions.
 
-    Tried first by logging in at ADDRESS; ``rabbitmqctl`` runs only when that fails. Passwords reach
-    it over stdin. A password that LEFT_OUT hosts use, which this run does not reach, is not
-    changed.
+    Tried first by logging in at ADDRESS; ``rabbitmqctl`` runs only when the broker refuses that,
+    and again asks before it changes anything. A broker that breaks off ends the run.
+    A password that LEFT_OUT hosts use, which this run does not reach, is not changed.
     """
-    password = user.password.get_secret_value()
-    request = {
-        "host": address,
-        "port": user.port,
-        "user": user.name,
-        "password": password,
-        "virtual_host": user.virtual_host,
-    }
-    login = ask(host, BrokerLogin, request)
+    place = f"{address}:{user.port}"
+    login = Login.model_validate(
+        ask(host, BrokerLogin, {**_request(user), "host": address, "port": user.port})
+    )
     # A plan is also made for a host whose broker an earlier operation of the run starts.
-    if host.state.is_executing and not login.get("listens"):
+    if host.state.is_executing and not login.listens:
         remedy = "see `systemctl status rabbitmq-server` there"
-        yield from refused(f"RabbitMQ does not answer at {address}:{user.port}; {remedy}")
+        yield from refused(f"RabbitMQ does not answer at {place}; {remedy}")
+        return
+    if login.listens and not login.is_told:
+        yield from refused(
+            f"RabbitMQ at {place} does not say whether it lets {user.name} in: {login.error}"
+        )
         return
     steps = []
-    if not login.get("authenticated"):
-        if left_out and user.name in host.get_fact(BrokerUsers):
+    if not login.authenticated:
+        users = ask(host, BrokerUsers, _request(user)) if left_out and login.refused else {}
+        if users.get("error"):
+            yield from refused(users["error"])
+            return
+        if user.name in users.get("users", []):
             yield from refused(cut_off(f"the password of broker user {user.name}", left_out))
             return
         steps.append(Step(f"set broker user {user.name} and its password", (set_user(user),)))
-    if not login.get("opened") or login.get("denied"):
+    if not login.opened or login.denied:
         text = f"let broker user {user.name} use virtual host {user.virtual_host}"
-        steps.append(Step(text, _permit(user)))
+        steps.append(Step(text, (_permit(user),)))
     yield from taken(steps)

@@ -27,7 +27,7 @@ class Unit:
         name: the canonical unit name, without an alias.
         reads: files or glob patterns; one that is newer than the unit's process means a restart.
         reload: reload instead of restart when a file is newer.
-        url: where it serves HTTP; a server error there means a restart.
+        url: where it serves HTTP; a 500 there, twice, means a restart.
         broker: the broker's port, for one that is only there once it is connected to it.
         log: the file in which to look for the cause when it does not run.
     """
@@ -83,7 +83,7 @@ class UnitDifferences(ScriptFact):
     """The units that are not as they should be: the verbs that mend each, and the reason."""
 
     script = "units"
-    uses = ("sql", "nova_state")
+    uses = ("rest", "sql", "nova_state")
 
 
 VERBS = ("unmask", "enable", "reload", "restart", "start")

@@ -45,7 +45,7 @@ FRESH: Answers = {
             }
         ],
     },
-    "messaging read": {"listens": True, "authenticated": False, "opened": False, "error": "403"},
+    "messaging read": {"listens": True, "refused": True, "error": "403 ACCESS_REFUSED"},
     "keystone read": {"answers": True, "error": None, "changes": ["create user nova"]},
     "nova_state read": {
         "schemas": {"api": "missing", "cell0": "missing", "cell1": "missing"},

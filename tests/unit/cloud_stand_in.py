@@ -9,41 +9,30 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import re
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from typing_extensions import override
 
-Json = dict[str, Any]
+from .serving import ApiError, Headers, Json, Served
+
 PROJECT = "project-of-admin"
 
 
-class ApiError(Exception):
-    """An error status with the message in Nova's form."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
-
-
-class StandIn:
+class StandIn(Served):
     """The state of the cloud, what was asked of it, and how it answers."""
 
     def __init__(self) -> None:
-        self.url = ""
-        self.asked: list[str] = []
+        super().__init__()
         self.numbers = itertools.count(1)
         self.flavors: dict[str, Json] = {}
         self.access: dict[str, list[str]] = {}
         self.guests: list[str] = []  # the flavors of guests, by id
         self.aggregates: dict[str, Json] = {}
         self.hosts = ["compute1", "compute2"]
+        self.away: list[str] = []  # hosts of a cell that does not answer
         self.traits: dict[str, list[str]] = {
             f"rp-{name}": ["HW_CPU_X86_AVX"] for name in self.hosts
         }
@@ -55,14 +44,12 @@ class StandIn:
         self.images: dict[str, Json] = {}
         self.services: tuple[str, ...] = ("compute", "placement", "image")
 
-    def changes(self) -> list[str]:
-        """What was asked that changes something."""
-        return [line for line in self.asked if not line.startswith(("GET", "POST /identity"))]
-
-    def answer(self, method: str, target: str, body: Any) -> Any:
+    @override
+    def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:
         url = urlsplit(target)
+        if url.path.startswith("/compute"):
+            assert headers["OpenStack-API-Version"] == "compute 2.75"
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        self.asked.append(f"{method} {url.path}")
         for pattern, function in ROUTES:
             verb, _, path = pattern.partition(" ")
             match = re.fullmatch(path, url.path)
@@ -74,7 +61,7 @@ class StandIn:
         return f"id-{next(self.numbers)}"
 
     def flavor(self, name: str, **more: Any) -> Json:
-        """Somebody's flavor, as Nova has it."""
+        """Somebody's flavor, as Nova has it; what a request calls otherwise is renamed."""
         flavor = {
             **{"id": self.new_id(), "name": name, "vcpus": 1, "ram": 512, "disk": 1, "swap": 0},
             **{"OS-FLV-EXT-DATA:ephemeral": 0, "os-flavor-access:is_public": True},
@@ -90,6 +77,19 @@ class StandIn:
             if given["name"] == flavor["name"] or given.get("id") == flavor["id"]:
                 raise ApiError(409, f"Flavor with name {given['name']} already exists.")
         return {"flavor": self.flavor(**given)}
+
+    def delete_flavor(self, body: None, query: Json, key: str) -> Json:
+        if self.flavors.pop(key, None) is None:
+            raise ApiError(404, f"Flavor {key} could not be found.")
+        self.access.pop(key, None)
+        return {}
+
+    def add_access(self, body: Json, query: Json, key: str) -> Json:
+        projects = self.access.setdefault(key, [])
+        if (project := body["addTenantAccess"]["tenant"]) in projects:
+            raise ApiError(409, f"Flavor access already exists for project {project}.")
+        projects.append(project)
+        return {}
 
     def change_aggregate(self, body: Json, query: Json, key: str) -> Json:
         aggregate = self.aggregates[key]
@@ -171,7 +171,7 @@ class StandIn:
 
     def token(self, body: Json, query: Json) -> Json:
         if body["auth"]["identity"]["password"]["user"]["password"] != "x":
-            raise ApiError(401, "no")
+            raise ApiError(401, "The request you have made requires authentication.")
         paths = {"compute": "/compute/v2.1", "placement": "/placement", "image": "/image"}
         catalogue = [
             {
@@ -207,6 +207,23 @@ def _listed(kind: str, name: str) -> Route:
     return lambda cloud, *_: {name: list(getattr(cloud, kind).values())}
 
 
+def _page(kind: str, name: str) -> Route:
+    """A list that goes on at the offset that is asked for."""
+    return lambda cloud, body, query: {
+        name: list(getattr(cloud, kind).values())[int(query.get("offset", 0)) :]
+    }
+
+
+def _one(kind: str, name: str = "") -> Route:
+    def read(cloud: StandIn, body: None, query: Json, key: str) -> Json:
+        found: Json | None = getattr(cloud, kind).get(key)
+        if found is None:
+            raise ApiError(404, "is not there")
+        return {name: found} if name else found
+
+    return read
+
+
 def _deleted(kind: str) -> Route:
     def delete(cloud: StandIn, body: None, query: Json, key: str) -> Json:
         if getattr(cloud, kind).pop(key, None) is None:
@@ -226,8 +243,9 @@ ROUTES: list[tuple[str, Route]] = [
         },
     ),
     (f"GET {NOVA}/flavors/detail", _listed("flavors", "flavors")),
+    (f"GET {NOVA}/flavors/([^/]+)", _one("flavors", "flavor")),
     (f"POST {NOVA}/flavors", StandIn.make_flavor),
-    (f"DELETE {NOVA}/flavors/([^/]+)", _deleted("flavors")),
+    (f"DELETE {NOVA}/flavors/([^/]+)", StandIn.delete_flavor),
     (
         f"PUT {NOVA}/flavors/([^/]+)",
         lambda cloud, body, query, key: cloud.flavors[key].update(body["flavor"]),
@@ -248,17 +266,17 @@ ROUTES: list[tuple[str, Route]] = [
             "flavor_access": [{"tenant_id": p} for p in cloud.access.get(key, [])]
         },
     ),
+    (f"POST {NOVA}/flavors/([^/]+)/action", StandIn.add_access),
     (
-        f"POST {NOVA}/flavors/([^/]+)/action",
-        lambda cloud, body, query, key: cloud.access.setdefault(f"new {key}", []).append(
-            body["addTenantAccess"]["tenant"]
-        ),
+        f"GET {NOVA}/flavors/([^/]+)/os-extra_specs",
+        lambda cloud, body, query, key: {"extra_specs": cloud.flavors[key]["extra_specs"]},
     ),
     (
         f"GET {NOVA}/servers",
         lambda cloud, body, query: {"servers": [g for g in cloud.guests if g == query["flavor"]]},
     ),
     (f"GET {NOVA}/os-aggregates", _listed("aggregates", "aggregates")),
+    (f"GET {NOVA}/os-aggregates/([^/]+)", _one("aggregates", "aggregate")),
     (f"POST {NOVA}/os-aggregates", StandIn.make_aggregate),
     (
         f"PUT {NOVA}/os-aggregates/([^/]+)",
@@ -268,7 +286,12 @@ ROUTES: list[tuple[str, Route]] = [
     (f"DELETE {NOVA}/os-aggregates/([^/]+)", StandIn.delete_aggregate),
     (
         f"GET {NOVA}/os-services",
-        lambda cloud, *_: {"services": [{"host": host} for host in cloud.hosts]},
+        lambda cloud, *_: {
+            "services": [
+                {"host": host, "status": "UNKNOWN" if host in cloud.away else "enabled"}
+                for host in cloud.hosts
+            ]
+        },
     ),
     (
         f"GET {NOVA}/os-hypervisors/detail",
@@ -276,7 +299,8 @@ ROUTES: list[tuple[str, Route]] = [
             "hypervisors": [{"id": f"rp-{h}", "service": {"host": h}} for h in cloud.hosts]
         },
     ),
-    (f"GET {NOVA}/os-server-groups", _listed("groups", "server_groups")),
+    (f"GET {NOVA}/os-server-groups", _page("groups", "server_groups")),
+    (f"GET {NOVA}/os-server-groups/([^/]+)", _one("groups", "server_group")),
     (f"POST {NOVA}/os-server-groups", StandIn.make_group),
     (f"DELETE {NOVA}/os-server-groups/([^/]+)", _deleted("groups")),
     (f"GET {NOVA}/os-quota-sets/{PROJECT}", lambda cloud, *_: cloud.quota()),
@@ -290,6 +314,7 @@ ROUTES: list[tuple[str, Route]] = [
         f"GET {NOVA}/os-keypairs",
         lambda cloud, *_: {"keypairs": [{"keypair": key} for key in cloud.keypairs.values()]},
     ),
+    (f"GET {NOVA}/os-keypairs/([^/]+)", _one("keypairs", "keypair")),
     (f"POST {NOVA}/os-keypairs", StandIn.make_keypair),
     (f"DELETE {NOVA}/os-keypairs/([^/]+)", _deleted("keypairs")),
     ("GET /placement/resource_providers", StandIn.providers),
@@ -306,54 +331,9 @@ ROUTES: list[tuple[str, Route]] = [
         lambda cloud, body, query, trait: cloud.known_traits.add(trait),
     ),
     ("GET /image/v2/images", StandIn.pages_of_images),
+    ("GET /image/v2/images/([^/]+)", _one("images")),
     ("POST /image/v2/images", StandIn.make_image),
     ("PUT /image/v2/images/([^/]+)/file", StandIn.put_image),
     ("PATCH /image/v2/images/([^/]+)", StandIn.patch_image),
     ("DELETE /image/v2/images/([^/]+)", _deleted("images")),
 ]
-
-
-def _handler(cloud: StandIn) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def respond(self) -> None:
-            data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            is_file = self.headers.get("Content-Type") == "application/octet-stream"
-            try:
-                body = data if is_file else json.loads(data) if data else None
-                if self.path.startswith("/compute"):
-                    assert self.headers["OpenStack-API-Version"] == "compute 2.75"
-                status, found = 200, cloud.answer(self.command, self.path, body) or {}
-                if self.path.endswith("/auth/tokens"):
-                    status = 201
-            except ApiError as error:
-                status = error.status
-                found = {"anyError": {"code": status, "message": error.message}}
-                if self.path.startswith("/placement"):
-                    found = {"errors": [{"detail": error.message}]}
-            except Exception as error:
-                status, found = 500, {"stand-in": {"message": repr(error)}}
-            self.send_response(status)
-            self.send_header("X-Subject-Token", "t")
-            self.end_headers()
-            self.wfile.write(json.dumps(found).encode())
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = respond
-
-        @override
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    return Handler
-
-
-@contextmanager
-def running(cloud: StandIn) -> Iterator[StandIn]:
-    """CLOUD, answering on a port of this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(cloud))
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    cloud.url = f"http://127.0.0.1:{server.server_port}"
-    try:
-        yield cloud
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 
+import broker_users
+import pytest
 from pydantic import SecretStr
 
 from pyinfra_nova.resources.databases import DatabaseUser, statements
 from pyinfra_nova.resources.messaging import BrokerUser, set_user
+from tests.unit.rabbitmqctl_stand_in import Rabbitmqctl
 
 NASTY = "p@ss/w%rd:$#\"' \\ end"
 USER = DatabaseUser("nova", SecretStr(NASTY), ("nova_api", "nova"))
@@ -59,7 +64,18 @@ def test_a_name_with_a_quote_stays_a_name() -> None:
     assert any("'no''va'@'%'" in statement for _, statement in statements(state, [user]))
 
 
-def test_rabbitmqctl_gets_the_password_on_stdin_alone() -> None:
+def test_a_password_of_the_broker_goes_over_stdin_alone() -> None:
     command = set_user(BrokerUser("openstack", SecretStr(NASTY)))
     assert "w%rd" not in str(command) and "w%rd" not in repr(command.connector_arguments)
-    assert list(command.connector_arguments["_stdin"]) == [NASTY]
+    (text,) = command.connector_arguments["_stdin"]
+    assert json.loads(text)["request"]["password"] == NASTY
+
+
+def test_rabbitmqctl_gets_the_password_on_stdin_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    tool = Rabbitmqctl(tmp_path, users={"openstack": "old"})
+    broker_users.set_password("openstack", NASTY)
+    assert tool.users == {"openstack": NASTY}
+    assert NASTY not in [word for words in tool.asked for word in words]

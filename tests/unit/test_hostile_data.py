@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import quote, unquote
 
+import broker_users
 import config_files
 import pytest
 from hypothesis import HealthCheck, assume, given
@@ -30,12 +33,12 @@ from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.nova_conf.values import option
 from pyinfra_nova.resources.cells import nova_manage
 from pyinfra_nova.resources.databases import DatabaseUser, statements
-from pyinfra_nova.resources.messaging import BrokerUser, _permit, set_user
 from pyinfra_nova.session.redaction import Redactor
 from pyinfra_nova.session.steps import refused
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.secrets import Secrets
 from pyinfra_nova.site.settings import Site
+from tests.unit.rabbitmqctl_stand_in import Rabbitmqctl
 from tests.unit.site_data import AWKWARD, GROUPS, HOSTS, debian, read_back, secrets, site
 
 NOVA_CONF = "/etc/nova/nova.conf"
@@ -445,13 +448,12 @@ few = hypothesis_settings(
 
 
 def ran(tmp_path: Path, *commands: object) -> list[list[str]]:
-    """What ``sh`` runs of COMMANDS: the arguments of each rabbitmqctl and runuser, in order."""
+    """What ``sh`` runs of COMMANDS: the arguments of each runuser, in order."""
     record = tmp_path / "record"
     record.write_text("")
-    for name in ("rabbitmqctl", "runuser"):
-        script = f"""#!/bin/sh\nprintf '%s\\0' "$@" '{END}' >>'{record}'\n"""
-        (tmp_path / name).write_text(script)
-        (tmp_path / name).chmod(0o755)
+    program = tmp_path / "runuser"
+    program.write_text(f"""#!/bin/sh\nprintf '%s\\0' "$@" '{END}' >>'{record}'\n""")
+    program.chmod(0o755)
     script = "\n".join(str(command) for command in commands)
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
     subprocess.run(["sh"], input=script.encode(), env=environment, check=False)
@@ -460,20 +462,23 @@ def ran(tmp_path: Path, *commands: object) -> list[list[str]]:
 
 
 @few
-@given(names=st.lists(st.tuples(LOGINS, VIRTUAL_HOSTS), min_size=1, max_size=6))
+@given(names=st.lists(st.tuples(LOGINS, VIRTUAL_HOSTS), min_size=1, max_size=4))
 def test_rabbitmqctl_gets_names_as_they_are(tmp_path: Path, names: list[tuple[str, str]]) -> None:
-    commands, expected = [], []
-    for name, virtual_host in names:
-        user = BrokerUser(name, SecretStr("x" * 8), virtual_host)
-        commands += [set_user(user), *_permit(user)]
-        expected += [
-            ["-q", "list_users", "--no-table-headers"],
-            ["add_user", name],
-            ["-q", "list_vhosts", "--no-table-headers"],
-            ["-q", "add_vhost", virtual_host],
-            ["-q", "set_permissions", "-p", virtual_host, name, ".*", ".*", ".*"],
-        ]
-    assert ran(tmp_path, *commands) == expected
+    expected = []
+    tool = Rabbitmqctl(tmp_path, vhosts=[])
+    with patch.dict(os.environ, {"PATH": f"{tmp_path}:/usr/bin:/bin"}):
+        for name, virtual_host in dict(names).items():
+            tool.set(vhosts=[])
+            broker_users.set_password(name, "x" * 8)
+            broker_users.permit(name, virtual_host)
+            expected += [
+                ["-q", "--formatter", "json", "list_users"],
+                ["add_user", name],
+                ["-q", "--formatter", "json", "list_vhosts"],
+                ["-q", "add_vhost", virtual_host],
+                ["-q", "set_permissions", "-p", virtual_host, name, ".*", ".*", ".*"],
+            ]
+    assert tool.asked == expected
 
 
 @few

@@ -40,7 +40,7 @@ def silent_urls(cloud: DeployedSite, target: HostPlan) -> dict[str, str]:
     if not urls:
         return {}
     failing = cloud.ask(target.host.name, SilentUrls, {"urls": urls})["failing"]
-    return {url["name"]: f"{url['url']} {url['detail']}" for url in failing}
+    return {url["name"]: url["detail"] for url in failing}
 
 
 def require_answer(cloud: DeployedSite, controller: HostSettings, name: EndpointName) -> None:

@@ -16,7 +16,10 @@ from pyinfra_nova.resources.keystone import KeystoneAdmin
 from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
 from pyinfra_nova.session.steps import Commands, changing, refused, say
 
-USES = ("keystone", "compute_api")
+USES = (
+    *("rest", "keystone", "compute_api", "cloud_session"),
+    *("cloud_flavors", "cloud_aggregates", "cloud_projects", "cloud_images"),
+)
 
 
 @dataclass(frozen=True)

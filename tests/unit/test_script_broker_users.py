@@ -1,0 +1,83 @@
+"""files/broker_users.py against a stand-in for rabbitmqctl: only its own word changes anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import broker_users
+import pytest
+
+from .rabbitmqctl_stand_in import Rabbitmqctl
+
+
+@pytest.fixture
+def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rabbitmqctl:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(broker_users, "TIMEOUT", 2)
+    return Rabbitmqctl(tmp_path)
+
+
+def asked(**more: Any) -> dict[str, Any]:
+    request = {"user": "openstack", "password": "s3cret", "virtual_host": "/"}
+    wanted = {"set_password": True, "permit": True, "apply": True}
+    return dict(broker_users.answer({**request, **wanted, **more}))
+
+
+def test_a_user_that_is_not_there_is_made(broker: Rabbitmqctl) -> None:
+    assert asked(virtual_host="nova") == {"users": ["openstack"], "error": None}
+    assert broker.users == {"openstack": "s3cret"}
+    assert broker.changes == ["add_user", "add_vhost", "set_permissions"]
+    assert broker.permitted == [["-p", "nova", "openstack", ".*", ".*", ".*"]]
+
+
+def test_a_wrong_password_is_changed(broker: Rabbitmqctl) -> None:
+    broker.set(users={"openstack": "old", "theirs": "kept"})
+    asked(permit=False)
+    assert broker.users == {"openstack": "s3cret", "theirs": "kept"}
+    assert broker.changes == ["change_password"]
+
+
+def test_a_password_that_is_right_is_left_alone(broker: Rabbitmqctl) -> None:
+    broker.set(users={"openstack": "s3cret"})
+    asked(permit=False)
+    assert broker.changes == []
+
+
+FAILURES = {
+    "down": "ended with 69: Error: unable to perform an operation on node 'rabbit@mq'",
+    "hangs": "has not ended after 2 s",
+    "silent": "ended with 1: without a word",
+}
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("how", FAILURES)
+def test_a_tool_that_fails_ends_with_its_words_and_nothing_is_done_after(
+    broker: Rabbitmqctl, how: str, at: int
+) -> None:
+    # list_users, authenticate_user, change_password
+    broker.set(users={"openstack": "old"}, at=at, fails=how)
+    with pytest.raises(SystemExit) as error:
+        asked()
+    assert FAILURES[how] in str(error.value) and "s3cret" not in str(error.value)
+    assert len(broker.asked) == at
+    assert broker.users == {"openstack": "old"}
+
+
+def test_half_a_list_is_no_list(broker: Rabbitmqctl) -> None:
+    broker.set(users={"openstack": "old"}, at=1, fails="half")
+    with pytest.raises(SystemExit, match="list_users answers no list"):
+        asked()
+    assert broker.changes == []
+
+
+def test_only_reading_says_what_is_wrong_and_exits_well(broker: Rabbitmqctl) -> None:
+    broker.set(at=1, fails="down")
+    answer = asked(apply=False)
+    assert answer["users"] == [] and "ended with 69" in answer["error"]
+
+
+def test_a_host_without_the_tool_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "rabbitmqctl -q --formatter json list_users cannot be run" in asked(apply=False)["error"]

@@ -1,0 +1,132 @@
+"""files/compute_api.py against a stand-in for a large site."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import compute_api
+import pytest
+import rest
+from typing_extensions import override
+
+from .serving import FAULTS, ApiError, Headers, Json, Served, running
+
+PAGE = 1000
+LOGIN = {"username": "nova", "password": "s3cret", "user_domain": "Default"}
+LOGIN |= {"project": "service", "project_domain": "Default"}
+
+
+class LargeSite(Served):
+    """Nova with COUNT hypervisors, of which it lists a thousand at a time, as any Nova does."""
+
+    def __init__(self, count: int = 3) -> None:
+        super().__init__()
+        self.hosts = [f"c{number}" for number in range(count)]
+        self.bare: set[str] = set()
+
+    @override
+    def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:
+        url = urlsplit(target)
+        kind = url.path.rpartition("/")[2]
+        if kind == "tokens":
+            return {"token": {"catalog": [self.entry(kind) for kind in ("compute", "placement")]}}
+        if kind == "os-services":
+            more = {"binary": "nova-compute", "state": "up", "status": "enabled"}
+            return {"services": [{"host": host, **more} for host in self.hosts]}
+        if kind == "detail":
+            return self.hypervisors(int(parse_qs(url.query).get("marker", ["0"])[0]))
+        if (host := url.path.split("/")[-2]) in self.bare:
+            raise ApiError(404, f"No resource provider with uuid {host} found")
+        return {"inventories": {"VCPU": {}, "MEMORY_MB": {}}}
+
+    def entry(self, kind: str) -> Json:
+        place = {"interface": "internal", "region_id": "R", "url": f"{self.url}/{kind}"}
+        return {"type": kind, "endpoints": [place]}
+
+    def hypervisors(self, start: int) -> Json:
+        found: Json = {
+            "hypervisors": [
+                {
+                    **{"id": host, "hypervisor_hostname": host, "service": {"host": host}},
+                    **{"state": "up", "status": "enabled", "host_ip": "10.0.0.1"},
+                }
+                for host in self.hosts[start : start + PAGE]
+            ]
+        }
+        if self.hosts[start + PAGE :]:
+            link = f"http://elsewhere/os-hypervisors/detail?marker={start + PAGE}"
+            found["hypervisors_links"] = [{"rel": "next", "href": link}]
+        return found
+
+
+def asked(site: LargeSite, **more: Any) -> dict[str, Any]:
+    request = {"auth_url": site.url, "login": LOGIN, "region": "R", "interface": "internal"}
+    return dict(compute_api.answer({**request, **more}))
+
+
+@pytest.fixture
+def site() -> Iterator[LargeSite]:
+    with running(LargeSite()) as site:
+        yield site
+
+
+def test_a_thousand_and_one_hypervisors_are_seen_in_two_requests() -> None:
+    with running(LargeSite(PAGE + 1)) as site:
+        answer = asked(site, inventories=["c7", "c1000"])
+    assert len(answer["hypervisors"]) == len(answer["services"]) == PAGE + 1
+    assert answer["inventories"] == {name: ["MEMORY_MB", "VCPU"] for name in ("c7", "c1000")}
+    assert len(site.asked) == 6
+
+
+def test_a_hypervisor_has_no_inventory_where_placement_says_so(site: LargeSite) -> None:
+    site.bare = {"c1"}
+    assert asked(site)["inventories"] == {
+        "c0": ["MEMORY_MB", "VCPU"],
+        "c1": [],
+        "c2": ["MEMORY_MB", "VCPU"],
+    }
+    assert asked(site, inventories=[])["inventories"] == {}
+
+
+class Misplaced(LargeSite):
+    """Something else answers where Placement should, and knows no such page."""
+
+    @override
+    def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:
+        answer = super().answer(method, target, body, headers)
+        text = copy.deepcopy(answer)
+        for entry in text.get("token", {}).get("catalog", []):
+            entry["endpoints"][0]["url"] = entry["endpoints"][0]["url"].replace(
+                "/placement", "/elsewhere"
+            )
+        if target.startswith("/elsewhere"):
+            raise ApiError(404, "no such page")
+        return text
+
+
+def test_somebody_elses_404_is_no_word_of_placements() -> None:
+    with running(Misplaced()) as site:
+        answer = asked(site)
+    assert answer["inventories"] == {}
+    assert answer["error"].endswith(
+        "/elsewhere/resource_providers/c0/inventories answers 404: no such page"
+    )
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_request_without_an_answer_is_an_error_and_nothing_is_concluded(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "TIMEOUT", 0.2)
+    monkeypatch.setattr("keystone.TIMEOUT", 0.2)
+    for number in range(1, 7):
+        with running(LargeSite()) as site:
+            site.fail(number, fault)
+            answer = asked(site)
+        method, path = site.asked[-1].split(" ")
+        assert len(site.asked) == number
+        assert f"{method} {site.url}{path}" in answer.pop("error")
+        assert answer == {"services": [], "hypervisors": [], "inventories": {}}
