@@ -50,7 +50,7 @@ class ServiceType(ScriptFact):
     """Whether a service is in the catalogue under a type of former times."""
 
     script = "service_type"
-    uses = ("keystone",)
+    uses = ("rest", "keystone")
     folder = FILES
 
 
