@@ -25,7 +25,8 @@ import time
 # oslo.log's lines; the last of a traceback has nothing after the logger's name.
 TELLING = re.compile(r"\b(ERROR|CRITICAL) \S+ .*\w")
 ROUTINE = re.compile(
-    r"^(Start|Stopp)(ed|ing)\b|Scheduled restart job|Failed with result|Deactivated successfully"
+    r"^(Start|Stopp)(ed|ing)\b|^Failed to start\b|Scheduled restart job|Start request repeated"
+    r"|Main process exited|Failed with result|Deactivated successfully"
     r"|Consumed .* CPU time|^$"
 )
 MANY_RESTARTS = 3
