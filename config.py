@@ -2,6 +2,7 @@
 
 from pyinfra import config
 
+from pyinfra_nova.session import worked_out_once
 from pyinfra_nova.session.unmatched_patterns import refuse_unmatched_patterns
 
 # Set on pyinfra's object: a name that this file merely defines is not read by pyinfra 3.
@@ -13,3 +14,6 @@ config.FAIL_PERCENT = 0
 
 # Here because deploy.py does not run at all when --limit leaves no host.
 refuse_unmatched_patterns()
+
+# Here because pyinfra works some of it out when it reads the inventory.
+worked_out_once.install()
