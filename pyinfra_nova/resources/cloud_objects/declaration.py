@@ -22,6 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pyinfra_nova.knowledge.releases import extra_specs
 from pyinfra_nova.site.capacity import ALIAS, cpus_of
 from pyinfra_nova.site.faults import Fault, SettingsError, closest, describe
+from pyinfra_nova.site.names import named
 from pyinfra_nova.site.secrets import forbidden_character
 from pyinfra_nova.site.settings import HostSettings, Section, Site
 from pyinfra_nova.site.value_types import Text, Url
@@ -536,7 +537,7 @@ class _Check:
             for index, host in enumerate(aggregate.hosts):
                 key = f"aggregates.{name}.hosts.{index}"
                 if host not in computes:
-                    remedy = closest(host, computes) or f"computes are {', '.join(computes)}"
+                    remedy = closest(host, computes) or f"computes are {named(computes)}"
                     yield self._wrong(key, f"{host!r} is no compute of the inventory", remedy)
                 if host in aggregate.hosts[:index]:
                     yield self._wrong(key, f"{host} is named more than once")
