@@ -24,6 +24,7 @@ from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.resources.host_report import Report
 from pyinfra_nova.session.steps import LOCK
 from pyinfra_nova.site.faults import Fault, SettingsError
+from pyinfra_nova.site.names import named
 from pyinfra_nova.site.run_scope import RunScope
 from pyinfra_nova.site.settings import Account, Glance, HostSettings, Neutron, Placement, Site
 
@@ -52,18 +53,22 @@ class PreflightError(DeployError):
 
 
 def check_files(site: Site) -> list[Fault]:
-    """Render every file of every host on every platform it may be, and check what is in them.
+    """Render the files of every kind of host, on every platform it may be, and check them.
 
+    Hosts of a kind differ in names and addresses, which the settings have checked already.
     What Nova itself would refuse or overlook is a fault; what it would obey although it is unsafe
     or better said otherwise is only returned.
 
     Raises:
         SettingsError: with every fault.
     """
-    found: dict[FileFinding, list[str]] = {}
+    kinds: dict[str, list[HostSettings]] = {}
     for host in site.hosts.values():
-        for finding in _file_findings(site, host):
-            found.setdefault(finding, []).append(host.name)
+        kinds.setdefault(host.kind, []).append(host)
+    found: dict[FileFinding, list[str]] = {}
+    for hosts in kinds.values():
+        for finding in _file_findings(site, hosts[0]):
+            found.setdefault(finding, []).extend(host.name for host in hosts)
     faults = [_fault(finding, names) for finding, names in found.items() if _is_fault(finding)]
     if faults:
         raise SettingsError(faults)
@@ -106,7 +111,7 @@ def _is_fault(finding: FileFinding) -> bool:
 
 def _fault(finding: FileFinding, hosts: Sequence[str]) -> Fault:
     where = f"[{finding.section}] {finding.option}".strip() if finding.section else ""
-    return Fault(f"nova.conf of {', '.join(hosts)}", where, finding.problem, finding.remedy)
+    return Fault(f"nova.conf of {named(hosts)}", where, finding.problem, finding.remedy)
 
 
 def _login(site: Site, name: str, account: Account, secret: str, **more: Any) -> Check:
