@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pyinfra_nova.knowledge.platforms import platforms_of
 from pyinfra_nova.nova_conf import render
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.run import preflight
@@ -70,7 +71,7 @@ def test_the_files_of_a_kind_of_host_are_rendered_and_checked_once(
     counted = calls(preflight, "file_findings")
     wanted = many(number)
     check_files(wanted)
-    platforms = len(preflight.platforms_of("zed"))
+    platforms = len(platforms_of("zed"))
     assert counted == {"_rendered": 2 * platforms, "file_findings": 2}
     for host in wanted.hosts.values():
         files_for(wanted, host, debian(), "qemu")
