@@ -5,8 +5,10 @@ Counted in calls, because times differ from machine to machine; `./run bench --s
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from pyinfra_nova.nova_conf import render
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.run import preflight
 from pyinfra_nova.run.preflight import check_files
+from pyinfra_nova.session import host_script
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.names import named
 from pyinfra_nova.site.run_scope import cut_off, scope_of
@@ -154,3 +157,25 @@ def test_the_hosts_of_a_role_are_looked_for_once() -> None:
     wanted = many(FEW)
     assert wanted.computes is wanted.with_role("compute")
     assert [host.name for host in wanted.computes] == ["compute1", "compute2", "compute3"]
+
+
+@pytest.mark.parametrize("number", [FEW, MANY])
+def test_the_scripts_are_read_once_for_all_hosts(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    read: Counter[str] = Counter()
+    read_text = Path.read_text
+
+    def counting(path: Path, **more: Any) -> str:
+        read[path.name] += 1
+        return read_text(path, **more)
+
+    monkeypatch.setattr(Path, "read_text", counting)
+    host_script._modules.cache_clear()
+    messages = [
+        json.loads(host_script.script_input("units", {"host": i}, ("nova_state",)).readlines()[0])
+        for i in range(number)
+    ]
+    assert read == {"units.py": 1, "nova_state.py": 1}
+    assert [message["request"]["host"] for message in messages] == list(range(number))
+    assert [name for name, _ in messages[-1]["modules"]] == ["nova_state", "units"]
