@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel
+from pyinfra.api import FactBase
+from typing_extensions import override
 
 from pyinfra_nova.session.host_script import ScriptFact
 from pyinfra_nova.session.steps import LOCK
@@ -17,6 +19,21 @@ class HostReport(ScriptFact):
 
     script = "host_report"
     uses = ("keystone", "messaging", "mysql_login")
+
+
+class Clock(FactBase[float | None]):
+    """The host's clock alone, in seconds since 1970; None where it cannot be told."""
+
+    @override
+    def command(self) -> str:
+        return "date +%s.%N"
+
+    @override
+    def process(self, output: Iterable[str]) -> float | None:
+        try:
+            return float("".join(output))
+        except ValueError:
+            return None
 
 
 def questions(checks: Sequence[Mapping[str, Any]] = (), *, patience: float = 0) -> dict[str, Any]:

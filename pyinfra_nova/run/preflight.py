@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.resources.host_report import Report
 from pyinfra_nova.session.steps import LOCK
 from pyinfra_nova.site.faults import Fault, SettingsError
-from pyinfra_nova.site.names import named
+from pyinfra_nova.site.names import FEW, counted, named
 from pyinfra_nova.site.run_scope import RunScope
 from pyinfra_nova.site.settings import Account, Glance, HostSettings, Neutron, Placement, Site
 
@@ -48,7 +48,7 @@ class PreflightError(DeployError):
     """Something does not hold; nothing was changed anywhere."""
 
     def __init__(self, findings: Sequence[Verdict]) -> None:
-        wrong = [f"{f.host}: {f.what}: {f.detail}" for f in findings if not f.ok]
+        wrong = [f"{named(hosts)}: {what}: {detail}" for (what, detail), hosts in _wrong(findings)]
         super().__init__("\n  - ".join(["the preflight failed; nothing was changed:", *wrong]))
 
 
@@ -322,11 +322,36 @@ def judge(
     return findings
 
 
-def table(findings: Sequence[Verdict]) -> list[str]:
-    """The findings as aligned lines: host, what, verdict, detail."""
-    hosts = max((len(f.host) for f in findings), default=0)
-    whats = max((len(f.what) for f in findings), default=0)
-    return [
-        f"{f.host:<{hosts}}  {f.what:<{whats}}  {'ok' if f.ok else 'NO'}  {f.detail}"
-        for f in findings
-    ]
+def _wrong(findings: Sequence[Verdict]) -> Iterable[tuple[tuple[str, str], list[str]]]:
+    """What does not hold and how, and on which hosts it is the same."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        if not finding.ok:
+            found.setdefault((finding.what, finding.detail), []).append(finding.host)
+    return found.items()
+
+
+def _right(findings: Sequence[Verdict]) -> Iterator[tuple[str, int, str]]:
+    """What holds, on how many hosts, and what was found there unless it is another on each."""
+    found: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.ok:
+            found.setdefault(finding.what, []).append(finding.detail)
+    for what, details in found.items():
+        distinct = list(dict.fromkeys(details))
+        yield what, len(details), ", ".join(distinct) if len(distinct) <= FEW else ""
+
+
+def table(findings: Sequence[Verdict], *, each: bool = False) -> list[str]:
+    """The findings as aligned lines: what, verdict, hosts, detail.
+
+    Hosts on which something holds are counted, those on which it does not are named; with EACH a
+    line is one finding of one host.
+    """
+    if each:
+        rows = [(f.host, f.what, "ok" if f.ok else "NO", f.detail) for f in findings]
+    else:
+        rows = [(what, "ok", counted(count), detail) for what, count, detail in _right(findings)]
+        rows += [(what, "NO", named(hosts), detail) for (what, detail), hosts in _wrong(findings)]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)] if rows else []
+    return ["  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in rows]
