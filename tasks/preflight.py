@@ -20,11 +20,11 @@ from pyinfra_nova.resources.units import Processes
 from pyinfra_nova.run.clock import Offset
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.preflight import (
-    CLOCK_TOLERANCE,
     PreflightError,
     Verdict,
     check_files,
     checks_for,
+    clock_tolerance,
     judge,
     table,
 )
@@ -149,7 +149,8 @@ def _ask_all(
                 asked = time.time()
                 report = Report.of(ask(host, HostReport, questions(checks, patience=PATIENCE)))
             if report is not None:
-                skews[host.name] = _skew(host, Offset.of(asked, report.time, time.time()))
+                offset = Offset.of(asked, report.time, time.time())
+                skews[host.name] = _skew(host, offset, clock_tolerance(scope.site))
             return report
 
     pool = at_once(state)
@@ -157,16 +158,16 @@ def _ask_all(
     return {name: job.get() for name, job in jobs.items()}, skews
 
 
-def _skew(host: Host, offset: Offset) -> float:
+def _skew(host: Host, offset: Offset, tolerance: float) -> float:
     """How far HOST's clock is off; asked again while its answers took too long to tell."""
     for _ in range(SAMPLES):
-        if offset.decides(CLOCK_TOLERANCE):
+        if offset.decides(tolerance):
             return offset.skew
         asked = time.time()
         told: float | None = host.get_fact(Clock)
         if told is not None:
             offset = offset.narrowed(Offset.of(asked, told, time.time()))
-    if not offset.decides(CLOCK_TOLERANCE):
+    if not offset.decides(tolerance):
         width = offset.most - offset.least
         say(f"its clock is not known to be right: it takes {width:.0f} s to answer")
     return offset.skew

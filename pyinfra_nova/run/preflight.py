@@ -229,6 +229,11 @@ def checks_for(scope: RunScope, host: HostSettings) -> list[Check]:
     return checks
 
 
+def clock_tolerance(site: Site) -> float:
+    """Seconds that a host's clock may be off."""
+    return min(CLOCK_TOLERANCE, site.settings.service_down_time / 6)
+
+
 def _platform_finding(site: Site, host: HostSettings, report: Report) -> Verdict:
     release = site.settings.release
     try:
@@ -275,8 +280,8 @@ def _host_findings(
         detail = f"still changes this host; who it is: fuser --verbose {LOCK}"
         yield finding("a command of an earlier run", False, detail)
     yield finding("systemd", report.systemd, "runs" if report.systemd else "is not PID 1")
-    tolerance = min(CLOCK_TOLERANCE, scope.site.settings.service_down_time / 6)
-    yield finding("clock", abs(skew) <= tolerance, f"{skew:+.1f} s off this machine's")
+    is_right = abs(skew) <= clock_tolerance(scope.site)
+    yield finding("clock", is_right, f"{skew:+.1f} s off this machine's")
     if host.my_ip is not None:
         interface = next(
             (a.interface for a in report.addresses if a.address == str(host.my_ip)), None
