@@ -2,6 +2,8 @@
 
 from pyinfra import config
 
+from pyinfra_nova.session import counted_lines, worked_out_once
+from pyinfra_nova.session.connections import allow_open_connections
 from pyinfra_nova.session.unmatched_patterns import refuse_unmatched_patterns
 
 # Set on pyinfra's object: a name that this file merely defines is not read by pyinfra 3.
@@ -11,5 +13,15 @@ config.REQUIRE_PYINFRA_VERSION = ">=3.10,<4"
 # ready. Set here because pyinfra reads it before the deploy starts; in deploy.py it has no effect.
 config.FAIL_PERCENT = 0
 
+# How many hosts are worked on at once, connections being made included; also --parallel. Not set,
+# it is 20 for each CPU of this machine.
+# config.PARALLEL = 40
+
 # Here because deploy.py does not run at all when --limit leaves no host.
 refuse_unmatched_patterns()
+
+# Here because pyinfra works some of it out when it reads the inventory.
+worked_out_once.install()
+
+allow_open_connections()
+counted_lines.install()

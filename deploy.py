@@ -7,7 +7,7 @@ The stages run from top to bottom. pyinfra runs the chains of different hosts si
 barrier, which every host passes, stands wherever one group has to wait for another.
 """
 
-from pyinfra import host
+from pyinfra import config, host
 
 from pyinfra_nova.session.barrier import barrier
 from tasks import (
@@ -28,6 +28,10 @@ from tasks import (
 
 # Settings, then preflight: every fault is named before the first change on any host.
 plan = preflight.host_plans().get(host.name)
+
+# No batches, each as late as its slowest host: a host begins as soon as another one has ended. How
+# many are worked on at once (--parallel) is bounded all the same.
+config.PARALLEL = 0
 
 # A controller that --limit leaves out has no part but the last.
 deployed = plan if plan and plan.is_deployed else None

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import scale, ssh_scale
 from lab.state import SNAPSHOTS
 from pyinfra_nova.commands.plan import PYINFRA, clean_environment
 from pyinfra_nova.commands.ssh import ssh_options
@@ -138,12 +139,30 @@ def remote_commands(inventory: str) -> Counter[str]:
     return Counter(COMMAND_LOG.findall(output))
 
 
+def many_hosts(connected: int | None) -> int:
+    """Measure what many hosts cost, over SSH where it is said how many are CONNECTED."""
+    try:
+        figures = scale.measured() if connected is None else ssh_scale.measured(connected)
+    except KeyboardInterrupt:
+        return 130
+    lines = scale.table(figures) if connected is None else ssh_scale.table(figures)
+    name = "scale.json" if connected is None else "scale-ssh.json"
+    (HERE / name).write_text(json.dumps(figures, indent=2) + "\n")
+    print("\n".join(lines))
+    return 0
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the benchmark on the lab and print its table."""
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
     parser.add_argument("--inventory", default="inventory.py")
     parser.add_argument("--runs", type=int, default=5, help="converged deploys to time")
+    parser.add_argument("--scale", action="store_true", help="what many hosts cost instead")
+    parser.add_argument("--ssh", action="store_true", help="with --scale: over real connections")
+    parser.add_argument("--hosts", type=int, default=200, help="with --ssh: how many")
     options = parser.parse_args(arguments)
+    if options.scale:
+        return many_hosts(options.hosts if options.ssh else None)
     inventory = options.inventory
 
     prepare(inventory)

@@ -1,7 +1,8 @@
 """Compare configuration files with what they should be, or write them.
 
-Request: {"files": [{"path", "content", "owner", "group", "mode", "hidden"}], "write": bool,
-          "absent": [{"path": pattern, "keep": [paths], "form", "how", "hidden"}]}
+Request: {"files": [{"path", "content", "owner", "group", "mode", "hidden", "adds_lines"}],
+          "write": bool, "absent": [{"path": pattern, "keep": [paths], "form", "how", "hidden"}]};
+          to compare a long file, "digest" (SHA-256) may stand for "content"
 Answer:  {"files": [{"path", "change", "diff"}], "left": [paths]}, only those that differ.
 The diff is made here, on the host, and masked here, so that no secret travels back.
 What is to be absent goes only where it has the form that this project gives it; `how` says what of
@@ -13,6 +14,7 @@ import base64
 import difflib
 import glob
 import grp
+import hashlib
 import os
 import pwd
 import re
@@ -71,7 +73,28 @@ def masked(lines, unchanged):
 
 def shown_diff(wanted, before):
     """The diff of a file; none of one that is a secret as a whole, such as a private key."""
-    return "" if wanted.get("hidden") else diff(wanted["path"], before, wanted["content"])
+    if wanted.get("hidden") or "content" not in wanted:
+        return ""
+    return diff(wanted["path"], before, wanted["content"])
+
+
+def is_wanted(wanted, content):
+    if "content" in wanted:
+        return content == wanted["content"]
+    return hashlib.sha256(content.encode()).hexdigest() == wanted["digest"]
+
+
+def name_of(line):
+    """Whom a line such as those of known_hosts is about: the first name of a list of names."""
+    return line.split(None, 1)[0].split(",")[0] if line.strip() else ""
+
+
+def with_lines_of_others(content, before):
+    """CONTENT and those lines of BEFORE that are about none of its names."""
+    lines = content.splitlines()
+    names = {name_of(line) for line in lines}
+    others = [line for line in before.splitlines() if name_of(line) not in {*names, ""}]
+    return "".join(line + "\n" for line in sorted(lines + others))
 
 
 def diff(path, before, after):
@@ -113,8 +136,10 @@ def compare(wanted):
             content = stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return {"path": path, "change": "create", "diff": shown_diff(wanted, "")}
+    if wanted.get("adds_lines"):
+        wanted["content"] = with_lines_of_others(wanted["content"], content)
     changes = []
-    if content != wanted["content"]:
+    if not is_wanted(wanted, content):
         changes.append("content")
     if owner_names(status) != (wanted["owner"], wanted["group"]):
         changes.append("owner {}:{}".format(*owner_names(status)))

@@ -6,7 +6,6 @@ import time
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
-import gevent
 from gevent.lock import RLock
 from pyinfra import logger
 from pyinfra.api.host import Host
@@ -16,19 +15,27 @@ from pyinfra.context import ctx_host, ctx_state
 from pyinfra_nova.knowledge.platforms import platform_for, platforms_of
 from pyinfra_nova.nova_conf.render import VirtType
 from pyinfra_nova.resources.cloud_objects.declaration import Declared, load_declared
-from pyinfra_nova.resources.host_report import HostReport, NoReport, Report, questions
+from pyinfra_nova.resources.host_report import Clock, HostReport, NoReport, Report, questions
 from pyinfra_nova.resources.units import Processes
+from pyinfra_nova.run.clock import Offset
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.preflight import (
     PreflightError,
     Verdict,
     check_files,
     checks_for,
+    clock_tolerance,
     judge,
     table,
 )
 from pyinfra_nova.session import redaction
-from pyinfra_nova.session.connections import join, load_deploy, notice_loss, show_errors_once
+from pyinfra_nova.session.connections import (
+    at_once,
+    join,
+    load_deploy,
+    notice_loss,
+    show_errors_once,
+)
 from pyinfra_nova.session.host_script import ask
 from pyinfra_nova.session.steps import say
 from pyinfra_nova.site.load import site_of
@@ -36,10 +43,12 @@ from pyinfra_nova.site.run_scope import RunScope, scope_of
 from pyinfra_nova.site.settings import HostSettings
 
 # pyinfra runs deploy.py once for every host; the settings and the verdict are the whole run's.
-_RUNS: WeakKeyDictionary[State, dict[str, HostPlan]] = WeakKeyDictionary()
+_RUNS: WeakKeyDictionary[State, dict[str, HostPlan] | Exception] = WeakKeyDictionary()
 _LOCK = RLock()
 PATIENCE = 300
 """Seconds; what takes longest is the installation of packages."""
+SAMPLES = 3
+"""How often a host is asked for the time alone, until it is known whether its clock is right."""
 
 
 def host_plans() -> dict[str, HostPlan]:
@@ -53,12 +62,23 @@ def host_plans() -> dict[str, HostPlan]:
     with _LOCK:
         is_first = state not in _RUNS
         if is_first:
-            _RUNS[state] = _prepare(state)
+            _RUNS[state] = _outcome(state)
+    found = _RUNS[state]
+    if isinstance(found, Exception):
+        raise found.with_traceback(None)  # it grows each time that it is raised again
     if is_first:
-        for plan in _RUNS[state].values():
+        for plan in found.values():
             if not plan.is_deployed:
                 load_deploy(state, state.inventory.get_host(plan.host.name))
-    return _RUNS[state]
+    return found
+
+
+def _outcome(state: State) -> dict[str, HostPlan] | Exception:
+    """The plans, or why there are none; that holds for all hosts, so none has to find it again."""
+    try:
+        return _prepare(state)
+    except Exception as error:
+        return error
 
 
 def _prepare(state: State) -> dict[str, HostPlan]:
@@ -68,7 +88,9 @@ def _prepare(state: State) -> dict[str, HostPlan]:
     for warning in (*check_files(site), *remarks):
         logger.warning(f"    {warning}")
     _refuse_unreachable(state)
-    hosts = {h.name: h for h in state.inventory.get_active_hosts() if h.name in site.hosts}
+    # pyinfra keeps them in a set; in the inventory's order they are found again.
+    active = state.active_hosts
+    hosts = {h.name: h for h in state.inventory if h in active and h.name in site.hosts}
     scope = scope_of(site, hosts)
     if scope.delegate:
         hosts[scope.delegate.name] = _join(state, scope.delegate)
@@ -78,7 +100,7 @@ def _prepare(state: State) -> dict[str, HostPlan]:
     reports, skews = _ask_all(state, scope, hosts)
     findings = judge(scope, reports, skews)
     log = logger.info if all(finding.ok for finding in findings) else logger.warning
-    for line in table(findings):
+    for line in table(findings, each=state.print_fact_info):
         log(f"    {line}")
     if not all(finding.ok for finding in findings):
         raise PreflightError(findings)
@@ -119,21 +141,36 @@ def _ask_all(
 
     def report_of(host: Host) -> Report | NoReport:
         with ctx_state.use(state), ctx_host.use(host):
-            before = time.time()
+            asked = time.time()
             checks = checks_for(scope, scope.site.hosts[host.name])
             report = Report.of(ask(host, HostReport, questions(checks)))
             if isinstance(report, Report) and report.busy:
                 say(f"wait up to {PATIENCE} s for a command that an earlier run has left")
-                before = time.time()
+                asked = time.time()
                 report = Report.of(ask(host, HostReport, questions(checks, patience=PATIENCE)))
-            after = time.time()
             if isinstance(report, Report):
-                # The host's clock was read somewhere in between; only what lies outside is skew.
-                skews[host.name] = report.time - min(max(report.time, before), after)
+                offset = Offset.of(asked, report.time, time.time())
+                skews[host.name] = _skew(host, offset, clock_tolerance(scope.site))
             return report
 
-    jobs = {name: gevent.spawn(report_of, host) for name, host in hosts.items()}
+    pool = at_once(state)
+    jobs = {name: pool.spawn(report_of, host) for name, host in hosts.items()}
     return {name: job.get() for name, job in jobs.items()}, skews
+
+
+def _skew(host: Host, offset: Offset, tolerance: float) -> float:
+    """How far HOST's clock is off; asked again while its answers took too long to tell."""
+    for _ in range(SAMPLES):
+        if offset.decides(tolerance):
+            return offset.skew
+        asked = time.time()
+        told: float | None = host.get_fact(Clock)
+        if told is not None:
+            offset = offset.narrowed(Offset.of(asked, told, time.time()))
+    if not offset.decides(tolerance):
+        width = offset.most - offset.least
+        say(f"its clock is not known to be right: it takes {width:.0f} s to answer")
+    return offset.skew
 
 
 def _host_plan(

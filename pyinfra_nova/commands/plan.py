@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pyinfra_nova.site.names import named
+
 NOTHING, ERROR, PENDING = 0, 1, 2
 
 PYINFRA = Path(sys.executable).with_name("pyinfra")
@@ -83,7 +85,7 @@ def print_table(changes: Mapping[str, Sequence[str]]) -> None:
     print("To be changed (details above):")
     width = max(len(name) for name in changes)
     for name, hosts in changes.items():
-        print(f"  {name:<{width}}  {', '.join(hosts)}")
+        print(f"  {name:<{width}}  {named(hosts)}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyinfra_nova.session.connections import load_inventory
+from pyinfra_nova.site.names import named
 
 
 def ssh_options(name: str, data: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     inventory = load_inventory(path)
     host = inventory.hosts.get(name)
     if host is None:
-        known = ", ".join(inventory.hosts)
+        known = named(list(inventory.hosts))
         print(f"{path}: no host named {name!r}; there are {known}", file=sys.stderr)
         return 2
     os.execvp("ssh", ssh_arguments(name, host.data.dict(), command))  # noqa: S606, S607

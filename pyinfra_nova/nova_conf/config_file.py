@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from typing import Literal, NoReturn
 
 
@@ -18,6 +20,9 @@ class ConfigFile:
         before_install: it has to be there before the package that reads it is installed.
         oslo: oslo.config reads it; of several such files the later ones win.
         hidden: all of it is a secret, so no diff of it is shown.
+        by_digest: it is long and the same on all hosts; unless it differs, only its digest goes
+            there, and no diff of it comes back.
+        adds_lines: lines of the host's file about names that the content's do not begin with stay.
     """
 
     path: str
@@ -28,6 +33,13 @@ class ConfigFile:
     before_install: bool = False
     oslo: bool = False
     hidden: bool = False
+    by_digest: bool = False
+    adds_lines: bool = False
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content."""
+        return sha256(self.content.encode()).hexdigest()
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("configuration files hold secrets and are not pickled")

@@ -6,8 +6,10 @@ import hashlib
 import re
 import struct
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from ipaddress import IPv4Network, collapse_addresses
+from weakref import WeakKeyDictionary
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -18,7 +20,7 @@ from pyinfra_nova.site.settings import HostSettings, Site
 URI = "qemu+ssh://{user}@%s/system"
 """Of libvirt on the other compute; Nova puts its address in. libvirtd connects, as root."""
 KEY = "/etc/nova/migration_key"
-KNOWN_HOSTS = "/etc/nova/known_hosts."
+KNOWN_HOSTS = "/etc/nova/known_hosts"
 SSH_CONFIG = "/etc/ssh/ssh_config.d/50-pyinfra-nova.conf"
 COMMENT = "pyinfra-nova"
 MARKER = "# Written by pyinfra-nova: how guests are moved; the next deploy undoes changes."
@@ -68,35 +70,60 @@ def authorized_keys_path(platform: Platform) -> str:
     return f"{platform.paths.state}/.ssh/authorized_keys"
 
 
+def _patterns(site: Site) -> list[str]:
+    """Where the computes come from: these addresses and no other, neighbours as one network.
+
+    A list of a thousand addresses would go to a thousand hosts; management_network would let in
+    hosts that are no computes.
+    """
+    networks: list[IPv4Network] = []
+    others: list[str] = []
+    for address in (address for host in site.computes for address in _addresses(host)):
+        try:
+            networks.append(IPv4Network(address))
+        except ValueError:  # a name, or of IPv6
+            others.append(address)
+    joined = collapse_addresses(networks)
+    return [*(str(n[0] if n.num_addresses == 1 else n) for n in joined), *dict.fromkeys(others)]
+
+
 def authorized_keys(site: Site, public: str) -> str:
     """The line that lets the other computes in, and nobody else; no terminal, no forwarding."""
-    addresses = ",".join(address for host in site.computes for address in _addresses(host))
-    return f'restrict,from="{addresses}" {public}\n'
+    return f'restrict,from="{",".join(_patterns(site))}" {public}\n'
 
 
-def known_hosts(host: HostSettings, keys: Sequence[str]) -> str:
-    """The lines that tell HOST's SSH server from any other."""
-    return "".join(f"{host.nova_host} {key}\n" for key in keys)
+def known_hosts(site: Site, host_keys: Mapping[str, Sequence[str]]) -> str:
+    """The lines that tell the computes' SSH servers from any other, as far as HOST_KEYS goes."""
+    lines = (
+        f"{','.join(dict.fromkeys((host.nova_host, *_addresses(host))))} {key}"
+        for host in site.computes
+        for key in host_keys.get(host.name, ())
+    )
+    return "".join(f"{line}\n" for line in sorted(lines))
 
 
-def ssh_config(site: Site, user: str) -> str:
+def ssh_config(user: str) -> str:
     """How root (libvirtd) and USER (nova-compute) reach the other computes as USER.
 
-    A file of known keys for each compute, so that a run on some of them leaves the others' alone.
+    It names no compute, so it is as long for a thousand of them; who is one is in KNOWN_HOSTS, and
+    to nobody else is there a connection as USER.
     """
-    lines = [MARKER]
-    for host in site.computes:
-        names = dict.fromkeys((*_addresses(host), host.nova_host))
-        lines += [
-            f"Match user {user} host {','.join(names)}",
-            f"    IdentityFile {KEY}",
-            "    IdentitiesOnly yes",
-            f"    HostKeyAlias {host.nova_host}",
-            f"    UserKnownHostsFile {KNOWN_HOSTS}{host.nova_host}",
-            "    StrictHostKeyChecking yes",
-            "    ConnectTimeout 30",
-        ]
-    return "\n".join(lines) + "\n"
+    return (
+        f"{MARKER}\n"
+        f"Match user {user}\n"
+        f"    IdentityFile {KEY}\n"
+        "    IdentitiesOnly yes\n"
+        f"    UserKnownHostsFile {KNOWN_HOSTS}\n"
+        "    StrictHostKeyChecking yes\n"
+        "    ConnectTimeout 30\n"
+    )
+
+
+_Key = tuple[int, int]
+_Known = Mapping[str, Sequence[str]]
+_FILES: WeakKeyDictionary[Site, dict[_Key, tuple[Platform, _Known, tuple[ConfigFile, ...]]]] = (
+    WeakKeyDictionary()
+)
 
 
 def migration_files(
@@ -104,30 +131,34 @@ def migration_files(
     host: HostSettings,
     platform: Platform,
     host_keys: Mapping[str, Sequence[str]],
-) -> list[ConfigFile]:
-    """What HOST needs to send guests to other computes and to take theirs.
+) -> tuple[ConfigFile, ...]:
+    """What HOST needs to send guests to other computes and to take theirs; the same on all.
 
     HOST_KEYS are those of the computes of this run; what is known of others is left alone.
     """
     secret = site.secrets.migration_secret
     if secret is None or not wanted(site, host, platform):
-        return []
-    private, public = key_pair(secret.get_secret_value())
+        return ()
+    made = _FILES.setdefault(site, {})
+    key = (id(platform), id(host_keys))
+    if key not in made:
+        files = _files(site, platform, host_keys, secret.get_secret_value())
+        made[key] = (platform, host_keys, tuple(files))  # with both, lest an id be another one's
+    return made[key][2]
+
+
+def _files(
+    site: Site, platform: Platform, host_keys: Mapping[str, Sequence[str]], secret: str
+) -> Iterator[ConfigFile]:
+    private, public = key_pair(secret)
     user, group, root = platform.user, platform.group, ("root", "root", "0644")
-    files = [
-        ConfigFile(KEY, private, user, group, "0600", hidden=True),
-        ConfigFile(
-            authorized_keys_path(platform),
-            authorized_keys(site, public),
-            *("root", group, "0640"),
-        ),
-        ConfigFile(SSH_CONFIG, ssh_config(site, user), *root),
-    ]
-    for other in site.computes:
-        if keys := host_keys.get(other.name):
-            path = KNOWN_HOSTS + other.nova_host
-            files.append(ConfigFile(path, known_hosts(other, keys), *root))
-    return files
+    yield ConfigFile(KEY, private, user, group, "0600", hidden=True)
+    authorized = authorized_keys_path(platform)
+    yield ConfigFile(authorized, authorized_keys(site, public), "root", group, "0640")
+    yield ConfigFile(SSH_CONFIG, ssh_config(user), *root)
+    if text := known_hosts(site, host_keys):
+        some = any(host.name not in host_keys for host in site.computes)
+        yield ConfigFile(KNOWN_HOSTS, text, *root, adds_lines=some, by_digest=not some)
 
 
 def unwanted_migration_files(
@@ -135,22 +166,18 @@ def unwanted_migration_files(
 ) -> list[AbsentFile]:
     """What an earlier run has left on HOST that lets it in elsewhere, or others in here.
 
-    What is known of computes that a run leaves out is still wanted: they are in SITE.
+    Each compute was once known in a file of its own, ``known_hosts.NAME``.
     """
     if not (host.is_controller or host.is_compute):
         return []
     base64 = "[A-Za-z0-9+/]+=*"
-    known = tuple(KNOWN_HOSTS + other.nova_host for other in site.computes)
-    moves = wanted(site, host, platform)
-    hosts = AbsentFile(
-        f"{KNOWN_HOSTS}*",
-        rf"[A-Za-z0-9.-]+ [a-z0-9@.-]+ {base64}",
-        keep=known if moves else (),
-    )
-    if moves:
-        return [hosts]
+    known = rf"[A-Za-z0-9.,:-]+ [a-z0-9@.-]+ {base64}"
+    former = AbsentFile(f"{KNOWN_HOSTS}.*", known)
+    if wanted(site, host, platform):
+        return [former]
     return [
-        hosts,
+        former,
+        AbsentFile(KNOWN_HOSTS, known),
         AbsentFile(KEY, COMMENT, "ssh_key", hidden=True),
         AbsentFile(SSH_CONFIG, re.escape(MARKER), "marker"),
         AbsentFile(

@@ -6,11 +6,13 @@ which unwraps a secret and escapes it for oslo.config.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -149,15 +151,40 @@ def _literal(site: Site, host: HostSettings) -> Overrides:
     return options
 
 
+# What stands for a host's own values until they are filled in; no file can hold it by chance.
+_MARKS = {key: f"{key}-{secrets.token_hex(16)}" for key in ("my_ip", "nova_host")}
+
+_Models = dict[tuple[str, int, VirtType], tuple[Platform, list[ConfigFile]]]
+_MODELS: WeakKeyDictionary[Site, _Models] = WeakKeyDictionary()
+
+
 def files_for(
     site: Site, host: HostSettings, platform: Platform, virt_type: VirtType
 ) -> list[ConfigFile]:
-    """Every configuration file of HOST.
+    """Every configuration file of HOST, rendered once for all hosts of its kind.
 
     VIRT_TYPE is what ``auto`` came out as; a virt_type that the settings name wins over it.
     """
     if not (host.is_controller or host.is_compute):
         return []
+    models = _MODELS.setdefault(site, {})
+    key = (host.kind, id(platform), virt_type)
+    if key not in models:
+        own: Mapping[str, Any] = _MARKS
+        model = _rendered(site, host.model_copy(update=own), platform, virt_type)
+        models[key] = (platform, model)  # with the platform, lest its id be another one's
+    return [replace(file, content=_filled_in(file.content, host)) for file in models[key][1]]
+
+
+def _filled_in(content: str, host: HostSettings) -> str:
+    for key, mark in _MARKS.items():
+        content = content.replace(mark, str(getattr(host, key)))
+    return content
+
+
+def _rendered(
+    site: Site, host: HostSettings, platform: Platform, virt_type: VirtType
+) -> list[ConfigFile]:
     chosen: VirtType = virt_type if host.libvirt.virt_type == "auto" else host.libvirt.virt_type
     values: Mapping[str, object] = _nova_values(site, host, platform, chosen)
     compute_path = platform.paths.nova_compute_conf if host.is_compute else None

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,13 +24,14 @@ from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.proof.testinfra_backend import PyinfraBackend
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
 from pyinfra_nova.resources.host_report import HostReport, NoReport, Report, questions
+from pyinfra_nova.run.clock import Offset
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.preflight import Verdict, checks_for, judge
 from pyinfra_nova.session import redaction
-from pyinfra_nova.session.connections import connected, load
+from pyinfra_nova.session.connections import at_once, connected, load
 from pyinfra_nova.session.host_script import Answer, ScriptFact, ask
 from pyinfra_nova.site.load import site_of
-from pyinfra_nova.site.run_scope import scope_of
+from pyinfra_nova.site.run_scope import RunScope, scope_of
 from pyinfra_nova.site.settings import HostSettings, Site
 
 T = TypeVar("T")
@@ -93,6 +94,10 @@ class DeployedSite:
             if host.connected:
                 host.disconnect()
 
+    @cached_property
+    def _whole(self) -> RunScope:
+        return scope_of(self.site, self.site.hosts)
+
     @property
     def hosts(self) -> tuple[HostSettings, ...]:
         """The hosts that run Nova."""
@@ -146,16 +151,16 @@ class DeployedSite:
 
     def _all_targets(self) -> Outcomes[HostPlan]:
         if not self._targets:
-            self._targets = _side_by_side(self.hosts, self._target)
+            self._targets = self._side_by_side(self._target)
         return self._targets
 
     def _target(self, host: HostSettings) -> HostPlan:
-        whole = scope_of(self.site, self.site.hosts)
-        before = time.time()
+        whole = self._whole
+        asked = time.time()
         report = Report.of(self.ask(host.name, HostReport, questions(checks_for(whole, host))))
         if isinstance(report, NoReport):
             raise NoAnswerError(f"{host.name} {report.why}")
-        skew = report.time - min(max(report.time, before), time.time())
+        skew = Offset.of(asked, report.time, time.time()).skew
         self._verdicts[host.name] = judge(whole, {host.name: report}, {host.name: skew})
         platform = platform_for(report.os.id, report.os.version, self.site.settings.release)
         usable = report.kvm.flag and report.kvm.usable
@@ -164,7 +169,12 @@ class DeployedSite:
     def everywhere(self, question: Question[T]) -> Outcomes[T]:
         """What every host answers now, by name; all are asked side by side."""
         targets = self._all_targets()
-        return _side_by_side(self.hosts, lambda host: question(self, _value(targets[host.name])))
+        return self._side_by_side(lambda host: question(self, _value(targets[host.name])))
+
+    def _side_by_side(self, function: Callable[[HostSettings], T]) -> Outcomes[T]:
+        pool = at_once(self.state)
+        jobs = {h.name: pool.spawn(_outcome, partial(function, h)) for h in self.hosts}
+        return {name: job.get() for name, job in jobs.items()}
 
     def answer(self, question: Question[T], host: HostSettings) -> T:
         """What HOST answers; all hosts are asked at the first call, once.
@@ -207,13 +217,6 @@ def _outcome(work: Callable[[], T]) -> T | Exception:
         return work()
     except Exception as error:
         return error
-
-
-def _side_by_side(
-    hosts: tuple[HostSettings, ...], function: Callable[[HostSettings], T]
-) -> Outcomes[T]:
-    jobs = {host.name: gevent.spawn(_outcome, partial(function, host)) for host in hosts}
-    return {name: job.get() for name, job in jobs.items()}
 
 
 def _value(outcome: T | Exception) -> T:

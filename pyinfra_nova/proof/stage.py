@@ -23,13 +23,12 @@ from pyinfra_nova.resources.units import Process, Processes
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.session.host_script import Answer
 from pyinfra_nova.session.steps import Commands, changing, refused, say
+from pyinfra_nova.site.names import FEW, named
 
 SLICE = 15.0
 """Seconds of waiting after which it is looked whether there is any hope."""
 PATIENCE = 75.0
 """Seconds for what passes by itself: an audit that failed is made again after 60."""
-FEW = 5
-"""Of how many hosts the causes are asked for."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,6 @@ class Proofs:
     def of_nova_host(self, name: str) -> HostPlan | None:
         """The plan of the host that Nova calls NAME."""
         return next((p for p in self.plans.values() if p.host.nova_host == name), None)
-
-
-def _named(names: Sequence[str]) -> str:
-    more = len(names) - FEW
-    return ", ".join(names[:FEW]) + (f" and {more} more" if more > 0 else "")
 
 
 def _causes(proofs: Proofs, names: Sequence[str]) -> dict[str, list[str]]:
@@ -104,7 +98,7 @@ def _waited(plan: HostPlan, proofs: Proofs, *, whole: bool) -> tuple[Answer, str
         if hopeless or time.monotonic() > over:
             return answer, _silent(answer, causes)
         if said != set(names):
-            say(f"wait for {_named(names)}: {answer['missing'][names[0]][0]}")
+            say(f"wait for {named(names)}: {answer['missing'][names[0]][0]}")
             said = set(names)
 
 
@@ -134,7 +128,7 @@ def mapped(plan: HostPlan, proofs: Proofs) -> Commands:
     computes = [compute.nova_host for compute in plan.scope.computes]
     if unmapped := [name for name in computes if name in answer["unmapped"]]:
         unsure = " where they are not yet" if answer["error"] else ""
-        say(f"map {_named(unmapped)} to cell1{unsure}")
+        say(f"map {named(unmapped)} to cell1{unsure}")
         more = ("--by-service",) if answer["flagged"] else ()
         yield changing(nova_manage("cell_v2", "discover_hosts", "--verbose", *more))
 

@@ -25,19 +25,23 @@ def _request(
 ) -> dict[str, Any]:
     return {
         "write": write,
-        "files": [
-            {
-                "path": file.path,
-                "content": file.content,
-                "owner": file.owner,
-                "group": file.group,
-                "mode": file.mode,
-                "hidden": file.hidden,
-            }
-            for file in files
-        ],
+        "files": [_wanted(file, write=write) for file in files],
         "absent": [asdict(file) for file in absent],
     }
+
+
+def _wanted(file: ConfigFile, *, write: bool) -> dict[str, Any]:
+    wanted = {
+        "path": file.path,
+        "owner": file.owner,
+        "group": file.group,
+        "mode": file.mode,
+        "hidden": file.hidden,
+        "adds_lines": file.adds_lines,
+    }
+    if file.by_digest and not write:
+        return {**wanted, "digest": file.digest}
+    return {**wanted, "content": file.content}
 
 
 def comparison(files: Sequence[ConfigFile], absent: Sequence[AbsentFile] = ()) -> dict[str, Any]:

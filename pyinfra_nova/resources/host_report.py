@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pyinfra.api import FactBase
 from pyinfra.api.exceptions import FactProcessError
 from typing_extensions import override
 
@@ -35,6 +36,21 @@ class HostReport(ScriptFact):
             return super().process(output)
         except FactProcessError as error:
             return {UNREADABLE: str(error)}
+
+
+class Clock(FactBase[float | None]):
+    """The host's clock alone, in seconds since 1970; None where it cannot be told."""
+
+    @override
+    def command(self) -> str:
+        return "date +%s.%N"
+
+    @override
+    def process(self, output: Iterable[str]) -> float | None:
+        try:
+            return float("".join(output))
+        except ValueError:
+            return None
 
 
 def questions(checks: Sequence[Mapping[str, Any]] = (), *, patience: float = 0) -> dict[str, Any]:

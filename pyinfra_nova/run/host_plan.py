@@ -53,7 +53,7 @@ class HostPlan:
     @property
     def is_deployed(self) -> bool:
         """False for a controller that --limit leaves out and that only discovers new computes."""
-        return self.host in self.scope.hosts or not (
+        return self.host.name in self.scope.names or not (
             self.host.is_controller or self.host.is_compute
         )
 

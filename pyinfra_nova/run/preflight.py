@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.resources.host_report import NoReport, Report
 from pyinfra_nova.site.faults import Fault, SettingsError, printable
+from pyinfra_nova.site.names import FEW, counted, named
 from pyinfra_nova.site.run_scope import RunScope
 from pyinfra_nova.site.settings import Account, Glance, HostSettings, Neutron, Placement, Site
 
@@ -49,23 +50,27 @@ class PreflightError(DeployError):
     """Something does not hold; nothing was changed anywhere."""
 
     def __init__(self, findings: Sequence[Verdict]) -> None:
-        wrong = [f"{f.host}: {f.what}: {f.detail}" for f in findings if not f.ok]
+        wrong = [f"{named(hosts)}: {what}: {detail}" for (what, detail), hosts in _wrong(findings)]
         super().__init__("\n  - ".join(["the preflight failed; nothing was changed:", *wrong]))
 
 
 def check_files(site: Site) -> list[Fault]:
-    """Render every file of every host on every platform it may be, and check what is in them.
+    """Render the files of every kind of host, on every platform it may be, and check them.
 
+    Hosts of a kind differ in names and addresses, which the settings have checked already.
     What Nova itself would refuse or overlook is a fault; what it would obey although it is unsafe
     or better said otherwise is only returned.
 
     Raises:
         SettingsError: with every fault.
     """
-    found: dict[FileFinding, list[str]] = {}
+    kinds: dict[str, list[HostSettings]] = {}
     for host in site.hosts.values():
-        for finding in _file_findings(site, host):
-            found.setdefault(finding, []).append(host.name)
+        kinds.setdefault(host.kind, []).append(host)
+    found: dict[FileFinding, list[str]] = {}
+    for hosts in kinds.values():
+        for finding in _file_findings(site, hosts[0]):
+            found.setdefault(finding, []).extend(host.name for host in hosts)
     faults = [_fault(finding, names) for finding, names in found.items() if _is_fault(finding)]
     if faults:
         raise SettingsError(faults)
@@ -108,7 +113,7 @@ def _is_fault(finding: FileFinding) -> bool:
 
 def _fault(finding: FileFinding, hosts: Sequence[str]) -> Fault:
     where = f"[{finding.section}] {finding.option}".strip() if finding.section else ""
-    return Fault(f"nova.conf of {', '.join(hosts)}", where, finding.problem, finding.remedy)
+    return Fault(f"nova.conf of {named(hosts)}", where, finding.problem, finding.remedy)
 
 
 def _login(site: Site, name: str, account: Account, secret: str, **more: Any) -> Check:
@@ -236,6 +241,11 @@ def _platform(site: Site, host: HostSettings, report: Report) -> Platform | None
         return None
 
 
+def clock_tolerance(site: Site) -> float:
+    """Seconds that a host's clock may be off."""
+    return min(CLOCK_TOLERANCE, site.settings.service_down_time / 6)
+
+
 def _platform_finding(site: Site, host: HostSettings, report: Report) -> Verdict:
     release = site.settings.release
     try:
@@ -326,8 +336,8 @@ def _host_findings(
         detail = f"still changes this host: {who}; let it end, or end it, and run again"
         yield finding("a command of an earlier run", False, detail)
     yield finding("systemd", report.systemd, "runs" if report.systemd else "is not PID 1")
-    tolerance = min(CLOCK_TOLERANCE, scope.site.settings.service_down_time / 6)
-    yield finding("clock", abs(skew) <= tolerance, f"{skew:+.1f} s off this machine's")
+    is_right = abs(skew) <= clock_tolerance(scope.site)
+    yield finding("clock", is_right, f"{skew:+.1f} s off this machine's")
     if host.my_ip is not None:
         interface = next(
             (a.interface for a in report.addresses if a.address == str(host.my_ip)), None
@@ -376,11 +386,36 @@ def judge(
     return [replace(f, what=printable(f.what), detail=printable(f.detail)) for f in findings]
 
 
-def table(findings: Sequence[Verdict]) -> list[str]:
-    """The findings as aligned lines: host, what, verdict, detail."""
-    hosts = max((len(f.host) for f in findings), default=0)
-    whats = max((len(f.what) for f in findings), default=0)
-    return [
-        f"{f.host:<{hosts}}  {f.what:<{whats}}  {'ok' if f.ok else 'NO'}  {f.detail}"
-        for f in findings
-    ]
+def _wrong(findings: Sequence[Verdict]) -> Iterable[tuple[tuple[str, str], list[str]]]:
+    """What does not hold and how, and on which hosts it is the same."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        if not finding.ok:
+            found.setdefault((finding.what, finding.detail), []).append(finding.host)
+    return found.items()
+
+
+def _right(findings: Sequence[Verdict]) -> Iterator[tuple[str, int, str]]:
+    """What holds, on how many hosts, and what was found there unless it is another on each."""
+    found: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.ok:
+            found.setdefault(finding.what, []).append(finding.detail)
+    for what, details in found.items():
+        distinct = list(dict.fromkeys(details))
+        yield what, len(details), ", ".join(distinct) if len(distinct) <= FEW else ""
+
+
+def table(findings: Sequence[Verdict], *, each: bool = False) -> list[str]:
+    """The findings as aligned lines: what, verdict, hosts, detail.
+
+    Hosts on which something holds are counted, those on which it does not are named; with EACH a
+    line is one finding of one host.
+    """
+    if each:
+        rows = [(f.host, f.what, "ok" if f.ok else "NO", f.detail) for f in findings]
+    else:
+        rows = [(what, "ok", counted(count), detail) for what, count, detail in _right(findings)]
+        rows += [(what, "NO", named(hosts), detail) for (what, detail), hosts in _wrong(findings)]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)] if rows else []
+    return ["  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in rows]

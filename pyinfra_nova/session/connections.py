@@ -7,12 +7,14 @@ holds what it needs of it.
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import gevent
+from gevent.pool import Pool
 from pyinfra.api import Config, State
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
@@ -84,6 +86,23 @@ def show_errors_once() -> None:
     hub = gevent.get_hub()
     if PyinfraError not in hub.NOT_ERROR:
         hub.NOT_ERROR = (*hub.NOT_ERROR, PyinfraError)
+
+
+def at_once(state: State) -> Pool:
+    """Room for as many greenlets as pyinfra works on hosts at once: ``--parallel``.
+
+    A host that is late takes up one place of it, and the others go on.
+    """
+    return Pool(state.pool.size)
+
+
+def allow_open_connections() -> None:
+    """Let this process have as many files open as the system lets it.
+
+    Each host is a connection that stays open; often 1,024 are allowed until more are asked for.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def join(state: State, name: str) -> Host:

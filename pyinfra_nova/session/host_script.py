@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -42,9 +43,15 @@ def script_input(
 
     USES names what it imports, of ``files/common/`` or ``files/``, in an order in which it can be.
     """
+    modules = _modules(name, tuple(uses), folder)
+    return SecretInput(f'{{"modules": {modules}, "request": {json.dumps(request)}}}')
+
+
+@cache
+def _modules(name: str, uses: tuple[str, ...], folder: Path) -> str:
+    """The sources of a script and of what it imports, in JSON; read once for all hosts."""
     paths = [*map(_path, uses), folder / f"{name}.py"]
-    modules = [(path.stem, path.read_text(encoding="utf-8")) for path in paths]
-    return SecretInput(json.dumps({"modules": modules, "request": request}))
+    return json.dumps([(path.stem, path.read_text(encoding="utf-8")) for path in paths])
 
 
 def _path(used: str) -> Path:

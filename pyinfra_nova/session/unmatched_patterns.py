@@ -10,6 +10,8 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_inventory
 from typing_extensions import override
 
+from pyinfra_nova.site.names import named
+
 # pyinfra_cli/cli.py `_get_inventory_pattern_matches`
 WARNING = "No host matches found for "
 
@@ -22,7 +24,7 @@ class UnmatchedPattern(PyinfraError):  # noqa: N818 - named for what was on the 
         inventory = ctx_inventory.get()
         known = sorted({*inventory.hosts, *inventory.groups})
         close = difflib.get_close_matches(pattern, known, n=1)
-        remedy = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
+        remedy = f"did you mean {close[0]!r}?" if close else f"there are {named(known)}"
         super().__init__(f"{option} {pattern}: no host matches it; {remedy}")
 
 

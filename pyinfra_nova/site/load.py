@@ -104,6 +104,15 @@ def _address_problem(address: IPv4Address, settings: Settings) -> str | None:
     return None
 
 
+def _groups_of(groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The groups of each host, in order."""
+    found: dict[str, list[str]] = {}
+    for group, hosts in groups.items():
+        for host in dict.fromkeys(hosts):
+            found.setdefault(host, []).append(group)
+    return found
+
+
 class _Builder:
     """Collects the faults of all sources before any of them is reported."""
 
@@ -122,6 +131,7 @@ class _Builder:
         self.groups = {name: list(hosts) for name, hosts in groups.items()}
         for name in ("database", "messaging"):
             self.groups.setdefault(name, self.groups.get("controllers", []))
+        self.groups_of = _groups_of(self.groups)
         self.all_data = _own_data(all_data)
         self.group_data = {name: _own_data(data) for name, data in group_data.items()}
         self.host_data = {name: _own_data(data) for name, data in host_data.items()}
@@ -249,7 +259,7 @@ class _Builder:
     def _layers_of(self, name: str) -> Iterator[tuple[str, Data]]:
         """The host's sources, weakest first: all, its groups, the host, the command line."""
         yield ALL_FILE, self.all_data
-        mine = [group for group, hosts in self.groups.items() if name in hosts and group != "all"]
+        mine = [group for group in self.groups_of[name] if group != "all"]
         ordered = [group for group in ROLE_OF_GROUP if group in mine]
         for group in [*ordered, *(group for group in mine if group not in ordered)]:
             yield f"group_data/{group}.py", self.group_data.get(group, {})
@@ -257,8 +267,8 @@ class _Builder:
         yield COMMAND_LINE, self.override_data
 
     def _host(self, name: str) -> HostSettings | None:
-        hosts_of = self.groups.get
-        roles = {role for group, role in ROLE_OF_GROUP.items() if name in hosts_of(group, [])}
+        mine = self.groups_of[name]
+        roles = {role for group, role in ROLE_OF_GROUP.items() if group in mine}
         self._check_host_keys(name)
         own = self.host_data.get(name, {})
         controller = "controller" in roles
@@ -301,10 +311,7 @@ class _Builder:
     def _add_host_faults(self, name: str, faults: Iterable[Fault]) -> None:
         for fault in faults:
             key = f"{name}.{fault.key}" if fault.file == self.file else fault.key
-            found = Fault(fault.file, key, fault.problem, fault.remedy)
-            # A group's fault shows in every host of it.
-            if found not in self.faults:
-                self.faults.append(found)
+            self.faults.append(Fault(fault.file, key, fault.problem, fault.remedy))
 
     def _check_addresses(self, hosts: Sequence[HostSettings], settings: Settings | None) -> None:
         seen: dict[IPv4Address, str] = {}
@@ -370,7 +377,8 @@ def build_site(
     builder = _Builder(groups, all_data, group_data, host_data, override_data or {}, inventory_file)
     settings = builder.settings()
     hosts = builder.hosts(settings)
-    faults = list(builder.faults)
+    # A group's fault shows in every host of it.
+    faults = list(dict.fromkeys(builder.faults))
     if isinstance(secrets, SecretsError):
         raise SettingsError([*faults, *secrets.faults])
     faults += _missing_secrets(secrets, hosts.values())

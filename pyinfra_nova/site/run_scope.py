@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 
+from pyinfra_nova.site.names import named
 from pyinfra_nova.site.settings import HostSettings, Site
 
 
@@ -23,11 +25,16 @@ class RunScope:
     hosts: tuple[HostSettings, ...]
     left_out: tuple[HostSettings, ...]
 
-    @property
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The inventory names of the hosts in the run."""
+        return frozenset(host.name for host in self.hosts)
+
+    @cached_property
     def computes(self) -> tuple[HostSettings, ...]:
         return tuple(host for host in self.hosts if host.is_compute)
 
-    @property
+    @cached_property
     def controllers_left_out(self) -> tuple[HostSettings, ...]:
         return tuple(host for host in self.left_out if host.is_controller)
 
@@ -35,7 +42,7 @@ class RunScope:
     def delegate(self) -> HostSettings | None:
         """The primary controller, when it is left out but has computes to discover."""
         primary = self.site.primary_controller
-        return primary if primary in self.left_out and self.computes else None
+        return primary if primary.name not in self.names and self.computes else None
 
 
 def scope_of(site: Site, active: Collection[str]) -> RunScope:
@@ -65,8 +72,8 @@ def scope_of(site: Site, active: Collection[str]) -> RunScope:
 
 def cut_off(what: str, left_out: Collection[HostSettings]) -> str:
     """Why WHAT is not changed in a run that leaves hosts out."""
-    names = ", ".join(host.name for host in left_out)
     return (
-        f"{what} differs from what is in use, and a run that leaves out {names} would cut those "
+        f"{what} differs from what is in use, and a run that leaves out "
+        f"{named([host.name for host in left_out])} would cut those "
         "hosts off; run without --limit"
     )

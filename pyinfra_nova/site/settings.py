@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -270,8 +271,14 @@ class HostSettings(Section):
     def is_compute(self) -> bool:
         return "compute" in self.roles
 
+    @cached_property
+    def kind(self) -> str:
+        """The same for hosts that differ in nothing but their names and their address."""
+        own = {"name", "roles", "my_ip", "nova_host"}
+        return f"{sorted(self.roles)} {self.model_dump_json(exclude=own)}"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Site:
     """A whole deployment, checked: the one thing that everything else reads."""
 
@@ -283,9 +290,15 @@ class Site:
         """The host with inventory name NAME, or None if it has no part in Nova."""
         return self.hosts.get(name)
 
+    @cached_property
+    def _by_role(self) -> dict[Role, tuple[HostSettings, ...]]:
+        roles: tuple[Role, ...] = get_args(Role)
+        hosts = self.hosts.values()
+        return {role: tuple(host for host in hosts if role in host.roles) for role in roles}
+
     def with_role(self, role: Role) -> tuple[HostSettings, ...]:
-        """The hosts of a role, in the inventory's order."""
-        return tuple(host for host in self.hosts.values() if role in host.roles)
+        """The hosts of a role, in the inventory's order; looked for once, not by every host."""
+        return self._by_role[role]
 
     @property
     def controllers(self) -> tuple[HostSettings, ...]:

@@ -158,7 +158,7 @@ def test_a_key_or_a_known_host_that_was_changed_is_put_back(deployed: Deployed) 
     for host_name, path in (
         ("compute1", "/etc/nova/migration_key"),
         ("compute2", "/var/lib/nova/.ssh/authorized_keys"),
-        ("compute1", "/etc/nova/known_hosts.compute2"),
+        ("compute1", "/etc/nova/known_hosts"),
         ("compute2", "/etc/ssh/ssh_config.d/50-pyinfra-nova.conf"),
     ):
         assert on(host_name, f"sed -i 2d {path} && echo '#' >> {path}").returncode == 0

@@ -7,6 +7,8 @@ facts, operations and their order are the real ones.
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from typing import Any
 
 Answers = dict[str, Any]
@@ -15,7 +17,7 @@ Answers = dict[str, Any]
 def preflight(name: str, address: str, checks: list[dict[str, Any]] | None = None) -> Answers:
     """A Debian 12 host on which everything holds; CHECKS are answered as given."""
     return {
-        "time": __import__("time").time(),
+        "time": time.time(),
         "os": {"id": "debian", "version": "12"},
         "hostname": name,
         "root": True,
@@ -153,22 +155,41 @@ PACKAGES = (
 )
 
 
-def responses(name: str, address: str, answers: Answers, *, installed: bool) -> dict[str, Any]:
+class Report(list[str]):
+    """The lines of a host's report, with the time at which it is read."""
+
+    def __init__(self, report: Answers) -> None:
+        super().__init__()
+        self.report = report
+
+    def __iter__(self) -> Iterator[str]:
+        yield json.dumps({**self.report, "time": time.time()})
+
+
+def responses(
+    name: str, address: str, answers: Answers, *, installed: bool, root: bool = True
+) -> dict[str, Any]:
     """The ``fake_responses`` of one host."""
     said: Answers = {command: json.dumps(answer) for command, answer in answers.items()}
-    said["host_report read"] = json.dumps(preflight(name, address))
+    said["host_report read"] = Report({**preflight(name, address), "root": root})
     said["dpkg-query"] = [f"{package} installed" for package in PACKAGES] if installed else []
     return said
 
 
 def host(
-    name: str, address: str, answers: Answers, *, installed: bool, **more: Any
+    name: str,
+    address: str,
+    answers: Answers,
+    *,
+    installed: bool,
+    root: bool = True,
+    **more: Any,
 ) -> tuple[str, Answers]:
     """An inventory entry; MORE is what else the inventory says of the host."""
     data = {
         **more,
         "my_ip": address,
-        "fake_responses": responses(name, address, answers, installed=installed),
+        "fake_responses": responses(name, address, answers, installed=installed, root=root),
         "fake_delay": 0,
         "fake_delay_jitter": 0,
     }

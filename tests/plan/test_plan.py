@@ -188,6 +188,48 @@ def test_a_limit_that_matches_no_host_ends_the_run(
     assert "Traceback" not in process.stderr
 
 
+MANY = ("--dry", "--data", "management_network=10.0.0.0/16")
+
+
+def test_what_is_said_of_200_converged_computes_can_be_read(
+    secrets_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_COMPUTES", "200")
+    process = pyinfra("many", secrets_file, *MANY)
+    assert process.returncode == 0, process.stderr
+    lines = process.stderr.splitlines()
+    assert len(lines) < 60
+    assert max(map(len, lines)) < 250
+    assert "    Connected: 201 hosts" in lines
+    assert "    Ready: deploy.py: 201 hosts" in lines
+    assert re.search(r"^ +rights +ok +201 hosts +root$", process.stderr, re.MULTILINE)
+    assert "compute77" not in process.stderr
+
+
+def test_with_v_each_of_200_computes_is_named(
+    secrets_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_COMPUTES", "200")
+    process = pyinfra("many", secrets_file, *MANY, "-v")
+    assert re.search(r"compute77\]\s+Connected$", process.stderr, re.MULTILINE)
+    assert re.search(r"compute77 +rights +ok +root$", process.stderr, re.MULTILINE)
+
+
+def test_a_preflight_that_fails_for_200_computes_says_so_once(
+    secrets_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_COMPUTES", "200")
+    monkeypatch.setenv("FAKE_STATE", "unprivileged")
+    process = pyinfra("many", secrets_file, *MANY)
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr
+    assert process.stderr.count("the preflight failed") == 1
+    assert process.stderr.count("not root; set _sudo = True") == 2  # in the table, and as the error
+    assert "compute4, @fake/compute5 and 195 more: rights: not root" in process.stderr
+    assert re.search(r"^ +rights +ok +1 host +root$", process.stderr, re.MULTILINE)
+    assert len(process.stderr.splitlines()) < 40
+
+
 def test_a_limit_to_one_compute_plans_that_one_and_its_discovery(secrets_file: Path) -> None:
     process = pyinfra("fresh", secrets_file, "--dry", "--json", "--limit", "@fake/compute1")
     changed = {op["name"]: op["hosts_with_change"] for op in operations(process)}

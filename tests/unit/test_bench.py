@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bench import scale, ssh_scale
 from bench.__main__ import write_files
+from bench.scale import Cost
 
 from .site_data import AWKWARD, secrets, site
 
@@ -42,3 +44,32 @@ def test_the_database_password_is_a_literal_of_sql(folder: Path) -> None:
 def test_every_host_has_its_files(folder: Path) -> None:
     hosts = ("controller", "compute1", "compute2")
     assert all((folder / host / "etc/nova/nova.conf").is_file() for host in hosts)
+
+
+@pytest.mark.parametrize(
+    ("power", "start"), [(1.0, 1.5), (1.0, 0.0), (2.0, 1.5)], ids=["linear", "no start", "square"]
+)
+def test_growth_is_that_of_what_hosts_cost_beyond_the_start(power: float, start: float) -> None:
+    costs = {n: Cost(start + 0.004 * (n - 1) ** power, 0, 0) for n in (1, 100, 1000)}
+    assert scale.exponent(costs, 100, 1000) == pytest.approx(power)
+    assert scale.beyond(costs, 100) == pytest.approx(0.004 * 99**power)
+
+
+def test_the_tables_have_a_line_for_each_size_and_each_question() -> None:
+    size = {"cpu": 2.0, "wall": 4.0, "memory": 90.0, "cpu_ms_per_host": 4.0}
+    figures = {
+        "computes": {100: size, 1000: size},
+        "start_cpu": 1.6,
+        "exponent": 1.01,
+        "bare_pyinfra_cpu_ms_per_host": 30.0,
+    }
+    assert [line.split()[0] for line in scale.table(figures)[1:3]] == ["100", "1,000"]
+    took = {"wall": 4.2, "cpu": 0.8}
+    lines = ssh_scale.table(
+        {
+            **{"hosts": 200, "at_once": 40, "memory": 70, "connect": took, "ask": took},
+            **{"late": 20.1, "late_by": 20.0, "last_of_the_others": 4.5},
+        }
+    )
+    assert "4.0 ms a host" in lines[1]
+    assert "after 20.1 s, the last of the others after 4.5 s" in lines[3]

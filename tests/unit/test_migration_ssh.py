@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
+import pwd
 import runpy
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def with_key() -> Site:
     return site(passwords=secrets(migration_secret=SECRET))
+
+
+def at(path: Path, file: ConfigFile) -> ConfigFile:
+    """FILE at PATH, of whoever runs this."""
+    owner, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    return replace(file, path=str(path), owner=owner, group=group)
 
 
 def files(where: Site, name: str = "compute1") -> dict[str, ConfigFile]:
@@ -75,7 +84,8 @@ def test_computes_that_move_guests_over_another_network_get_in_from_there() -> N
     found = files(site(hosts=hosts, passwords=secrets(migration_secret=SECRET)))
     (keys,) = [file for path, file in found.items() if path.endswith("authorized_keys")]
     assert keys.content.startswith('restrict,from="10.0.0.31,10.0.0.32,192.0.2.32" ')
-    assert "host 10.0.0.32,192.0.2.32,compute2\n" in found[migration_ssh.SSH_CONFIG].content
+    known = found[migration_ssh.KNOWN_HOSTS].content
+    assert "compute2,10.0.0.32,192.0.2.32 ssh-ed25519 AAAA3\n" in known
 
 
 def test_the_private_key_is_novas_alone_and_no_diff_shows_it() -> None:
@@ -98,18 +108,73 @@ def test_a_changed_private_key_is_named_but_not_shown(tmp_path: Path) -> None:
         assert not set(key.content.splitlines()) & set(json.dumps(answer).split('"'))
 
 
-def test_each_compute_in_the_run_has_a_file_of_known_keys() -> None:
-    found = files(with_key())
-    assert found["/etc/nova/known_hosts.compute2"].content == (
-        "compute2 ssh-rsa AAAA2\ncompute2 ssh-ed25519 AAAA3\n"
+def test_each_compute_is_known_by_its_name_and_by_its_address() -> None:
+    known = files(with_key())[migration_ssh.KNOWN_HOSTS]
+    assert known.content == (
+        "compute1,10.0.0.31 ssh-ed25519 AAAA1\n"
+        "compute2,10.0.0.32 ssh-ed25519 AAAA3\n"
+        "compute2,10.0.0.32 ssh-rsa AAAA2\n"
     )
+    assert (known.owner, known.mode) == ("root", "0644")
 
 
-def test_what_is_known_of_a_compute_outside_the_run_is_left_alone() -> None:
-    where = with_key()
+def test_what_is_known_of_a_compute_outside_the_run_is_left_alone(tmp_path: Path) -> None:
+    where, path = with_key(), tmp_path / "known_hosts"
+    script = runpy.run_path(str(ROOT / "files/config_files.py"))
+    path.write_text("compute1,10.0.0.31 ssh-ed25519 OLD\ncompute2,10.0.0.30 ssh-ed25519 AAAA3\n")
     some = {"compute1": KEYS["compute1"]}
     found = migration_files(where, where.hosts["compute1"], debian(), some)
-    assert [f.path for f in found if "known_hosts" in f.path] == ["/etc/nova/known_hosts.compute1"]
+    (known,) = [f for f in found if f.path == migration_ssh.KNOWN_HOSTS]
+    (request,) = comparison([at(path, known)])["files"]
+    script["answer"]({"files": [request], "write": True})
+    assert path.read_text() == (
+        "compute1,10.0.0.31 ssh-ed25519 AAAA1\ncompute2,10.0.0.30 ssh-ed25519 AAAA3\n"
+    )
+    assert script["answer"]({"files": [request], "write": False}) == {"files": []}
+
+
+def test_a_compute_that_is_gone_is_known_no_longer_after_a_run_of_all(tmp_path: Path) -> None:
+    script = runpy.run_path(str(ROOT / "files/config_files.py"))
+    path = tmp_path / "known_hosts"
+    known = at(path, files(with_key())[migration_ssh.KNOWN_HOSTS])
+    path.write_text(f"compute0,10.0.0.30 ssh-ed25519 GONE\n{known.content}")
+    path.chmod(0o644)
+    asked = comparison([known])
+    assert script["answer"](asked)["files"] == [
+        {"path": str(path), "change": "content", "diff": ""}
+    ]
+    path.write_text(known.content)
+    assert script["answer"](asked) == {"files": []}
+
+
+@pytest.mark.parametrize("number", [10, 1000])
+def test_what_goes_to_a_host_does_not_grow_with_the_number_of_the_others(number: int) -> None:
+    names = [f"compute{i}" for i in range(number)]
+    where = site(
+        {"management_network": "10.0.0.0/16"},
+        groups={"controllers": ["controller"], "computes": names},
+        hosts={"controller": {"my_ip": "10.0.0.11"}}
+        | {name: {"my_ip": f"10.0.{4 + i // 256}.{i % 256}"} for i, name in enumerate(names)},
+        passwords=secrets(migration_secret=SECRET),
+    )
+    keys = dict.fromkeys(names, ("ssh-ed25519 AAAA",))
+    one, other = (migration_files(where, where.hosts[name], debian(), keys) for name in names[:2])
+    assert one is other
+    assert len(json.dumps(comparison(one))) < 2500
+    made = {file.path: file.content for file in one}
+    assert made[migration_ssh.KNOWN_HOSTS].count("\n") == number
+
+
+def test_neighbouring_addresses_are_a_network_of_just_these() -> None:
+    names = [f"compute{i}" for i in range(6)]
+    where = site(
+        groups={"controllers": ["controller"], "computes": names},
+        hosts={"controller": {"my_ip": "10.0.0.11"}}
+        | {name: {"my_ip": f"10.0.0.{32 + i}"} for i, name in enumerate(names)},
+    )
+    assert migration_ssh.authorized_keys(where, "KEY") == (
+        'restrict,from="10.0.0.32/30,10.0.0.36/31" KEY\n'
+    )
 
 
 @pytest.mark.skipif(not Path("/usr/bin/ssh").exists(), reason="no ssh here")
@@ -124,9 +189,9 @@ def test_ssh_takes_key_and_known_hosts_for_the_user_nova_alone(
         command = ["ssh", "-F", os.fspath(config), "-G", f"{user}@{address}"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    assert "userknownhostsfile /etc/nova/known_hosts.compute2\n" in says("nova")
+    assert "userknownhostsfile /etc/nova/known_hosts\n" in says("nova")
     assert f"identityfile {migration_ssh.KEY}\n" in says("nova")
-    assert "hostkeyalias compute2\n" in says("nova")
+    assert "stricthostkeychecking true\n" in says("nova")
     assert "nova" not in says("root")
 
 

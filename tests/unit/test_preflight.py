@@ -162,7 +162,7 @@ def test_the_error_holds_every_fault_and_says_that_nothing_was_changed() -> None
     text = str(PreflightError(findings))
     assert "nothing was changed" in text
     assert "controller: rights" in text and "compute1: systemd" in text
-    assert len(table(findings)) == len(findings)
+    assert len(table(findings, each=True)) == len(findings)
 
 
 # --- the files that are about to be written -------------------------------------------------------

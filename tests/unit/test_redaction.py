@@ -7,11 +7,14 @@ import logging
 import pickle
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pyinfra
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
 from pyinfra.api import output
 from pyinfra.connectors.util import write_stdin
 
@@ -120,3 +123,33 @@ def test_input_reaches_the_command_but_not_the_screen() -> None:
     assert AWKWARD["metadata_secret"] not in f"{held!r} {held} {vars(held).keys()}"
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(held)
+
+
+class Replaced(str):
+    """A text that counts how often something in it is replaced."""
+
+    times = 0
+
+    def replace(self, *arguments: object, **more: object) -> str:
+        type(self).times += 1
+        return super().replace(*arguments, **more)  # type: ignore[arg-type]
+
+
+def test_a_line_without_any_part_of_a_secret_is_not_gone_through_for_each_way_to_write_it() -> None:
+    redactor = Redactor(secrets())
+    line = Replaced("[compute1] No changes")
+    assert redactor.mask(line) is line
+    assert Replaced.times == 0
+
+
+@given(
+    st.text(st.characters(exclude_categories=["C"]), min_size=8, max_size=30),
+    st.text(max_size=10),
+    st.sampled_from([str, repr, quote, json.dumps, shlex.quote, option]),
+)
+def test_no_secret_is_overlooked_for_what_its_ways_to_be_written_share(
+    secret: str, around: str, write: Callable[[str], str]
+) -> None:
+    passwords = secrets().model_copy(update={"nova_password": SecretStr(secret)})
+    text = f"{around}{write(secret)}{around}"
+    assert secret in MASK or secret not in Redactor(passwords).mask(text)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from pyinfra_nova.resources.cloud_objects.values import Check, Found, Object, Texts, wanted
 from pyinfra_nova.site.faults import closest
+from pyinfra_nova.site.names import named
 from pyinfra_nova.site.value_types import Text
 
 DEFAULT_ZONE = "nova"
@@ -56,7 +57,7 @@ class AggregateCheck(Check):
             for index, host in enumerate(aggregate.hosts):
                 key = f"aggregates.{name}.hosts.{index}"
                 if host not in computes:
-                    remedy = closest(host, computes) or f"computes are {', '.join(computes)}"
+                    remedy = closest(host, computes) or f"computes are {named(computes)}"
                     yield self.wrong(key, f"{host!r} is no compute of the inventory", remedy)
                 if host in aggregate.hosts[:index]:
                     yield self.wrong(key, f"{host} is named more than once")
