@@ -26,7 +26,7 @@ import time
 TELLING = re.compile(r"\b(ERROR|CRITICAL) \S+ .*\w")
 ROUTINE = re.compile(
     r"^(Start|Stopp)(ed|ing)\b|^Failed to start\b|Scheduled restart job|Start request repeated"
-    r"|Main process exited|Failed with result|Deactivated successfully"
+    r"|Failed with result|Deactivated successfully"
     r"|Consumed .* CPU time|^$"
 )
 MANY_RESTARTS = 3
@@ -219,7 +219,10 @@ def journaled(name):
         text=True,
     )
     telling = [line for line in result.stdout.splitlines() if not ROUTINE.search(line)]
-    return f"journal: {telling[-1][:400]}" if telling else None
+    # How a process has ended is systemd's word; its own is better where it has left one.
+    own = [line for line in telling if "Main process exited" not in line]
+    said = own or telling
+    return f"journal: {said[-1][:400]}" if said else None
 
 
 def cause(unit):

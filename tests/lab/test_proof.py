@@ -62,7 +62,7 @@ WAYS = {
     "a hypervisor that is not there": Broken(
         "compute1",
         "true",
-        r"nova-compute[\s\S]*127\.0\.0\.1:1",
+        r"nova-compute[\s\S]*Connection to the hypervisor is broken",
         arguments=("--data", f"nova_conf={WRONG_URI}"),
     ),
     "no rights on one queue": Broken(
