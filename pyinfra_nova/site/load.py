@@ -20,6 +20,7 @@ from pyinfra_nova.site.layered_data import Data, Layers
 from pyinfra_nova.site.overrides import merged_overrides, override_faults
 from pyinfra_nova.site.secrets import Secrets, load_secrets
 from pyinfra_nova.site.settings import Apis, HostSettings, Role, Settings, Site, Vnc
+from pyinfra_nova.site.value_types import shown
 
 INVENTORY_FILE = "inventory.py"
 ALL_FILE = "group_data/all.py"
@@ -156,7 +157,7 @@ class _Builder:
                 Fault(
                     layers.origin(["release"], ALL_FILE),
                     "release",
-                    f"{self.release!r} is not a release known here",
+                    f"{shown(self.release)} is not a release known here",
                     f"known are {', '.join(known_releases())}",
                 )
             )

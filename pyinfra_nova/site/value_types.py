@@ -28,7 +28,7 @@ URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 MAXIMUM_LENGTH = 255
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """TEXT for a message: cut where it is long, hidden where it may hold a password."""
     if re.search(":.*@", text, re.DOTALL):
         return "the value"
@@ -37,7 +37,7 @@ def _shown(text: str) -> str:
 
 def _host_name(text: str) -> str:
     if not HOST_NAME.fullmatch(text) or len(text) > 253:
-        raise ValueError(f"{_shown(text)} is not a host name")
+        raise ValueError(f"{shown(text)} is not a host name")
     return text
 
 
@@ -46,20 +46,20 @@ def _server(text: str) -> str:
     host, colon, port = text.partition(":")
     _host_name(host)
     if colon and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
-        raise ValueError(f"{_shown(text)} is not a host name and a port")
+        raise ValueError(f"{shown(text)} is not a host name and a port")
     return text
 
 
 def _sql_name(text: str) -> str:
     if not SQL_NAME.fullmatch(text):
-        raise ValueError(f"{_shown(text)} is not a plain SQL name (letters, digits, _)")
+        raise ValueError(f"{shown(text)} is not a plain SQL name (letters, digits, _)")
     return text
 
 
 def _virtual_host(text: str) -> str:
     if not VIRTUAL_HOST.fullmatch(text):
         made_of = "made of letters, digits, '.', '_' and '-'"
-        raise ValueError(f"{_shown(text)} is neither / nor {made_of}")
+        raise ValueError(f"{shown(text)} is neither / nor {made_of}")
     return text
 
 
@@ -71,7 +71,7 @@ def _login(text: str) -> str:
 
 def _cpu_model(text: str) -> str:
     if not CPU_MODEL.fullmatch(text):
-        raise ValueError(f"{_shown(text)} is not the name of a CPU model")
+        raise ValueError(f"{shown(text)} is not the name of a CPU model")
     return text
 
 
@@ -89,14 +89,14 @@ def _one_line(text: str) -> str:
 
 def _url(text: str) -> str:
     if not URL_CHARACTERS.fullmatch(text):
-        raise ValueError(f"{_shown(text)} holds a character that no URL has")
+        raise ValueError(f"{shown(text)} holds a character that no URL has")
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise ValueError(f"{_shown(text)} is not a URL") from None
+        raise ValueError(f"{shown(text)} is not a URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ValueError(f"{_shown(text)} is not a URL like http://controller:5000/v3")
+        raise ValueError(f"{shown(text)} is not a URL like http://controller:5000/v3")
     if parts.password is not None or parts.username is not None:
         raise ValueError("holds a user name or password, which belong in secrets.yml")
     return text
@@ -105,20 +105,20 @@ def _url(text: str) -> str:
 def _listed_url(text: str) -> str:
     # oslo.config separates the items of a list by commas and has no way to escape one.
     if "," in text:
-        raise ValueError(f"{_shown(text)} holds a comma")
+        raise ValueError(f"{shown(text)} holds a comma")
     return text
 
 
 def _catalog_info(text: str) -> str:
     if not CATALOG_INFO.fullmatch(text):
-        raise ValueError(f"{_shown(text)} is not like volumev3::internalURL")
+        raise ValueError(f"{shown(text)} is not like volumev3::internalURL")
     return text
 
 
 def _uuid(text: str) -> str:
     """TEXT as libvirt and Cinder write a UUID."""
     if not UUID.fullmatch(text):
-        raise ValueError(f"{_shown(text)} is not a UUID (`uuidgen` makes one)")
+        raise ValueError(f"{shown(text)} is not a UUID (`uuidgen` makes one)")
     return text.lower()
 
 
@@ -127,7 +127,7 @@ def _listen_address(text: str) -> str:
         try:
             IPv4Address(text)
         except ValueError:
-            raise ValueError(f"{_shown(text)} is neither {MY_IP} nor an IPv4 address") from None
+            raise ValueError(f"{shown(text)} is neither {MY_IP} nor an IPv4 address") from None
     return text
 
 

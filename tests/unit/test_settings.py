@@ -384,3 +384,8 @@ def test_a_service_type_with_a_hyphen_needs_a_nova_that_takes_it() -> None:
     assert site({**given, "release": "2025.1"}).settings.cinder.catalog_info
     (fault,) = faults(given)
     assert "has a hyphen" in fault and "take volumev3" in fault
+
+
+def test_a_release_that_is_a_whole_text_is_not_shown_in_full() -> None:
+    (fault,) = faults({"release": "x" * 6000})
+    assert len(fault) < 1000 and "is not a release known here" in fault
