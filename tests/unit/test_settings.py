@@ -387,5 +387,6 @@ def test_a_service_type_with_a_hyphen_needs_a_nova_that_takes_it() -> None:
 
 
 def test_a_release_that_is_a_whole_text_is_not_shown_in_full() -> None:
-    (fault,) = faults({"release": "x" * 6000})
-    assert len(fault) < 1000 and "is not a release known here" in fault
+    found = faults({"release": "x" * 6000})
+    assert any("is not a release known here" in fault for fault in found)
+    assert all(len(fault) < 1000 for fault in found)
