@@ -70,6 +70,17 @@ def test_a_user_that_is_not_there_is_named() -> None:
     assert said == "user no-such-user: is not there"
 
 
+def test_a_folder_that_does_not_answer_is_named(
+    everybodys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of a server of files that is away."""
+    monkeypatch.setattr(host_proof, "WRITE", "import time; time.sleep(60)")
+    monkeypatch.setattr(host_proof, "TIMEOUT", 0.2)
+    (said,) = faults(host_proof.folder_faults([str(everybodys)], "nobody"))
+    assert said == f"{everybodys}: nobody has not written there within 0.2 s"
+    everybodys.rmdir()
+
+
 def test_of_several_folders_the_wrong_ones_are_named(everybodys: Path) -> None:
     mine = everybodys / "mine"
     mine.mkdir()
