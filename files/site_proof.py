@@ -54,10 +54,13 @@ def heartbeat_problem(row, born, now, request):
     if row is None:
         return "has not registered"
     if row["forced_down"]:
-        return "is forced down: `openstack compute service set --up HOST nova-compute`"
+        command = "openstack compute service set --up {host} {binary}".format(**row)
+        return f"is forced down; where that is over: `{command}`"
     seen = nova_state.epoch(row["last_seen_up"])
     if born is not None and seen < born + request["margin"]:
         return f"has sent no heartbeat since its process started {now - born:.0f} s ago"
+    if not seen:
+        return "has never sent a heartbeat"
     if now - seen > request["down_time"]:
         return f"has sent its last heartbeat {now - seen:.0f} s ago"
     if row["disabled"] and (row["disabled_reason"] or "").startswith(BY_ITSELF):

@@ -154,7 +154,7 @@ def test_the_age_of_a_process_counts_from_when_its_host_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The answer is kept, and looked at again when other tests have taken their time."""
-    process = {"pid": 1, "age": 100.0, "restarts": 0, "replaced": False}
+    process = {"pid": 1, "age": 100.0, "replaced": False}
     answer = {"processes": {"nova-compute": process}, "faults": []}
     monkeypatch.setattr(host_proof, "question", lambda *_: {})
     monkeypatch.setattr(host_proof, "asked", lambda *_: answer)

@@ -85,7 +85,7 @@ def test_a_compute_that_has_shown_itself_since_it_started_lacks_nothing(look: An
         # Stored in whole seconds, it may be that of the process before.
         ([service(last_seen_up=ago(99))], [node()], "no heartbeat since its process started"),
         ([service(last_seen_up=ago(70))], [node()], "its last heartbeat 70 s ago"),
-        ([service(forced_down=1)], [node()], "forced down"),
+        ([service(forced_down=1)], [node()], "service set --up compute1 nova-compute`"),
         (
             [service(disabled=1, disabled_reason="AUTO: Connection to libvirt lost: 1")],
             [node()],
@@ -126,6 +126,11 @@ def test_a_process_that_nobody_has_looked_at_needs_a_heartbeat_of_late(look: Any
     assert look([service(last_seen_up=ago(50))], [node(written=ago(9999))], age=None) == look(
         [service()], [node()]
     )
+
+
+def test_a_service_that_never_sent_a_heartbeat_is_not_said_to_have_sent_one(look: Any) -> None:
+    (text,) = look([service(last_seen_up=None)], [node()], age=None)["missing"]["compute1"]
+    assert text == "nova-compute has never sent a heartbeat"
 
 
 def test_a_compute_without_a_mapping_is_unmapped_and_its_flag_is_told(look: Any) -> None:

@@ -11,9 +11,9 @@ import pytest
 from pyinfra_nova.proof import host_proof, stage
 from pyinfra_nova.resources.units import Process
 
-RUNS = {"pid": 7, "age": 100.0, "restarts": 0, "replaced": False}
+RUNS = {"pid": 7, "age": 100.0, "replaced": False}
 AUDIT = {"what": "nova-compute", "problem": "x", "remedy": "y", "passing": True}
-SEEN = {"nova-compute": Process(7, 0.0, 0)}
+SEEN = {"nova-compute": Process(7, 0.0)}
 
 
 @pytest.fixture
