@@ -104,7 +104,8 @@ WRITE = (
     "        said[folder] = error.strerror or str(error)\n"
     "print(json.dumps(said))"
 )
-"""Writes a file in each folder; it has no name there, so nothing is left however this ends."""
+"""Writes a file in each folder. Where the file system can (open(2), O_TMPFILE) it has no name, so
+nothing is left however this ends."""
 
 
 def folder_faults(folders, user):
@@ -114,18 +115,23 @@ def folder_faults(folders, user):
     except KeyError:
         yield fault(f"user {user}", "is not there", "deploy again")
         return
-    done = subprocess.run(
-        [sys.executable, "-c", WRITE, *folders],
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=TIMEOUT,
-        user=user,
-        group=account.pw_gid,
-        extra_groups=os.getgrouplist(user, account.pw_gid),
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", WRITE, *folders],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=TIMEOUT,
+            user=user,
+            group=account.pw_gid,
+            extra_groups=os.getgrouplist(user, account.pw_gid),
+        )
+    except subprocess.TimeoutExpired:
+        text = f"{user} has not written there within {TIMEOUT} s"
+        yield fault(" or ".join(folders), text, "see `mount`: a server of files may be away")
+        return
     if done.returncode:
         said = " ".join(done.stderr.split())[-300:]
         yield fault(f"user {user}", f"cannot run python3: {said}", "see its account")

@@ -63,17 +63,26 @@ def is_ours(uuid):
     return usage == f"pyinfra-nova {uuid}"
 
 
-def guests_with(uuid):
-    """The names of the guests that have a disk which is opened with the secret."""
+def guests():
+    """The names of all guests; a name may have a space in it."""
     code, names, said = virsh("list", "--all", "--name")
     if code:
         raise OSError(said.splitlines()[-1] if said else f"virsh ended with {code}")
+    return [name for name in names.splitlines() if name]
+
+
+def guests_with(uuid):
+    """The names of the guests that have a disk which is opened with the secret."""
     found = []
-    for name in names.split():
-        code, text, _ = virsh("dumpxml", "--inactive", name)
-        # One that went away in between has no disk any more.
-        if not code and uuid in text:
-            found.append(name)
+    for name in guests():
+        # What it has now, and what it will have when it is started again.
+        for words in (("dumpxml",), ("dumpxml", "--inactive")):
+            code, text, said = virsh(*words, "--domain", name)
+            # Only one that is no longer listed has no disk any more.
+            if code and name in guests():
+                raise OSError(said.splitlines()[-1] if said else f"virsh ended with {code}")
+            if not code and uuid in text and name not in found:
+                found.append(name)
     return found
 
 

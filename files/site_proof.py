@@ -2,7 +2,7 @@
 
 Request: {"database", "names": as for nova_state.py, "known": {binary: [hosts]},
           "services": {binary: {host: age of its process in seconds|null}},
-          "computes": {host: its address}, "margin": s, "down_time": s, "wait": s,
+          "computes": {host: its address}, "margin": s, "delay": s, "down_time": s, "wait": s,
           "broker": {"hosts", "port", "user", "password", "virtual_host"}|null,
           "queues": {name: most consumers|null}, "api": as for compute_api.py|null}
 Answer:  {"missing": {host: [what its services have not shown]}, "unmapped": [hosts],
@@ -11,7 +11,8 @@ Answer:  {"missing": {host: [what its services have not shown]}, "unmapped": [ho
 `error` and `early` are as in nova_state.py; with an error nothing else has been shown.
 Two queries for the services and nodes and one for the mappings, whatever the number of hosts.
 A heartbeat counts when the process that runs now has sent it: one that is younger than the process.
-Both ages are taken on their own clock; `margin` is by how much the controllers' clocks may differ.
+Both ages are taken on their own clock; `margin` is by how much the controllers' clocks may differ,
+`delay` how long the age of a process may have been on its way here, during which it grew.
 """
 
 import struct
@@ -26,6 +27,9 @@ SERVICES = "host, `binary`, last_seen_up, forced_down, disabled, disabled_reason
 NODES = "host, hypervisor_hostname, host_ip, mapped, COALESCE(updated_at, created_at) AS written"
 NOT_DELETED = " WHERE deleted = 0"
 DAEMONS = NOT_DELETED + " AND `binary` IN ('nova-compute', 'nova-conductor', 'nova-scheduler')"
+RECENT = 3600
+"""Seconds that a process may have run for its node to be judged; its heartbeats tell more then, and
+the clock that the node was written by may have been set since."""
 BY_ITSELF = "AUTO:"
 """How Nova begins the reason for which it disables a compute itself (virt/libvirt/driver.py)."""
 
@@ -50,10 +54,13 @@ def heartbeat_problem(row, born, now, request):
     if row is None:
         return "has not registered"
     if row["forced_down"]:
-        return "is forced down: `openstack compute service set --up HOST nova-compute`"
+        command = "openstack compute service set --up {host} {binary}".format(**row)
+        return f"is forced down; where that is over: `{command}`"
     seen = nova_state.epoch(row["last_seen_up"])
     if born is not None and seen < born + request["margin"]:
         return f"has sent no heartbeat since its process started {now - born:.0f} s ago"
+    if not seen:
+        return "has never sent a heartbeat"
     if now - seen > request["down_time"]:
         return f"has sent its last heartbeat {now - seen:.0f} s ago"
     if row["disabled"] and (row["disabled_reason"] or "").startswith(BY_ITSELF):
@@ -61,7 +68,7 @@ def heartbeat_problem(row, born, now, request):
     return None
 
 
-def node_problem(nodes, born, address, request):
+def node_problem(nodes, born, now, address, request):
     """Why a compute's node does not count as its own, written by the process that runs now."""
     if not nodes:
         return "is up but has no compute node yet"
@@ -71,8 +78,11 @@ def node_problem(nodes, born, address, request):
     node = nodes[0]
     if node["host_ip"] != address:
         return "has a compute node with address {} instead of {}".format(node["host_ip"], address)
-    # Written once when a process starts, then when something changes: the margin is on its side.
-    if born is not None and nova_state.epoch(node["written"]) < born - request["margin"]:
+    # Written once when a process starts, then when something changes: what is uncertain is on its
+    # side, for it is not written again by waiting.
+    earliest = request["margin"] + request["delay"]
+    is_recent = born is not None and now - born < RECENT
+    if is_recent and nova_state.epoch(node["written"]) < born - earliest:
         return "has not written its resources since its process started"
     return None
 
@@ -88,7 +98,8 @@ def missing(rows, begun, request):
             )
             if not problem and binary == "nova-compute":
                 address = request["computes"][host]
-                problem = node_problem(rows.nodes.get(host), born, address, request)
+                nodes = rows.nodes.get(host)
+                problem = node_problem(nodes, born, rows.read_at, address, request)
             if problem:
                 found.setdefault(host, []).append(f"{binary} {problem}")
     return found
@@ -114,7 +125,7 @@ def consumers(request):
     for host in broker["hosts"]:
         try:
             return messaging.consumers({**broker, "host": host}, request["queues"]), None
-        except (OSError, ValueError, struct.error) as error:
+        except (OSError, ValueError, struct.error, IndexError) as error:
             said = f"RabbitMQ at {host}:{broker['port']}: {error}"
     return {}, said
 

@@ -5,7 +5,7 @@ Request: {"units": [{"name", "reads": [paths], "reload": bool, "url": text|null,
           "cells": what nova_state.py needs to read the cell mappings|absent,
           "wait": seconds|absent}
 Answer to a comparison: {"units": [{"name", "actions": [...], "reason"}], "daemon_reload": bool,
-                         "processes": {name: {"pid", "age": s|null, "restarts", "replaced": bool}},
+                         "processes": {name: {"pid", "age": s|null, "replaced": bool}},
                          "cells": {"error": text|null, "early": bool} as nova_state.py has them}
 Answer to a wait: {"failed": [{"name", "state", "cause"}]}
 A unit has to be restarted when a file that it reads is newer than its main process. That is read
@@ -164,7 +164,6 @@ def process(state):
     return {
         "pid": pid,
         "age": time.clock_gettime(time.CLOCK_MONOTONIC) - started if pid else None,
-        "restarts": restarts(state),
         "replaced": is_replaced(pid),
     }
 

@@ -102,3 +102,8 @@ def faults(answer: Answer, seen: Mapping[str, Process] | None = None) -> list[st
     for fault in answer["faults"]:
         found.append(f"{fault['what']}: {fault['problem']}; {fault['remedy']}")
     return found
+
+
+def may_pass(answer: Answer, seen: Mapping[str, Process]) -> bool:
+    """Whether all that is wrong may be over by itself; a process that has ended is not."""
+    return not restarted(answer, seen) and all(fault["passing"] for fault in answer["faults"])

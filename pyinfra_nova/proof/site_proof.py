@@ -11,11 +11,14 @@ from pyinfra.api.host import Host
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
 from pyinfra_nova.resources.units import Process
 from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.run.preflight import CLOCK_TOLERANCE
 from pyinfra_nova.session.host_script import Answer, ScriptFact, ask
 from pyinfra_nova.site.settings import HostSettings, Site
 
 MARGIN = 1.5
 """Seconds; MariaDB keeps the time of a heartbeat in whole ones."""
+DELAY = 30.0
+"""Seconds that one host's age may take to get here and on to the primary controller."""
 GONE = (
     "is in Nova, not in the inventory: name it there, or, if it is gone for good, "
     "`openstack compute service delete ID` (`openstack compute service list` has the ID)"
@@ -60,6 +63,17 @@ def _ages(
     return ages
 
 
+def _controllers(plan: HostPlan) -> list[HostSettings]:
+    """The controllers of the run, and the primary one: a run waits for no other."""
+    mine = {host.name for host in (*plan.scope.hosts, plan.site.primary_controller)}
+    return [host for host in plan.site.controllers if host.name in mine]
+
+
+def _margin(controllers: Sequence[HostSettings]) -> float:
+    """By how much the clock that writes heartbeats may be ahead of the one that reads them."""
+    return MARGIN + (2 * CLOCK_TOLERANCE if len(controllers) > 1 else 0)
+
+
 def known(site: Site) -> dict[str, list[str]]:
     """Where the inventory has each service."""
     controllers = [host.nova_host for host in site.controllers]
@@ -94,7 +108,7 @@ def question(
     site, scope = plan.site, plan.scope
     computes = {host.nova_host: str(host.my_ip) for host in scope.computes}
     messaging = site.settings.messaging
-    controllers = [host.nova_host for host in site.controllers]
+    controllers = _controllers(plan)
     broker = {
         "hosts": messaging.hosts,
         "port": messaging.port,
@@ -106,17 +120,20 @@ def question(
         **plan.databases.as_request(),
         "known": known(site),
         "services": {
-            "nova-conductor": _ages(site.controllers, "nova-conductor", seen),
-            "nova-scheduler": _ages(site.controllers, "nova-scheduler", seen),
+            "nova-conductor": _ages(controllers, "nova-conductor", seen),
+            "nova-scheduler": _ages(controllers, "nova-scheduler", seen),
             "nova-compute": _ages(scope.computes, "nova-compute", seen),
         },
         "computes": computes,
-        "margin": MARGIN,
+        "margin": _margin(site.controllers),
+        "delay": DELAY + len(computes) / 10,
         "down_time": site.settings.service_down_time,
         "wait": wait,
         "broker": broker if whole else None,
-        "queues": _queues(controllers, list(computes)),
-        "api": ComputeApi.of(site).as_request() if whole else None,
+        "queues": _queues([host.nova_host for host in controllers], list(computes)),
+        "api": {**ComputeApi.of(site).as_request(), "inventories": list(computes)}
+        if whole
+        else None,
     }
 
 
@@ -152,7 +169,8 @@ def api_faults(
             found.append(f"hypervisor {name} is {hypervisor.state}")
         elif hypervisor.address != address:
             found.append(f"hypervisor {name} has address {hypervisor.address} instead of {address}")
-        elif "VCPU" not in state.inventories.get(hypervisor.name, ()):
+        # With cpu_dedicated_set alone there are no others (virt/libvirt _get_vcpu_available).
+        elif not {"VCPU", "PCPU"} & set(state.inventories.get(hypervisor.name, ())):
             found.append(f"hypervisor {name} has no inventory in Placement")
     return found
 
@@ -166,6 +184,6 @@ def faults(answer: Answer, plan: HostPlan) -> list[str]:
     ]
     if answer["api"] is None or found:
         return found
-    controllers = [host.nova_host for host in plan.site.controllers]
+    controllers = [host.nova_host for host in _controllers(plan)]
     computes = {host.nova_host: str(host.my_ip) for host in plan.scope.computes}
     return api_faults(ComputeApiState.model_validate(answer["api"]), controllers, computes)

@@ -27,8 +27,8 @@ from pyinfra_nova.site.names import FEW, named
 
 SLICE = 15.0
 """Seconds of waiting after which it is looked whether there is any hope."""
-PATIENCE = 75.0
-"""Seconds for what passes by itself: an audit that failed is made again after 60."""
+LATE = 15.0
+"""Seconds that what comes at an interval may be late: an audit, a heartbeat of many."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,12 @@ class Proofs:
     plans: Mapping[str, HostPlan]
     seen: Processes
 
-    def deadline(self) -> float:
-        """Seconds in which all computes have to be there; many start at the same time."""
-        return 120 + len(self.plans) / 10
+    def deadline(self, report_interval: float) -> float:
+        """Seconds in which all computes have to be there; many start at the same time.
+
+        The first heartbeat may belong to the process before, by the time that it has.
+        """
+        return 120 + len(self.plans) / 10 + 2 * report_interval
 
     def of_nova_host(self, name: str) -> HostPlan | None:
         """The plan of the host that Nova calls NAME."""
@@ -84,7 +87,7 @@ def _silent(answer: Answer, causes: Mapping[str, Sequence[str]]) -> str:
 
 def _waited(plan: HostPlan, proofs: Proofs, *, whole: bool) -> tuple[Answer, str]:
     """The last answer of the site, and what is missing in it or ""; said while it is waited for."""
-    over = time.monotonic() + proofs.deadline()
+    over = time.monotonic() + proofs.deadline(plan.site.settings.report_interval)
     said: set[str] = set()
     while True:
         left = over - time.monotonic()
@@ -133,6 +136,20 @@ def mapped(plan: HostPlan, proofs: Proofs) -> Commands:
         yield changing(nova_manage("cell_v2", "discover_hosts", "--verbose", *more))
 
 
+def lasting_faults(
+    plan: HostPlan, urls: Sequence[Answering], seen: Mapping[str, Process]
+) -> list[str]:
+    """What is wrong with the host, and stays so: an audit that failed is made again."""
+    request = host_proof.question(plan, urls)
+    over = time.monotonic() + request["audit_interval"] + LATE
+    while True:
+        answer = host_proof.asked(host, request)
+        wrong = host_proof.faults(answer, seen)
+        if not wrong or not host_proof.may_pass(answer, seen) or time.monotonic() > over:
+            return wrong
+        gevent.sleep(5)
+
+
 @operation()
 def host_proven(plan: HostPlan, urls: Sequence[Answering], seen: Processes) -> Commands:
     """See that the host's units do what they are for, and still are what they were when started.
@@ -141,15 +158,7 @@ def host_proven(plan: HostPlan, urls: Sequence[Answering], seen: Processes) -> C
     """
     if not host.state.is_executing:
         return
-    before: Mapping[str, Process] = seen.get(host.name, {})
-    over = time.monotonic() + PATIENCE
-    while True:
-        answer = host_proof.asked(host, host_proof.question(plan, urls))
-        wrong = host_proof.faults(answer, before)
-        passing = all(fault["passing"] for fault in answer["faults"])
-        if not wrong or not passing or time.monotonic() > over:
-            break
-        gevent.sleep(5)
+    wrong = lasting_faults(plan, urls, seen.get(host.name, {}))
     if wrong:
         yield from refused("\n".join(wrong))
 

@@ -57,12 +57,10 @@ class Process:
     Attributes:
         pid: 0 where none ran.
         born: when it started, in seconds of this machine's monotonic clock; no later than that.
-        restarts: how often systemd has restarted the unit by then.
     """
 
     pid: int
     born: float
-    restarts: int
 
 
 Processes = MutableMapping[str, dict[str, Process]]
@@ -73,7 +71,7 @@ def noted(answer: Mapping[str, Mapping[str, Any]]) -> dict[str, Process]:
     """The processes of an answer that has just come, by unit."""
     now = time.monotonic()
     return {
-        name: Process(process["pid"], now - process["age"], process["restarts"])
+        name: Process(process["pid"], now - process["age"])
         for name, process in answer.items()
         if process["pid"]
     }

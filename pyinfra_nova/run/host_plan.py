@@ -14,7 +14,6 @@ from pyinfra_nova.nova_conf.migration_ssh import migration_files, unwanted_migra
 from pyinfra_nova.nova_conf.render import VirtType, files_for
 from pyinfra_nova.nova_conf.urls import cell_urls
 from pyinfra_nova.resources.cloud_objects.declaration import Declared
-from pyinfra_nova.resources.compute_api import ComputeApi
 from pyinfra_nova.resources.libvirt_secrets import LibvirtSecret
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
 from pyinfra_nova.resources.units import Processes, Unit
@@ -176,8 +175,3 @@ class HostPlan:
             self.platform.migrations.main,
             (cell0, cell1),
         )
-
-    @property
-    def compute_api(self) -> ComputeApi:
-        """How to ask the compute API, as Nova's own user."""
-        return ComputeApi.of(self.site)

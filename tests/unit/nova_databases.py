@@ -115,6 +115,7 @@ class Site:
             services=hosts,
             computes={"compute1": "10.0.0.31"},
             margin=1.5,
+            delay=30,
             down_time=60,
             wait=wait,
             broker=None,

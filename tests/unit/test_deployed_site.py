@@ -6,17 +6,23 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import text_search
 
+from pyinfra_nova.proof import host_proof
 from pyinfra_nova.proof.deployed_site import DeployedSite, NoAnswerError
-from pyinfra_nova.resources.host_report import HostReport, questions
+from pyinfra_nova.resources.host_report import HostReport
+from pyinfra_nova.resources.host_report import questions as report_questions
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.run_scope import scope_of
 from pyinfra_nova.site.settings import HostSettings
+from tests.verify import questions
 
 from .site_data import AWKWARD, debian
 
@@ -68,7 +74,7 @@ def test_every_host_is_asked_and_one_without_an_answer_hides_no_other(
     asked = []
 
     def target(host: HostSettings) -> HostPlan:
-        cloud.ask(host.name, HostReport, questions())
+        cloud.ask(host.name, HostReport, report_questions())
         return HostPlan(host, cloud.site, debian(), "qemu", scope_of(cloud.site, cloud.site.hosts))
 
     def name(_: DeployedSite, target: HostPlan) -> str:
@@ -142,3 +148,18 @@ def test_hosts_that_do_not_answer_fail_every_check_in_plain_words(folder: Path) 
     assert "Traceback" not in result.stdout + result.stderr
     for value in AWKWARD.values():
         assert value not in result.stdout + result.stderr
+
+
+def test_the_age_of_a_process_counts_from_when_its_host_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answer is kept, and looked at again when other tests have taken their time."""
+    process = {"pid": 1, "age": 100.0, "replaced": False}
+    answer = {"processes": {"nova-compute": process}, "faults": []}
+    monkeypatch.setattr(host_proof, "question", lambda *_: {})
+    monkeypatch.setattr(host_proof, "asked", lambda *_: answer)
+    monkeypatch.setattr(questions, "urls", lambda _: [])
+    cloud = SimpleNamespace(on=lambda _: nullcontext())
+    before = time.monotonic()
+    found = questions.proof(cloud, SimpleNamespace(host=SimpleNamespace(name="c")))  # type: ignore[arg-type]
+    assert before - 100 <= found.seen["nova-compute"].born <= time.monotonic() - 100

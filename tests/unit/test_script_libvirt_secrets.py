@@ -23,6 +23,7 @@ class Virsh:
         self.values: dict[str, str] = {}
         self.words: list[str] = []
         self.guests: dict[str, str] = {}
+        self.kept_from_us: set[str] = set()
         self.answers = True
 
     def __call__(self, *words: str, text: str = "") -> tuple[int, str, str]:
@@ -33,6 +34,8 @@ class Virsh:
         if verb == "list":
             return 0, "\n".join(self.guests), ""
         if verb == "dumpxml":
+            if words[-1] in self.kept_from_us:
+                return 1, "", "error: Timed out during operation: cannot acquire state change lock"
             return 0, self.guests[words[-1]], ""
         if verb == "secret-define":
             uuid = text.partition("<uuid>")[2].partition("</uuid>")[0]
@@ -159,6 +162,22 @@ def test_a_secret_that_a_guest_names_stays_and_is_said(virsh: Virsh) -> None:
             f"libvirt secret {OLD} is no longer wanted, but stays: instance-2 has volumes with it"
         ],
     }
+    assert OLD in virsh.definitions
+
+
+def test_a_guest_of_any_name_is_looked_at(virsh: Virsh) -> None:
+    earlier(virsh)
+    virsh.guests = {"a guest by hand": f"<secret uuid='{OLD}'/>"}
+    assert "a guest by hand has volumes with it" in without(OLD)["remarks"][0]
+
+
+def test_nothing_is_removed_while_a_guest_cannot_be_looked_at(virsh: Virsh) -> None:
+    earlier(virsh)
+    virsh.guests = {"instance-1": f"<secret uuid='{OLD}'/>"}
+    virsh.kept_from_us = {"instance-1"}
+    assert "cannot acquire state change lock" in without(OLD)["error"]
+    with pytest.raises(SystemExit, match="cannot acquire state change lock"):
+        without(OLD, apply=True)
     assert OLD in virsh.definitions
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pyinfra_nova.proof import host_proof
 from pyinfra_nova.proof.deployed_site import DeployedSite, Outcomes
 from pyinfra_nova.proof.host_proof import units_of
+from pyinfra_nova.resources.units import Process, noted
 from pyinfra_nova.run.host_plan import HostPlan
-from pyinfra_nova.session.host_script import Answer, ScriptFact
+from pyinfra_nova.session.host_script import ScriptFact
 from tasks.services import urls
 
 Counts = Outcomes[dict[str, int]]
@@ -32,7 +35,16 @@ def restarts(cloud: DeployedSite, target: HostPlan) -> dict[str, int]:
     return {name: state["restarts"] for name, state in states.items()}
 
 
-def proof(cloud: DeployedSite, target: HostPlan) -> Answer:
-    """What the host's units do not do, as the deploy asks it."""
+@dataclass(frozen=True)
+class HostProof:
+    """What a host's units do not do, and the processes that ran them when it answered."""
+
+    faults: list[str]
+    seen: dict[str, Process]
+
+
+def proof(cloud: DeployedSite, target: HostPlan) -> HostProof:
+    """What the deploy asks the host; noted at once, because the age of a process grows."""
     with cloud.on(target.host.name) as host:
-        return host_proof.asked(host, host_proof.question(target, urls(target)))
+        answer = host_proof.asked(host, host_proof.question(target, urls(target)))
+    return HostProof(host_proof.faults(answer), noted(answer["processes"]))

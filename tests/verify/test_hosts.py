@@ -12,7 +12,6 @@ import pytest
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.ini import option_values
 from pyinfra_nova.nova_conf.values import option
-from pyinfra_nova.proof import host_proof
 from pyinfra_nova.proof.deployed_site import DeployedSite
 from pyinfra_nova.resources.config_files import ConfigFileDifferences, comparison
 from pyinfra_nova.resources.packages import LEFT_GUARD, states
@@ -83,7 +82,7 @@ def test_what_a_deploy_asks_first_still_holds(cloud: DeployedSite, nova_host: Ho
 
 
 def test_the_processes_do_what_they_are_for(cloud: DeployedSite, nova_host: HostSettings) -> None:
-    found = host_proof.faults(cloud.answer(proof, nova_host))
+    found = cloud.answer(proof, nova_host).faults
     require([f"{nova_host.name}: {text}" for text in found], "each with its remedy")
 
 

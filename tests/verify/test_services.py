@@ -16,7 +16,6 @@ from pyinfra_nova.proof.deployed_site import DeployedSite, NoAnswerError
 from pyinfra_nova.resources.compute_api import ComputeApiState
 from pyinfra_nova.resources.http_answers import SilentUrls
 from pyinfra_nova.resources.nova_state import NovaState
-from pyinfra_nova.resources.units import noted
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.session.host_script import Answer
 from pyinfra_nova.site.settings import HostSettings, Site
@@ -120,8 +119,8 @@ def api_state(cloud: DeployedSite) -> ComputeApiState:
 def site_answer(cloud: DeployedSite) -> Answer:
     """What the deploy asks last, of the processes that run now."""
     primary = cloud.target(cloud.site.primary_controller)
-    asked = {host.name: cloud.answer(proof, host) for host in cloud.hosts if answers(cloud, host)}
-    seen = {name: noted(answer["processes"]) for name, answer in asked.items()}
+    answering = [host for host in cloud.hosts if answers(cloud, host)]
+    seen = {host.name: cloud.answer(proof, host).seen for host in answering}
     wait = LATE + cloud.site.settings.report_interval
     request = site_proof.question(primary, seen, wait=wait, whole=True)
     with cloud.on(primary.host.name) as host:
@@ -160,7 +159,9 @@ def test_every_compute_offers_cpus_memory_and_disk(
 ) -> None:
     names = [h.name for h in api_state.hypervisors if h.host == compute.nova_host]
     offered = set(api_state.inventories.get(names[0], [])) if names else set()
-    missing = sorted({"VCPU", "MEMORY_MB", "DISK_GB"} - offered)
+    # Where all CPUs are for guests that pin them, there are no others.
+    wanted = {"PCPU" if "PCPU" in offered else "VCPU", "MEMORY_MB", "DISK_GB"}
+    missing = sorted(wanted - offered)
     fault = f"{compute.name}: Placement has no inventory of {', '.join(missing)}"
     require([fault] if missing else [], f"see nova-compute.log on {compute.name}")
 
