@@ -16,6 +16,9 @@ CHUNK = 1 << 20
 PATCH = "application/openstack-images-v2.1-json-patch"
 # Glance hashes what it stores with one algorithm; what it was of another is remembered here.
 RECORD = "pyinfra_nova_checksum"
+OURS = "pyinfra_nova_upload"
+"""A property of the images made here: a queued one without it may be somebody's who is about to
+upload."""
 ATTRIBUTES = ("visibility", "min_disk", "min_ram")
 FORMATS = ("disk_format", "container_format")
 # What an image is known by, and what it holds.
@@ -66,7 +69,7 @@ class Images:
     def existing(self, name, wanted, images):
         same = [image for image in images if self.holds(image, wanted)]
         # A run that ended before its upload left these.
-        empty = [image for image in images if image["status"] == "queued"]
+        empty = [i for i in images if i["status"] == "queued" and i.get(OURS)]
         others = [image for image in images if image not in empty and image not in same[:1]]
         if len(others) + len(same[:1]) > 1 and not (same and wanted.get("replace")):
             text = "there are {} images {} in the administrator's project"
@@ -221,6 +224,7 @@ def body_of(name, wanted):
     body.update({key: wanted[key] for key in ATTRIBUTES if wanted.get(key) is not None})
     properties = wanted.get("properties", {})
     body.update({key: value for key, value in properties.items() if value is not None})
+    body[OURS] = "true"
     checksum = wanted.get("checksum")
     if checksum and checksum.startswith("sha256:"):
         body[RECORD] = checksum

@@ -106,11 +106,11 @@ def ssh_config(user: str) -> str:
     """How root (libvirtd) and USER (nova-compute) reach the other computes as USER.
 
     It names no compute, so it is as long for a thousand of them; who is one is in KNOWN_HOSTS, and
-    to nobody else is there a connection as USER.
+    to nobody else is there a connection as USER from either of the two.
     """
     return (
         f"{MARKER}\n"
-        f"Match user {user}\n"
+        f"Match user {user} localuser root,{user}\n"
         f"    IdentityFile {KEY}\n"
         "    IdentitiesOnly yes\n"
         f"    UserKnownHostsFile {KNOWN_HOSTS}\n"

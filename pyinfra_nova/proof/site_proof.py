@@ -21,7 +21,8 @@ DELAY = 30.0
 """Seconds that one host's age may take to get here and on to the primary controller."""
 GONE = (
     "is in Nova, not in the inventory: name it there, or, if it is gone for good, "
-    "`openstack compute service delete ID` (`openstack compute service list` has the ID)"
+    "`openstack compute service delete ID` (`openstack compute service list` has the ID; for a "
+    "mapping alone, `nova-manage cell_v2 delete_host`)"
 )
 
 
@@ -135,6 +136,11 @@ def question(
         if whole
         else None,
     }
+
+
+def waits_for_a_person(answer: Answer) -> bool:
+    """Whether all that is missing is what somebody has forced down, which no waiting changes."""
+    return all("is forced down" in text for texts in answer["missing"].values() for text in texts)
 
 
 def strangers(answer: Answer) -> list[str]:

@@ -98,6 +98,7 @@ def _waited(plan: HostPlan, proofs: Proofs, *, whole: bool) -> tuple[Answer, str
         names = sorted(answer["missing"])
         causes = _causes(proofs, names)
         hopeless = any(host_proof.NOT_UP in text for found in causes.values() for text in found)
+        hopeless = hopeless or site_proof.waits_for_a_person(answer)
         if hopeless or time.monotonic() > over:
             return answer, _silent(answer, causes)
         if said != set(names):
@@ -117,23 +118,28 @@ def mapped(plan: HostPlan, proofs: Proofs) -> Commands:
     """
     if host.state.is_executing:
         answer, problem = _waited(plan, proofs, whole=False)
-        if problem:
-            yield from refused(problem)
-            return
     else:
         answer = site_proof.asked(host, site_proof.question(plan, {}))
-        if unanswered := unread(answer):
-            yield from refused(unanswered)
-            return
-    for text in site_proof.strangers(answer):
+        problem = unread(answer) or ""
+    if problem and answer["error"]:
+        yield from refused(problem)
+        return
+    strangers = site_proof.strangers(answer)
+    for text in strangers[:FEW]:
         say(text)
+    if strangers[FEW:]:
+        say(f"and {len(strangers) - FEW} more that are in Nova, not in the inventory")
     # Where nobody may look into the databases of a plan yet, these are all.
-    computes = [compute.nova_host for compute in plan.scope.computes]
+    names = (compute.nova_host for compute in plan.scope.computes)
+    computes = [name for name in names if name not in answer["missing"]]
     if unmapped := [name for name in computes if name in answer["unmapped"]]:
         unsure = " where they are not yet" if answer["error"] else ""
         say(f"map {named(unmapped)} to cell1{unsure}")
         more = ("--by-service",) if answer["flagged"] else ()
         yield changing(nova_manage("cell_v2", "discover_hosts", "--verbose", *more))
+    # Those that are there are mapped all the same.
+    if problem:
+        yield from refused(problem)
 
 
 def lasting_faults(

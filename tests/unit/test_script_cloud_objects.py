@@ -474,10 +474,18 @@ def test_images_are_found_on_later_pages(cloud: StandIn, file: Path) -> None:
 
 
 def test_what_an_interrupted_upload_left_is_replaced(cloud: StandIn, file: Path) -> None:
-    cloud.make_image({"name": "i", "disk_format": "raw"}, {})
+    body = {"name": "i", "disk_format": "raw", "pyinfra_nova_upload": "true"}
+    cloud.make_image(body, {})
     wanted = {"file": str(file), "disk_format": "raw"}
     assert converge(cloud, images={"i": wanted}) == [f"replace image i: {file}"]
     assert [image["status"] for image in cloud.images.values()] == ["active"]
+
+
+def test_an_image_that_somebody_is_about_to_upload_is_left(cloud: StandIn, file: Path) -> None:
+    cloud.make_image({"name": "i", "disk_format": "raw"}, {})
+    wanted = {"file": str(file), "disk_format": "raw"}
+    assert "set `replace: true`" in refused(cloud, images={"i": wanted})
+    assert [image["status"] for image in cloud.images.values()] == ["queued"]
 
 
 def test_an_image_that_is_only_described_has_to_be_there(cloud: StandIn, tmp_path: Path) -> None:
