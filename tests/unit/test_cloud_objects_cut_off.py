@@ -51,7 +51,7 @@ def everything(cloud: StandIn) -> None:
         "mine": {"name": "mine", "public_key": OLD_KEY},
         "gone": {"name": "gone", "public_key": OLD_KEY},
     }
-    cloud.make_image({"name": "i", "disk_format": "raw"}, {})
+    cloud.make_image({"name": "i", "disk_format": "raw", "pyinfra_nova_upload": "true"}, {})
     for name in ("i", "gone"):
         made = cloud.make_image({"name": name, "disk_format": "raw"}, {})
         cloud.put_image(b"old content", {}, made["id"])
