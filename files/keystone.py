@@ -145,11 +145,13 @@ class Convergence:
 
     def roles(self):
         found = {}
-        for name in self.request["roles"]:
+        wanted = (role for user in self.request["users"] for role in user["roles"])
+        for name in dict.fromkeys([*self.request["roles"], *wanted]):
             role = self.named("roles", name)
-            if role is None:
+            if role is None and name in self.request["roles"]:
                 role = self.make("create role " + name, "/roles", "role", {"name": name})
-            found[name] = role["id"]
+            if role is not None:
+                found[name] = role["id"]
         return found
 
     def users(self, projects, roles):
@@ -201,13 +203,15 @@ class Convergence:
         if project and user["id"]:
             held = {role["name"] for role in self.keystone.listed(path, "roles", "name")}
         for role in wanted["roles"]:
+            if role not in roles:
+                raise Refused(f"{self.keystone.url} has no role {role}")
             if role not in held:
                 text = "give user {} role {} in project {}".format(
                     wanted["name"],
                     role,
                     wanted["project"],
                 )
-                self.do(text, "PUT", f"{path}/{roles.get(role)}")
+                self.do(text, "PUT", f"{path}/{roles[role]}")
 
     def catalogue(self):
         services = {}

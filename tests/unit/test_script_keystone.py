@@ -134,6 +134,15 @@ def test_a_project_that_is_not_there_is_named(cloud: Keystone) -> None:
     assert asked(cloud, projects=["service"])["changes"][0] == "create project service"
 
 
+def test_a_role_that_others_have_made_is_given_and_one_that_nobody_has_is_named(
+    cloud: Keystone,
+) -> None:
+    assert asked(cloud, roles=[], apply=True)["answers"]
+    assert asked(cloud, roles=[])["changes"] == []
+    lacking = {**USER, "roles": ["auditor"]}
+    assert asked(cloud, users=[lacking], roles=[])["error"] == f"{cloud.url}/v3 has no role auditor"
+
+
 # --- passwords ------------------------------------------------------------------------------------
 
 
