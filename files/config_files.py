@@ -1,7 +1,7 @@
 """Compare configuration files with what they should be, or write them.
 
 Request: {"files": [{"path", "content", "owner", "group", "mode", "hidden", "adds_lines"}],
-          "write": bool, "absent": [{"path": pattern, "keep": [paths], "form", "how", "hidden"}]};
+          "write": bool, "absent": [{"path": pattern, "form", "how", "hidden"}]};
           to compare a long file, "digest" (SHA-256) may stand for "content"
 Answer:  {"files": [{"path", "change", "diff"}], "left": [paths]}, only those that differ.
 The diff is made here, on the host, and masked here, so that no secret travels back.
@@ -243,9 +243,7 @@ def taken_away(path, entry):
 
 
 def absent_paths(entry):
-    found = [*glob.glob(entry["path"]), *glob.glob(name_beside(entry["path"]))]
-    keep = {*entry["keep"], *map(name_beside, entry["keep"])}
-    return [path for path in sorted(found) if path not in keep]
+    return sorted([*glob.glob(entry["path"]), *glob.glob(name_beside(entry["path"]))])
 
 
 def compare_absent(entry):

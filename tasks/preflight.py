@@ -19,15 +19,8 @@ from pyinfra_nova.resources.host_report import Clock, HostReport, NoReport, Repo
 from pyinfra_nova.resources.units import Processes
 from pyinfra_nova.run.clock import Offset
 from pyinfra_nova.run.host_plan import HostPlan
-from pyinfra_nova.run.preflight import (
-    PreflightError,
-    Verdict,
-    check_files,
-    checks_for,
-    clock_tolerance,
-    judge,
-    table,
-)
+from pyinfra_nova.run.preflight import check_files, checks_for, clock_tolerance, judge
+from pyinfra_nova.run.verdicts import PreflightError, Verdict, table
 from pyinfra_nova.session import redaction
 from pyinfra_nova.session.connections import (
     at_once,

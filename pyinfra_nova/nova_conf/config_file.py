@@ -54,12 +54,10 @@ class AbsentFile:
         form: a regular expression. A file is ours if each of its lines matches it as a whole; with
             ``marker``, if its first line does; with ``line``, each line that does is ours.
         how: what of the file has to have that form.
-        keep: files that the pattern stands for, too, and that are none of our business here.
         hidden: all of it is a secret, so no diff of it is shown.
     """
 
     path: str
     form: str
     how: Literal["all", "marker", "line", "ssh_key"] = "all"
-    keep: tuple[str, ...] = ()
     hidden: bool = False

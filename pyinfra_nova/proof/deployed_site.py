@@ -26,7 +26,8 @@ from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
 from pyinfra_nova.resources.host_report import HostReport, NoReport, Report, questions
 from pyinfra_nova.run.clock import Offset
 from pyinfra_nova.run.host_plan import HostPlan
-from pyinfra_nova.run.preflight import Verdict, checks_for, judge
+from pyinfra_nova.run.preflight import checks_for, judge
+from pyinfra_nova.run.verdicts import Verdict
 from pyinfra_nova.session import redaction
 from pyinfra_nova.session.connections import at_once, connected, load
 from pyinfra_nova.session.host_script import Answer, ScriptFact, ask

@@ -132,7 +132,8 @@ def mapped(plan: HostPlan, proofs: Proofs) -> Commands:
     # Where nobody may look into the databases of a plan yet, these are all.
     names = (compute.nova_host for compute in plan.scope.computes)
     computes = [name for name in names if name not in answer["missing"]]
-    if unmapped := [name for name in computes if name in answer["unmapped"]]:
+    found = frozenset(answer["unmapped"])
+    if unmapped := [name for name in computes if name in found]:
         unsure = " where they are not yet" if answer["error"] else ""
         say(f"map {named(unmapped)} to cell1{unsure}")
         more = ("--by-service",) if answer["flagged"] else ()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from jinja2 import TemplateError
-from pyinfra.api.exceptions import DeployError
 
 from pyinfra_nova.knowledge import releases
 from pyinfra_nova.knowledge.platforms import (
@@ -25,8 +24,9 @@ from pyinfra_nova.nova_conf.check import findings as file_findings
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.resources.host_report import NoReport, Report
+from pyinfra_nova.run.verdicts import Verdict
 from pyinfra_nova.site.faults import Fault, SettingsError, printable
-from pyinfra_nova.site.names import FEW, counted, named
+from pyinfra_nova.site.names import named
 from pyinfra_nova.site.run_scope import RunScope
 from pyinfra_nova.site.settings import Account, Glance, HostSettings, Neutron, Placement, Site
 
@@ -34,24 +34,6 @@ CLOCK_TOLERANCE = 10.0
 """Seconds a host's clock may be off, and less where Nova soon calls a service down."""
 
 Check = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One thing that was looked at on a host, and what was found."""
-
-    host: str
-    what: str
-    ok: bool
-    detail: str
-
-
-class PreflightError(DeployError):
-    """Something does not hold; nothing was changed anywhere."""
-
-    def __init__(self, findings: Sequence[Verdict]) -> None:
-        wrong = [f"{named(hosts)}: {what}: {detail}" for (what, detail), hosts in _wrong(findings)]
-        super().__init__("\n  - ".join(["the preflight failed; nothing was changed:", *wrong]))
 
 
 def check_files(site: Site) -> list[Fault]:
@@ -384,38 +366,3 @@ def judge(
         else:
             findings += _host_findings(scope, host, report, skews.get(name, 0.0))
     return [replace(f, what=printable(f.what), detail=printable(f.detail)) for f in findings]
-
-
-def _wrong(findings: Sequence[Verdict]) -> Iterable[tuple[tuple[str, str], list[str]]]:
-    """What does not hold and how, and on which hosts it is the same."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for finding in findings:
-        if not finding.ok:
-            found.setdefault((finding.what, finding.detail), []).append(finding.host)
-    return found.items()
-
-
-def _right(findings: Sequence[Verdict]) -> Iterator[tuple[str, int, str]]:
-    """What holds, on how many hosts, and what was found there unless it is another on each."""
-    found: dict[str, list[str]] = {}
-    for finding in findings:
-        if finding.ok:
-            found.setdefault(finding.what, []).append(finding.detail)
-    for what, details in found.items():
-        distinct = list(dict.fromkeys(details))
-        yield what, len(details), ", ".join(distinct) if len(distinct) <= FEW else ""
-
-
-def table(findings: Sequence[Verdict], *, each: bool = False) -> list[str]:
-    """The findings as aligned lines: what, verdict, hosts, detail.
-
-    Hosts on which something holds are counted, those on which it does not are named; with EACH a
-    line is one finding of one host.
-    """
-    if each:
-        rows = [(f.host, f.what, "ok" if f.ok else "NO", f.detail) for f in findings]
-    else:
-        rows = [(what, "ok", counted(count), detail) for what, count, detail in _right(findings)]
-        rows += [(what, "NO", named(hosts), detail) for (what, detail), hosts in _wrong(findings)]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)] if rows else []
-    return ["  ".join([*map(str.ljust, row, widths), row[-1]]).rstrip() for row in rows]

@@ -78,8 +78,8 @@ class Redactor:
         # Longest first, so that a secret inside another does not leave the rest of it.
         self._forms = sorted(found, key=lambda form: (-len(form), form))
         marks = {_mark(value) for value in secrets.values()}
-        self._marks = [m for m in marks if not any(o in m for o in marks - {m})]
-        assert all(any(mark in form for mark in self._marks) for form in self._forms)
+        have_marks = all(any(mark in form for mark in marks) for form in self._forms)
+        self._marks = sorted(marks) if have_marks else [""]
 
     def mask(self, text: str) -> str:
         """TEXT without any secret."""

@@ -24,6 +24,7 @@ def preflight(name: str, address: str, checks: list[dict[str, Any]] | None = Non
         "busy": False,
         "systemd": True,
         "addresses": [{"interface": "mgmt0", "address": address}],
+        "host_keys": {"/etc/ssh/ssh_host_ed25519_key.pub": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"},
         "kvm": {"flag": False, "usable": False},
         "checks": checks or [],
     }

@@ -18,7 +18,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pyinfra_nova.resources.host_report import HostReport, NoReport, Report
-from pyinfra_nova.run.preflight import PreflightError, judge, table
+from pyinfra_nova.run.preflight import judge
+from pyinfra_nova.run.verdicts import PreflightError, table
 from pyinfra_nova.site.run_scope import scope_of
 from tests.unit.site_data import secrets, site
 

@@ -9,7 +9,8 @@ import host_report as script
 import pytest
 
 from pyinfra_nova.resources.host_report import Report
-from pyinfra_nova.run.preflight import PreflightError, check_files, checks_for, judge, table
+from pyinfra_nova.run.preflight import check_files, checks_for, judge
+from pyinfra_nova.run.verdicts import PreflightError, table
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.load import build_site
 from pyinfra_nova.site.run_scope import RunScope, scope_of

@@ -14,7 +14,7 @@ from pyinfra.api.state import StateStage
 from pyinfra.connectors.fake import FakeConnector
 from pyinfra.context import ctx_config, ctx_host, ctx_state
 
-from pyinfra_nova.run.preflight import PreflightError
+from pyinfra_nova.run.verdicts import PreflightError
 from pyinfra_nova.site.run_scope import RunScope, scope_of
 from tasks import preflight
 from tests.plan.fake_hosts import preflight as report

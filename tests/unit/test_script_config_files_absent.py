@@ -58,7 +58,6 @@ class Host:
         request = _request([], absent, write=write)
         for entry in request["absent"]:
             entry["path"] = f"{self.root}{entry['path']}"
-            entry["keep"] = [f"{self.root}{path}" for path in entry["keep"]]
         return dict(config_files.answer(request))
 
     def converged(self, where: Site, name: str = "compute1") -> dict[str, str]:
