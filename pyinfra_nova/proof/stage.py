@@ -118,8 +118,10 @@ def mapped(plan: HostPlan, proofs: Proofs) -> Commands:
     """
     if host.state.is_executing:
         answer, problem = _waited(plan, proofs, whole=False)
+        away = answer["missing"]
     else:
-        answer = site_proof.asked(host, site_proof.question(plan, {}))
+        # In a plan none has to be there yet: those that are not will be mapped, too.
+        answer, away = site_proof.asked(host, site_proof.question(plan, {})), {}
         problem = unread(answer) or ""
     if problem and answer["error"]:
         yield from refused(problem)
@@ -131,7 +133,7 @@ def mapped(plan: HostPlan, proofs: Proofs) -> Commands:
         say(f"and {len(strangers) - FEW} more that are in Nova, not in the inventory")
     # Where nobody may look into the databases of a plan yet, these are all.
     names = (compute.nova_host for compute in plan.scope.computes)
-    computes = [name for name in names if name not in answer["missing"]]
+    computes = [name for name in names if name not in away]
     found = frozenset(answer["unmapped"])
     if unmapped := [name for name in computes if name in found]:
         unsure = " where they are not yet" if answer["error"] else ""

@@ -64,7 +64,7 @@ FRESH: Answers = {
     },
     "http_answers read": {"failing": [{"name": "the compute API", "url": "u", "detail": "no"}]},
     "site_proof read": {
-        "missing": {},
+        "missing": {n: ["nova-compute has not registered"] for n in ("compute1", "compute2")},
         "unmapped": ["compute1", "compute2"],
         "flagged": False,
         "strangers": [],
