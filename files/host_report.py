@@ -120,13 +120,18 @@ def version(programs):
     return None
 
 
+DPKG_STATUS = "/var/lib/dpkg/status"
+
+
 def nova():
     """The versions of Nova's packages, of those that are installed and configured."""
-    listed = said(
-        "dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package} ${Version}\\n", *NOVA
-    )
-    # Other lines of rpm say what is not installed.
-    listed += said("rpm", "--query", "--queryformat=installed %{NAME} %{VERSION}\\n", *NOVA)
+    # Debian has a rpm, too, which knows none of its packages and makes a database where it is asked.
+    if os.path.exists(DPKG_STATUS):
+        form = "--showformat=${db:Status-Status} ${Package} ${Version}\\n"
+        listed = said("dpkg-query", "--show", form, *NOVA)
+    else:
+        # Other lines of rpm say what is not installed.
+        listed = said("rpm", "--query", "--queryformat=installed %{NAME} %{VERSION}\\n", *NOVA)
     return dict(match.groups() for match in map(INSTALLED.match, listed.splitlines()) if match)
 
 

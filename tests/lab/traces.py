@@ -50,7 +50,12 @@ MOVING = {
     **{f"{name}.services": HEARTBEAT for name in ("nova", "nova_cell0", "cinder")},
     # Written each minute, with the room that is left on this machine's disk.
     # Of a CPU's features each process writes the same set, in another order.
-    "nova.compute_nodes": ("updated_at", "disk_available_least", "free_disk_gb", "cpu_info"),
+    # What guests use is written by the audit after they came or went.
+    "nova.compute_nodes": (
+        *("updated_at", "disk_available_least", "free_disk_gb", "cpu_info"),
+        *("vcpus_used", "memory_mb_used", "free_ram_mb", "local_gb_used"),
+        *("running_vms", "current_workload", "stats", "pci_stats", "numa_topology", "metrics"),
+    ),
     "neutron.agents": ("heartbeat_timestamp", "configurations", "load", "resource_versions"),
 }
 """Columns that change while nobody does anything."""

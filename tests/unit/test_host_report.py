@@ -302,6 +302,13 @@ def test_only_what_is_installed_and_configured_counts(
     (tmp_path / program).write_text(f"#!/bin/sh\nexec /bin/cat {tmp_path}/output\n")
     (tmp_path / program).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    # Which of the two is asked is told by dpkg's own list: Debian may have a rpm, too.
+    status = tmp_path / "status"
+    if program == "dpkg-query":
+        status.touch()
+        (tmp_path / "rpm").write_text("#!/bin/sh\necho installed python3-nova 1.0\n")
+        (tmp_path / "rpm").chmod(0o755)
+    monkeypatch.setattr(script, "DPKG_STATUS", str(status))
     assert script.nova() == found
 
 
