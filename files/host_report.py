@@ -125,7 +125,7 @@ DPKG_STATUS = "/var/lib/dpkg/status"
 
 def nova():
     """The versions of Nova's packages, of those that are installed and configured."""
-    # Debian has a rpm, too, which knows none of its packages and makes a database where it is asked.
+    # Debian has a rpm, too, which knows none of its packages and makes a database when asked.
     if os.path.exists(DPKG_STATUS):
         form = "--showformat=${db:Status-Status} ${Package} ${Version}\\n"
         listed = said("dpkg-query", "--show", form, *NOVA)
