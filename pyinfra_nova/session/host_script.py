@@ -41,7 +41,8 @@ def script_input(
 ) -> SecretInput:
     """The standard input that makes RUNNER run ``FOLDER/NAME.py`` with REQUEST.
 
-    USES names what it imports, of ``files/common/`` or ``files/``, in an order in which it can be.
+    USES names what it imports, of ``files/common/``, ``files/audit/`` or
+    ``files/``, in an order in which it can be.
     """
     modules = _modules(name, tuple(uses), folder)
     return SecretInput(f'{{"modules": {modules}, "request": {json.dumps(request)}}}')
@@ -55,8 +56,8 @@ def _modules(name: str, uses: tuple[str, ...], folder: Path) -> str:
 
 
 def _path(used: str) -> Path:
-    common = SCRIPTS / "common" / f"{used}.py"
-    return common if common.exists() else SCRIPTS / f"{used}.py"
+    folders = (SCRIPTS / "common", SCRIPTS / "audit", SCRIPTS)
+    return next(p for p in (folder / f"{used}.py" for folder in folders) if p.exists())
 
 
 def shell_command(name: str, *words: str) -> StringCommand:

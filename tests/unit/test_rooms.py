@@ -18,6 +18,7 @@ ROOMS = (
     "resources",
     "run",
     "proof",
+    "audit",
     "commands",
 )
 

@@ -1,0 +1,42 @@
+"""The queues of the broker: how many messages wait in each, and how many listen there."""
+
+import json
+import subprocess
+
+TIMEOUT = 30
+COLUMNS = ("name", "messages", "consumers")
+
+
+class NoQueuesError(Exception):
+    """The broker of this host did not list its queues."""
+
+
+def read(request):
+    """By the name of a queue its messages and consumers, all of the virtual host, in one question.
+
+    Only a node of the broker itself lists its queues; where this host is none, whoever asks brings
+    the list along, in `queues` of the request.
+    """
+    broker = request["broker"]
+    if request.get("queues") is not None:
+        return request["queues"]
+    command = ["rabbitmqctl", "--silent", "--formatter", "json", "list_queues"]
+    command += ["--vhost", broker["virtual_host"], *COLUMNS]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoQueuesError(f"rabbitmqctl: {error}") from None
+    if done.returncode:
+        said = " ".join(done.stderr.split())[-300:]
+        raise NoQueuesError(f"rabbitmqctl ended with {done.returncode}: {said}")
+    try:
+        rows = json.loads(done.stdout)
+        return {row["name"]: {key: int(row[key]) for key in COLUMNS[1:]} for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise NoQueuesError(f"rabbitmqctl answers no list of queues: {error}") from None

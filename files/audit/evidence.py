@@ -1,0 +1,94 @@
+"""What an audit looks at, asked for in a constant number of questions, side by side.
+
+Each source either answers whole or is silent, with the reason; nothing is concluded from silence.
+"""
+
+import concurrent.futures
+import struct
+import time
+
+import broker_queues
+import cloud_services
+import nova_tables
+import placement_records
+import rest
+import sql
+
+
+class NotAskedError(Exception):
+    """Nobody could be asked, for a reason that is no fault of the cloud's."""
+
+
+FAILURES = (
+    NotAskedError,
+    broker_queues.NoQueuesError,
+    sql.NoAnswerError,
+    sql.NotInstalledError,
+    rest.Failed,
+    OSError,
+    ValueError,
+    struct.error,
+    IndexError,
+)
+
+
+class Evidence:
+    """What the sources have answered.
+
+    Attributes:
+        expected: what the inventory says; see `cloud_audit.py`.
+        now: the epoch at which the databases were read.
+        databases, placement, broker, identity, network: of the modules that ask for them.
+        hosts: of each host that answered, by its name in the inventory; see `host_evidence.py`.
+        silent: the reason by source, for those that did not answer.
+        seconds: how long each source took.
+    """
+
+    def __init__(self, expected, now=None, **sources):
+        self.expected = expected
+        self.now = time.time() if now is None else now
+        self.silent, self.seconds = {}, {}
+        self.databases = sources.get("databases")
+        self.placement = sources.get("placement")
+        self.broker = sources.get("broker")
+        self.identity = sources.get("identity")
+        self.network = sources.get("network")
+        self.hosts = sources.get("hosts")
+
+
+def hosts_of(request):
+    """What the hosts have said of themselves to whoever asks for this audit."""
+    if request.get("hosts") is None:
+        raise NotAskedError("an audit on the controller alone sees no other host")
+    return {name: host for name, host in request["hosts"].items() if "error" not in host}
+
+
+def gathered(request):
+    """The evidence of all sources, each asked by a thread of its own."""
+    evidence = Evidence(request["expected"])
+    questions = {
+        "databases": nova_tables.read,
+        "placement": placement_records.read,
+        "broker": broker_queues.read,
+        "identity": cloud_services.identity,
+        "network": cloud_services.network,
+        "hosts": hosts_of,
+    }
+    with concurrent.futures.ThreadPoolExecutor(len(questions)) as pool:
+        answers = {name: pool.submit(timed, ask, request) for name, ask in questions.items()}
+        for name, answer in answers.items():
+            found, error, seconds = answer.result()
+            setattr(evidence, name, found)
+            evidence.seconds[name] = seconds
+            if error is not None:
+                evidence.silent[name] = error
+    return evidence
+
+
+def timed(ask, request):
+    began = time.monotonic()
+    try:
+        found, error = ask(request), None
+    except FAILURES as problem:
+        found, error = None, str(problem) or type(problem).__name__
+    return found, error, round(time.monotonic() - began, 3)

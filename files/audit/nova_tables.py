@@ -1,0 +1,97 @@
+"""Nova's own rows that an audit looks at: a query for each kind, whatever the number of hosts.
+
+Read by Nova's user. Times come as MariaDB has them, in UTC; `epoch` of nova_state.py turns them.
+"""
+
+import contextlib
+
+import nova_state
+import sql
+
+# Of the cell, where guests and services are. Columns that hold what users gave are not read.
+CELL = {
+    "services": (
+        "SELECT id, uuid, host, `binary`, last_seen_up, forced_down, disabled, disabled_reason,"
+        " version, created_at FROM {cell1}.services WHERE deleted = 0"
+    ),
+    "compute_nodes": (
+        "SELECT id, uuid, host, hypervisor_hostname, host_ip, mapped, vcpus, memory_mb, local_gb,"
+        " hypervisor_type, hypervisor_version, COALESCE(updated_at, created_at) AS written"
+        " FROM {cell1}.compute_nodes WHERE deleted = 0"
+    ),
+    "instances": (
+        "SELECT uuid, display_name, host, node, vm_state, task_state, power_state, vcpus,"
+        " memory_mb, root_gb, ephemeral_gb, created_at,"
+        " COALESCE(updated_at, created_at) AS written FROM {cell1}.instances WHERE deleted = 0"
+    ),
+    "migrations": (
+        "SELECT id, uuid, instance_uuid, source_compute, dest_compute, source_node, dest_node,"
+        " migration_type, status, COALESCE(updated_at, created_at) AS written"
+        " FROM {cell1}.migrations WHERE deleted = 0"
+    ),
+    "machine_types": (
+        "SELECT i.uuid, i.host FROM {cell1}.instances i"
+        " LEFT JOIN {cell1}.instance_system_metadata m ON m.instance_uuid = i.uuid"
+        " AND m.`key` = 'image_hw_machine_type' AND m.deleted = 0"
+        " WHERE i.deleted = 0 AND i.host IS NOT NULL AND m.id IS NULL"
+    ),
+}
+API = {
+    "cell_mappings": "SELECT id, uuid, name, disabled FROM {api}.cell_mappings",
+    "host_mappings": "SELECT id, cell_id, host FROM {api}.host_mappings",
+    "unmapped_instances": (
+        "SELECT i.uuid, i.host, i.created_at FROM {cell1}.instances i"
+        " LEFT JOIN {api}.instance_mappings m ON m.instance_uuid = i.uuid"
+        " WHERE i.deleted = 0 AND (m.id IS NULL OR m.cell_id IS NULL)"
+    ),
+    "build_requests": (
+        "SELECT b.instance_uuid, b.created_at, i.uuid AS made FROM {api}.build_requests b"
+        " LEFT JOIN {cell1}.instances i ON i.uuid = b.instance_uuid"
+    ),
+    "aggregates": "SELECT id, uuid, name FROM {api}.aggregates",
+    "aggregate_hosts": "SELECT aggregate_id, host FROM {api}.aggregate_hosts",
+}
+FAILED = {"cell0_services": "SELECT id, uuid, host, `binary` FROM {cell0}.services WHERE deleted = 0"}
+
+SHADOWED = (
+    "instances",
+    "instance_extra",
+    "instance_faults",
+    "instance_actions",
+    "instance_info_caches",
+    "instance_metadata",
+    "instance_system_metadata",
+    "block_device_mapping",
+    "migrations",
+    "virtual_interfaces",
+)
+"""Tables of a cell in which deleted rows stay until they are archived, those that grow with use."""
+
+
+def deleted_rows(name, table):
+    """How many deleted rows a table has, and since when the oldest one is."""
+    place = f"{sql.quoted(name)}.{sql.quoted(table)}"
+    return (
+        f"SELECT '{table}' AS `table`, COUNT(*) AS `rows`, MIN(deleted_at) AS oldest"
+        f" FROM {place} WHERE deleted <> 0"
+    )
+
+
+def queries(names):
+    """Each question by its name, with its statement."""
+    quoted = {key: sql.quoted(name) for key, name in names.items()}
+    found = {key: text.format(**quoted) for part in (CELL, API, FAILED) for key, text in part.items()}
+    found["deleted"] = " UNION ALL ".join(deleted_rows(names["cell1"], name) for name in SHADOWED)
+    return found
+
+
+def read(request):
+    """All rows by the question that they answer.
+
+    Raises sql.NoAnswerError; a table that is not there is no answer, for the schema is another.
+    """
+    with contextlib.closing(nova_state.connect(request)) as connection:
+        return {
+            key: sql.rows(connection, key, statement)
+            for key, statement in queries(request["names"]).items()
+        }
