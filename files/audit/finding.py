@@ -5,6 +5,8 @@ answer is no evidence of anything, so a detector without one of its sources is n
 audit says what nobody has looked at.
 """
 
+import kinds
+
 SOURCES = ("databases", "placement", "broker", "identity", "network", "hosts")
 
 
@@ -20,6 +22,7 @@ def finding(kind, where, what, remedy, since=None, key=None, repair=None):
         "where": where,
         "what": what,
         "since": since,
+        "effect": kinds.EFFECTS[kind],
         "remedy": remedy,
         "key": f"{kind}/{where}/{key or what}",
         "repair": repair,

@@ -51,7 +51,9 @@ API = {
     "aggregates": "SELECT id, uuid, name FROM {api}.aggregates",
     "aggregate_hosts": "SELECT aggregate_id, host FROM {api}.aggregate_hosts",
 }
-FAILED = {"cell0_services": "SELECT id, uuid, host, `binary` FROM {cell0}.services WHERE deleted = 0"}
+FAILED = {
+    "cell0_services": "SELECT id, uuid, host, `binary` FROM {cell0}.services WHERE deleted = 0"
+}
 
 SHADOWED = (
     "instances",
@@ -80,7 +82,9 @@ def deleted_rows(name, table):
 def queries(names):
     """Each question by its name, with its statement."""
     quoted = {key: sql.quoted(name) for key, name in names.items()}
-    found = {key: text.format(**quoted) for part in (CELL, API, FAILED) for key, text in part.items()}
+    found = {
+        key: text.format(**quoted) for part in (CELL, API, FAILED) for key, text in part.items()
+    }
     found["deleted"] = " UNION ALL ".join(deleted_rows(names["cell1"], name) for name in SHADOWED)
     return found
 

@@ -31,6 +31,7 @@ class CloudAudit(ScriptFact):
         "keystone",
         "compute_api",
         "nova_state",
+        "kinds",
         "finding",
         "nova_tables",
         "cloud_services",

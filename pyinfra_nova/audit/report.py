@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
-
-from pyinfra_nova.site.names import counted, named
 
 
 class Finding(BaseModel):
