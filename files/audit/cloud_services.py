@@ -32,7 +32,10 @@ def identity(request):
 
 
 def network(request):
-    """Neutron's agents: [{"id", "host", "agent_type", "binary", "alive", "heartbeat_timestamp"}]."""
+    """Neutron's agents.
+
+    Answer: {"agents": [{"id", "host", "agent_type", "binary", "alive", "heartbeat_timestamp"}]}
+    """
     client, body = logged_in(request)
     url = compute_api.endpoint(body.get("catalog", []), "network", request["api"])
     neutron = rest.Client(url, {"X-Auth-Token": client.token})
