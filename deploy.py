@@ -11,6 +11,7 @@ from pyinfra import config, host
 
 from pyinfra_nova.session.barrier import barrier
 from tasks import (
+    care,
     cells,
     cloud_objects,
     configuration,
@@ -69,4 +70,5 @@ if plan:
 barrier(name="The hypervisors are proven")
 
 if deployed:
+    care.keep(plan=deployed)
     cloud_objects.converge(plan=deployed)

@@ -44,6 +44,10 @@ WRITTEN = {
         "/etc/default/grub.d/60-pyinfra-nova-hugepages.cfg",
         "/etc/systemd/system/dev-hugepages*.mount",
     ),
+    "care": (
+        re.compile("# Written by pyinfra-nova"),
+        "/etc/systemd/system/nova-care-*.timer",
+    ),
     # Definitions; values are in files beside them.
     "libvirt_secrets": (re.compile(r"(?s).*<name>pyinfra-nova "), "/etc/libvirt/secrets/*.xml"),
 }

@@ -130,6 +130,17 @@ service_down_time = 60
 # has a server of its own.
 enabled_apis = ["osapi_compute", "metadata"]
 
+# What is done for the cloud by timers on the first controller; None leaves a part out.
+care = {
+    # Deleted rows go to the shadow tables, and from there for good, so many days later.
+    "archive": {"days": 30, "at": "03:10", "batch": 1000, "pause": 1},
+    "purge": {"days": 90, "at": "04:10"},
+    # Minutes between two audits of the cloud's records, and between two pages of metrics for
+    # Prometheus' node_exporter, which are written only where it has this folder.
+    "audit": {"every": 60},
+    "metrics": {"every": 1, "folder": "/var/lib/prometheus/node-exporter"},
+}
+
 # Any other option of nova.conf, written literally: {"section": {"option": value}}. None takes an
 # option out; a list is written with commas, or several times where the option may be given so. Also
 # in controllers.py, computes.py and for a single host; the more particular place wins. What other

@@ -7,4 +7,4 @@ from pathlib import Path
 import pyinfra_cli  # noqa: F401
 
 FILES = Path(__file__).resolve().parents[1] / "files"
-sys.path[:0] = [str(FILES / "common"), str(FILES / "audit"), str(FILES)]
+sys.path[:0] = [str(FILES / "common"), str(FILES / "audit"), str(FILES / "care"), str(FILES)]

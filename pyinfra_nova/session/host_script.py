@@ -51,11 +51,12 @@ def script_input(
 @cache
 def _modules(name: str, uses: tuple[str, ...], folder: Path) -> str:
     """The sources of a script and of what it imports, in JSON; read once for all hosts."""
-    paths = [*map(_path, uses), folder / f"{name}.py"]
+    paths = [*map(source_path, uses), folder / f"{name}.py"]
     return json.dumps([(path.stem, path.read_text(encoding="utf-8")) for path in paths])
 
 
-def _path(used: str) -> Path:
+def source_path(used: str) -> Path:
+    """The file that a script imports by the name USED."""
     folders = (SCRIPTS / "common", SCRIPTS / "audit", SCRIPTS)
     return next(p for p in (folder / f"{used}.py" for folder in folders) if p.exists())
 

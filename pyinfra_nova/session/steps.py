@@ -35,7 +35,7 @@ HOLDERS = (
 TAKEN = (
     # In a shell of its own, because what follows keeps its umask. The folder is there before
     # anything is in it, so no other user ever opens the lock.
-    "(umask 077; mkdir -p {locks} && chmod 700 {locks} && : >>{lock} && chmod 600 {lock})"
+    "(umask 077; mkdir -p {locks} && chmod 700 {locks} && touch {lock} && chmod 600 {lock})"
     " || exit 1; flock --shared --timeout {patience} {lock} true || {{"
     " echo 'this host is held by another program: end it, or wait for it:' >&2;"
     " {holders} >&2; exit 1; }};"

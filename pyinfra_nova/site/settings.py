@@ -11,6 +11,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pyinfra_nova.site.capacity import Compute, Devices, HugePages, Pci, same_node_twice
+from pyinfra_nova.site.care import Care
 from pyinfra_nova.site.secrets import Secrets
 from pyinfra_nova.site.value_types import (
     EVERYWHERE,
@@ -199,6 +200,7 @@ class Settings(Section):
     workers: Workers = Workers()
     report_interval: Seconds = 10
     service_down_time: Seconds = 60
+    care: Care = Care()
     enabled_apis: Annotated[list[Api], Field(min_length=1)] = [
         "osapi_compute",
         "metadata",

@@ -140,6 +140,7 @@ CONVERGED: Answers = {
         "early": False,
     },
     "host_proof read": {"processes": PROCESSES, "faults": []},
+    "timers read": {"reload": False, "start": [], "enable": []},
     "http_answers read": {"failing": []},
     "cloud_objects read": {
         "error": None,

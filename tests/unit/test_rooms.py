@@ -19,6 +19,7 @@ ROOMS = (
     "run",
     "proof",
     "audit",
+    "care",
     "commands",
 )
 

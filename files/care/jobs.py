@@ -1,0 +1,219 @@
+"""What takes care of the cloud day by day: `python3 jobs.py JOB`, from a timer of systemd.
+
+It reads what it is to do from CONFIG, which the deploy writes: {"archive": {"days", "batch",
+"pause"}, "purge": {"days"}, "metrics": {"folder"}, "audit": request of cloud_audit.py, "heads":
+{"api", "main"}: folders of migrations}. What a run did is left in STATE: {"job", "began", "ended",
+"outcome": "done"|"put off"|"failed", "rows", "said"}.
+Exit: 0 done or put off, 1 failed.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+CONFIG = "/etc/pyinfra-nova/care.json"
+STATE = "/var/lib/pyinfra-nova/care"
+LOCK = "/run/pyinfra-nova/lock"
+"""Every command with which a deploy changes this host holds it, shared (session/steps.py)."""
+QUIET = 600
+"""Seconds since the last command of a deploy, after which it is taken to be over."""
+COUNT = re.compile(r"^\|\s*\S+\s*\|\s*(\d+)\s*\|$", re.MULTILINE)
+"""A line of the table that `--verbose` prints (nova/cmd/manage.py)."""
+PURGED = re.compile(r"Deleted (\d+) rows?")
+
+
+class PutOffError(Exception):
+    """Not now: something else is at work."""
+
+
+class JobError(Exception):
+    """It did not succeed; the text says what was answered."""
+
+
+@contextlib.contextmanager
+def nobody_else():
+    """Keep a deploy's commands waiting, which do so for a minute; never wait for them.
+
+    Raises PutOffError where a deploy is at it, or was a moment ago.
+    """
+    os.makedirs(os.path.dirname(LOCK), mode=0o700, exist_ok=True)
+    made = not os.path.exists(LOCK)
+    descriptor = os.open(LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor) as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PutOffError("a deploy changes this host at this moment") from None
+        age = time.time() - os.fstat(stream.fileno()).st_mtime
+        if age < QUIET and not made:
+            raise PutOffError(f"a deploy changed this host {age:.0f} s ago")
+        yield
+
+
+def nova_manage(*words):
+    """The exit code of `nova-manage db WORDS` as the user nova, and what it printed."""
+    command = ["runuser", "-u", "nova", "--", "nova-manage", "db", *words]
+    done = subprocess.run(
+        command,
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return done.returncode, done.stdout
+
+
+def before(days):
+    moment = datetime.datetime.now(tz=datetime.timezone.utc) - datetime.timedelta(days=days)
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def last_words(text):
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][-300:] if lines else "it says nothing"
+
+
+def rows_in(text):
+    return sum(int(number) for number in COUNT.findall(text))
+
+
+def schema_is_current(config):
+    """Raise PutOffError in the midst of an upgrade, when rows may be on their way elsewhere."""
+    import nova_state
+
+    request = config["databases"]
+    with contextlib.closing(nova_state.connect(request)) as connection:
+        schemas = nova_state.read(connection, request)["schemas"]
+    behind = sorted(name for name, state in schemas.items() if state != "current")
+    if behind:
+        raise PutOffError(f"the schema of {', '.join(behind)} is not that of the installed Nova")
+
+
+def archive(config, _):
+    """Move deleted rows to the shadow tables, so many at a time, until there are none.
+
+    Between two calls nobody is kept waiting; a deploy that comes meanwhile ends it for today.
+    """
+    wanted, total = config["archive"], 0
+    words = ("archive_deleted_rows", "--all-cells", "--verbose", "--before", before(wanted["days"]))
+    while True:
+        try:
+            with nobody_else():
+                schema_is_current(config)
+                code, said = nova_manage(*words, "--max_rows", str(wanted["batch"]))
+        except PutOffError as reason:
+            if not total:
+                raise
+            return total, f"ended early: {reason}"
+        # 1 is success, too: some were archived (nova/cmd/manage.py).
+        if code not in (0, 1):
+            raise JobError(f"nova-manage ended with {code} after {total} rows: {last_words(said)}")
+        total += rows_in(said)
+        if code == 0:
+            return total, ""
+        if not rows_in(said):
+            raise JobError(f"nova-manage says that it archived rows, but not how many: {said}")
+        time.sleep(wanted["pause"])
+
+
+def purge(config, _):
+    """Delete what has been in the shadow tables for long enough."""
+    with nobody_else():
+        schema_is_current(config)
+        words = ("purge", "--all-cells", "--verbose", "--before", before(config["purge"]["days"]))
+        code, said = nova_manage(*words)
+    if code not in (0, 3):  # 3: nothing was there
+        raise JobError(f"nova-manage ended with {code}: {last_words(said)}")
+    return sum(int(number) for number in PURGED.findall(said)), ""
+
+
+def audit(config, folder):
+    """Say each finding in the journal, a line each; all of them are left in a file."""
+    import cloud_audit
+
+    found = cloud_audit.answer(config["audit"])
+    write(os.path.join(folder, "findings.json"), found)
+    for each in found["findings"]:
+        print(f"{each['kind']}: {each['where']}: {each['what']}; remedy: {each['remedy']}")
+    if found["silent"].get("databases"):
+        raise JobError(f"the databases were not read: {found['silent']['databases']}")
+    quiet = "; ".join(f"{k}: {v}" for k, v in found["silent"].items() if k != "hosts")
+    return len(found["findings"]), quiet
+
+
+def metrics(config, folder):
+    """Write the figures of the moment where node_exporter picks them up."""
+    import cloud_metrics
+
+    target = config["metrics"]["folder"]
+    if not os.path.isdir(target):
+        raise PutOffError(f"there is no folder {target}: node_exporter is not installed here")
+    text = cloud_metrics.exposition(config, folder)
+    replace(os.path.join(target, "nova.prom"), text, 0o644)
+    return text.count("\n"), ""
+
+
+JOBS = {"archive": archive, "purge": purge, "audit": audit, "metrics": metrics}
+
+
+def replace(path, text, mode):
+    """Put a file in place whole; who reads it sees the old one or the new one."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=os.path.dirname(path), prefix=".", delete=False
+    ) as stream:
+        try:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(text)
+            stream.close()
+            os.rename(stream.name, path)
+        except BaseException:
+            os.unlink(stream.name)
+            raise
+
+
+def write(path, value):
+    replace(path, json.dumps(value, indent=1) + "\n", 0o640)
+
+
+def run(name, config, folder=STATE):
+    """Do a job and leave what became of it; the exit code."""
+    os.makedirs(folder, mode=0o750, exist_ok=True)
+    state = {"job": name, "began": time.time(), "outcome": "done", "rows": 0, "said": ""}
+    try:
+        state["rows"], state["said"] = JOBS[name](config, folder)
+    except PutOffError as reason:
+        state.update(outcome="put off", said=str(reason))
+    except Exception as error:  # whatever it is, it is told, here and by ./run verify
+        state.update(outcome="failed", said=str(error) or type(error).__name__)
+    state["ended"] = time.time()
+    write(os.path.join(folder, name + ".json"), state)
+    seconds = state["ended"] - state["began"]
+    print(
+        f"{name}: {state['outcome']}: {state['rows']} in {seconds:.1f} s. {state['said']}".rstrip()
+    )
+    return state["outcome"] == "failed"
+
+
+def main(arguments):
+    if len(arguments) != 1 or arguments[0] not in JOBS:
+        print(f"usage: jobs.py {'|'.join(JOBS)}", file=sys.stderr)
+        return 2
+    try:
+        with open(CONFIG, encoding="utf-8") as stream:
+            config = json.load(stream)
+    except (OSError, ValueError) as error:
+        print(f"{CONFIG}: {error}; deploy again", file=sys.stderr)
+        return 1
+    return run(arguments[0], config)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""What is done for the cloud day by day, by timers on the primary controller."""

@@ -1,0 +1,129 @@
+"""The timers, and the program and settings that they run with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pyinfra_nova.audit.question import CloudAudit, of_cloud
+from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
+from pyinfra_nova.nova_conf.render import environment
+from pyinfra_nova.resources.nova_state import NovaDatabases
+from pyinfra_nova.session.host_script import SCRIPTS, source_path
+from pyinfra_nova.site.settings import Site
+
+PROGRAM = "/usr/local/lib/pyinfra-nova"
+CONFIG = "/etc/pyinfra-nova/care.json"
+UNITS = "/etc/systemd/system"
+PREFIX = "nova-care-"
+"""How the names of all units begin."""
+STATE = "/var/lib/pyinfra-nova/care"
+MARKER = "Written by pyinfra-nova"
+MODULES = (*CloudAudit.uses, CloudAudit.script)
+OWN = ("cloud_metrics", "jobs")
+JobName = Literal["archive", "purge", "audit", "metrics"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a timer does.
+
+    Attributes:
+        name: as ``files/care/jobs.py`` knows it.
+        title: for ``systemctl list-timers``.
+        at: a time of day, for what is done daily.
+        every: minutes, for what is done more often.
+    """
+
+    name: JobName
+    title: str
+    at: str | None = None
+    every: int | None = None
+
+    @property
+    def timer(self) -> str:
+        return f"{PREFIX}{self.name}.timer"
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two runs."""
+        return 60.0 * self.every if self.every else 86400.0
+
+
+def jobs_of(site: Site) -> list[Job]:
+    """What the settings want done, in no order."""
+    care, found = site.settings.care, list[Job]()
+    if care.archive:
+        found.append(Job("archive", "Archive Nova's deleted rows", at=care.archive.at))
+    if care.purge:
+        found.append(Job("purge", "Purge Nova's archived rows", at=care.purge.at))
+    if care.audit:
+        found.append(Job("audit", "Audit the cloud", every=care.audit.every))
+    if care.metrics:
+        found.append(Job("metrics", "Write Nova's metrics", every=care.metrics.every))
+    return found
+
+
+def _config(site: Site, databases: NovaDatabases) -> str:
+    care = site.settings.care
+    value: dict[str, Any] = {"written by": "pyinfra-nova", "databases": databases.as_request()}
+    for name in ("archive", "purge", "metrics"):
+        if part := getattr(care, name):
+            value[name] = part.model_dump()
+    if care.audit:
+        value["audit"] = of_cloud(site, None)
+    return json.dumps(value) + "\n"
+
+
+@cache
+def _sources() -> tuple[tuple[str, str], ...]:
+    """Names and texts of the modules; those of the audit are what an audit from here uses, too."""
+    audit = SCRIPTS / "audit"
+    paths: list[Path] = [source_path(name) for name in CloudAudit.uses]
+    paths += [audit / f"{CloudAudit.script}.py", *(SCRIPTS / "care" / f"{n}.py" for n in OWN)]
+    return tuple(
+        (path.name, f"# {MARKER} (files/{path.relative_to(SCRIPTS)}).\n{path.read_text()}")
+        for path in paths
+    )
+
+
+def _units(jobs: list[Job]) -> Iterator[ConfigFile]:
+    for job in jobs:
+        for kind in ("service", "timer"):
+            template = environment().get_template(f"care.{kind}.j2")
+            content = template.render(job=job, folder=PROGRAM)
+            yield ConfigFile(f"{UNITS}/{PREFIX}{job.name}.{kind}", content, "root", "root", "0644")
+
+
+def files_for(site: Site, databases: NovaDatabases) -> list[ConfigFile]:
+    """Everything that the timers need, on the primary controller."""
+    jobs = jobs_of(site)
+    if not jobs:
+        return []
+    found = [
+        ConfigFile(f"{PROGRAM}/{name}", text, "root", "root", "0644", by_digest=True)
+        for name, text in _sources()
+    ]
+    config = _config(site, databases)
+    found.append(ConfigFile(CONFIG, config, "root", "root", "0600", hidden=True))
+    return [*found, *_units(jobs)]
+
+
+def unwanted(jobs: list[Job]) -> list[AbsentFile]:
+    """What an earlier run has written, and these JOBS do not need."""
+    wanted = {job.name for job in jobs}
+    names: tuple[JobName, ...] = ("archive", "purge", "audit", "metrics")
+    found = [
+        AbsentFile(f"{UNITS}/{PREFIX}{name}.{kind}", f"# {MARKER} .*", "marker")
+        for name in names
+        if name not in wanted
+        for kind in ("service", "timer")
+    ]
+    if not jobs:
+        found.append(AbsentFile(f"{PROGRAM}/*.py", f"# {MARKER} .*", "marker"))
+        found.append(AbsentFile(CONFIG, r'\{"written by": "pyinfra-nova", .*\}', hidden=True))
+    return found

@@ -1,0 +1,90 @@
+"""What is done for the cloud day by day, on the primary controller; ``None`` leaves a part out."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+FOLDER = re.compile(r"(/[A-Za-z0-9._@+-]+)+")
+
+
+def _time_of_day(text: str) -> str:
+    if not TIME_OF_DAY.fullmatch(text):
+        raise ValueError(f"{text[:20]!r} is not a time of day such as 03:10")
+    return text
+
+
+def _folder(text: str) -> str:
+    if not FOLDER.fullmatch(text) or "/.." in text:
+        raise ValueError("is not the absolute path of a folder")
+    return text
+
+
+Days = Annotated[int, Field(ge=1, le=36500)]
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
+Every = Annotated[int, Field(ge=1, le=1440)]
+Folder = Annotated[str, AfterValidator(_folder)]
+
+
+class Part(BaseModel):
+    """A part of the care; a key that it does not name is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Archive(Part):
+    """Deleted rows go to the shadow tables once a day.
+
+    Attributes:
+        days: how long a row has been deleted by then.
+        at: when, in the controller's own time.
+        batch: rows of one call, after which a deploy may come in between.
+        pause: seconds between two calls, for the database to serve others.
+    """
+
+    days: Days = 30
+    at: TimeOfDay = "03:10"
+    batch: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    pause: Annotated[int, Field(ge=0, le=3600)] = 1
+
+
+class Purge(Part):
+    """What is in the shadow tables is deleted once a day.
+
+    Attributes:
+        days: how long a row has been deleted by then.
+        at: when, in the controller's own time.
+    """
+
+    days: Days = 90
+    at: TimeOfDay = "04:10"
+
+
+class AuditTimer(Part):
+    """The cloud's records are held against each other; EVERY is in minutes."""
+
+    every: Every = 60
+
+
+class Metrics(Part):
+    """Figures for Prometheus' node_exporter.
+
+    Attributes:
+        every: minutes.
+        folder: its ``--collector.textfile.directory``; nothing is written where there is none.
+    """
+
+    every: Every = 1
+    folder: Folder = "/var/lib/prometheus/node-exporter"
+
+
+class Care(Part):
+    """All parts of it."""
+
+    archive: Archive | None = Archive()
+    purge: Purge | None = Purge()
+    audit: AuditTimer | None = AuditTimer()
+    metrics: Metrics | None = Metrics()
