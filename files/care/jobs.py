@@ -47,12 +47,14 @@ def nobody_else():
     made = not os.path.exists(LOCK)
     descriptor = os.open(LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor) as stream:
+        if made:
+            os.utime(stream.fileno(), (0, 0))  # only a deploy gives it a time
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise PutOffError("a deploy changes this host at this moment") from None
         age = time.time() - os.fstat(stream.fileno()).st_mtime
-        if age < QUIET and not made:
+        if age < QUIET:
             raise PutOffError(f"a deploy changed this host {age:.0f} s ago")
         yield
 

@@ -1,0 +1,103 @@
+"""What the timers of the primary controller get: their settings, files and what of them goes."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+from typing import Any
+
+import pytest
+
+from pyinfra_nova.care import files
+from pyinfra_nova.knowledge.platforms import platform_for
+from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.site.faults import SettingsError
+from pyinfra_nova.site.run_scope import scope_of
+from pyinfra_nova.site.settings import Site
+
+from .site_data import AWKWARD, site
+
+
+def written(found: Site) -> dict[str, files.ConfigFile]:
+    host = found.primary_controller
+    platform = platform_for("debian", "12", "zed")
+    plan = HostPlan(host, found, platform, "qemu", scope_of(found, found.hosts))
+    return {file.path: file for file in files.files_for(found, plan.databases)}
+
+
+def unit(file: files.ConfigFile) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(file.content)
+    return parser
+
+
+def test_everything_is_taken_care_of_without_being_asked() -> None:
+    assert [job.name for job in files.jobs_of(site())] == ["archive", "purge", "audit", "metrics"]
+
+
+@pytest.mark.parametrize("name", ["archive", "purge", "audit", "metrics"])
+def test_none_leaves_a_part_out_and_takes_its_files_away(name: Any) -> None:
+    found = site({"care": {name: None}})
+    jobs = files.jobs_of(found)
+    assert name not in [job.name for job in jobs]
+    assert not any(f"nova-care-{name}" in path for path in written(found))
+    gone = [file.path for file in files.unwanted(jobs)]
+    units = "/etc/systemd/system/nova-care-"
+    assert gone == [f"{units}{name}.service", f"{units}{name}.timer"]
+
+
+def test_without_any_part_nothing_is_written_and_all_of_it_goes() -> None:
+    nothing = dict.fromkeys(("archive", "purge", "audit", "metrics"))
+    found = site({"care": nothing})
+    assert written(found) == {}
+    forms = {file.path: file for file in files.unwanted([])}
+    for path, file in written(site()).items():
+        pattern = path if path in forms else re.sub(r"/[a-z_]+\.py$", "/*.py", path)
+        line = file.content.splitlines()[0]
+        assert re.fullmatch(forms[pattern].form, line), path
+
+
+def test_a_timer_says_when_and_its_service_what() -> None:
+    found = written(site({"care": {"archive": {"at": "02:30"}, "audit": {"every": 15}}}))
+    units = "/etc/systemd/system/nova-care-"
+    assert unit(found[f"{units}archive.timer"])["Timer"]["OnCalendar"] == "*-*-* 02:30"
+    assert unit(found[f"{units}audit.timer"])["Timer"]["OnUnitActiveSec"] == "15min"
+    command = unit(found[f"{units}audit.service"])["Service"]["ExecStart"]
+    assert command == "/usr/bin/python3 /usr/local/lib/pyinfra-nova/jobs.py audit"
+
+
+def test_the_passwords_are_in_one_file_that_root_alone_reads() -> None:
+    found = written(site())
+    config = found["/etc/pyinfra-nova/care.json"]
+    assert (config.owner, config.mode, config.hidden) == ("root", "0600", True)
+    value = json.loads(config.content)
+    assert value["databases"]["database"]["password"] == AWKWARD["database_password"]
+    assert value["archive"] == {"days": 30, "at": "03:10", "batch": 1000, "pause": 1}
+    for path, file in found.items():
+        if file is not config:
+            assert not any(secret in file.content for secret in AWKWARD.values()), path
+
+
+def test_the_program_is_what_an_audit_from_here_runs() -> None:
+    names = {path.rpartition("/")[2] for path in written(site()) if path.endswith(".py")}
+    assert {"jobs.py", "cloud_metrics.py", "cloud_audit.py", "sql.py", "nova_state.py"} <= names
+
+
+@pytest.mark.parametrize(
+    ("care", "key"),
+    [
+        ({"archive": {"days": 0}}, "care.archive.days"),
+        ({"archive": {"at": "25:00"}}, "care.archive.at"),
+        ({"purge": {"at": "daily"}}, "care.purge.at"),
+        ({"audit": {"every": 0}}, "care.audit.every"),
+        ({"metrics": {"folder": "var/lib"}}, "care.metrics.folder"),
+        ({"metrics": {"folder": "/var/../etc"}}, "care.metrics.folder"),
+        ({"tidy": {}}, "care.tidy"),
+    ],
+)
+def test_a_wrong_value_is_named(care: dict[str, Any], key: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        site({"care": care})
+    assert key in str(caught.value).replace('"]["', ".")
