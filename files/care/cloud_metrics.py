@@ -5,8 +5,6 @@ counters alone, `_info` for what is but a label.
 """
 
 import contextlib
-import json
-import os
 import time
 
 import nova_state
@@ -74,26 +72,22 @@ def rows_of(config):
     return found
 
 
-def left_by(folder, name):
-    """What a job has left of its last run; None where it has not run or left half a file."""
-    try:
-        with open(os.path.join(folder, name + ".json"), encoding="utf-8") as stream:
-            return json.load(stream)
-    except (OSError, ValueError):
-        return None
-
-
-def exposition(config, folder):
-    """The page as node_exporter reads it.
+def exposition(config, left_by):
+    """The page as node_exporter reads it; LEFT_BY gives what a job has left of its last run.
 
     Raises sql.NoAnswerError: then the last page stays, and its age tells.
     """
-    rows, now, page = rows_of(config), time.time(), Page()
+    return page_of(rows_of(config), [name for name in JOBS if name in config], left_by, time.time())
+
+
+def page_of(rows, jobs, left_by, now):
+    """The page of what was read at NOW."""
+    page = Page()
     of_services(page, rows["services"], now)
     of_guests(page, rows, now)
     of_capacity(page, rows["nodes"])
-    of_audit(page, left_by(folder, "findings"))
-    of_care(page, {name: left_by(folder, name) for name in JOBS if name in config})
+    of_audit(page, left_by("findings"))
+    of_care(page, {name: left_by(name) for name in jobs})
     page.family("nova_metrics_timestamp_seconds", "When this page was written.", [({}, now)])
     return page.text()
 
@@ -149,14 +143,16 @@ def of_guests(page, rows, now):
 
 def of_capacity(page, nodes):
     """As nova-compute reports it, before Placement's ratios and reservations."""
-    for name, text, key, unit in (
-        ("cpus", "Processors that guests may have", "vcpus", 1),
-        ("memory_bytes", "Memory", "memory_mb", 1 << 20),
-        ("disk_bytes", "Disk", "local_gb", 1 << 30),
+    for thing, base, text, key, size in (
+        ("cpus", "", "Processors that guests may have", "vcpus", 1),
+        ("memory", "_bytes", "Memory for guests", "memory_mb", 1 << 20),
+        ("disk", "_bytes", "Disk for guests", "local_gb", 1 << 30),
     ):
         for suffix, more, column in (("", "", key), ("_used", ", used", key + "_used")):
-            samples = [({"host": row["host"]}, (row[column] or 0) * unit) for row in nodes]
-            page.family(f"nova_compute_{name}{suffix}", f"{text} of a compute{more}.", samples)
+            samples = [({"host": row["host"]}, (row[column] or 0) * size) for row in nodes]
+            page.family(
+                f"nova_compute_{thing}{suffix}{base}", f"{text} of a compute{more}.", samples
+            )
 
 
 def of_audit(page, found):

@@ -3,7 +3,7 @@
 It reads what it is to do from CONFIG, which the deploy writes: {"archive": {"days", "batch",
 "pause"}, "purge": {"days"}, "metrics": {"folder"}, "audit": request of cloud_audit.py, "heads":
 {"api", "main"}: folders of migrations}. What a run did is left in STATE: {"job", "began", "ended",
-"outcome": "done"|"put off"|"failed", "rows", "said"}.
+"outcome": "done"|"put off"|"failed", "rows", "said", "done": epoch of the last that was done|null}.
 Exit: 0 done or put off, 1 failed.
 """
 
@@ -158,12 +158,22 @@ def metrics(config, folder):
     target = config["metrics"]["folder"]
     if not os.path.isdir(target):
         raise PutOffError(f"there is no folder {target}: node_exporter is not installed here")
-    text = cloud_metrics.exposition(config, folder)
+    text = cloud_metrics.exposition(config, lambda name: left_by(folder, name))
     replace(os.path.join(target, "nova.prom"), text, 0o644)
     return text.count("\n"), ""
 
 
 JOBS = {"archive": archive, "purge": purge, "audit": audit, "metrics": metrics}
+
+
+def left_by(folder, name):
+    """What a job has left of its last run; None where it has not run or left half a file."""
+    try:
+        with open(os.path.join(folder, name + ".json"), encoding="utf-8") as stream:
+            found = json.load(stream)
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def replace(path, text, mode):
@@ -196,6 +206,8 @@ def run(name, config, folder=STATE):
     except Exception as error:  # whatever it is, it is told, here and by ./run verify
         state.update(outcome="failed", said=str(error) or type(error).__name__)
     state["ended"] = time.time()
+    before = left_by(folder, name) or {}
+    state["done"] = state["ended"] if state["outcome"] == "done" else before.get("done")
     write(os.path.join(folder, name + ".json"), state)
     seconds = state["ended"] - state["began"]
     print(

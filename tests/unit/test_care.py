@@ -11,6 +11,7 @@ import pytest
 
 from pyinfra_nova.care import files
 from pyinfra_nova.knowledge.platforms import platform_for
+from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.run_scope import scope_of
@@ -19,14 +20,14 @@ from pyinfra_nova.site.settings import Site
 from .site_data import AWKWARD, site
 
 
-def written(found: Site) -> dict[str, files.ConfigFile]:
+def written(found: Site) -> dict[str, ConfigFile]:
     host = found.primary_controller
     platform = platform_for("debian", "12", "zed")
     plan = HostPlan(host, found, platform, "qemu", scope_of(found, found.hosts))
     return {file.path: file for file in files.files_for(found, plan.databases)}
 
 
-def unit(file: files.ConfigFile) -> configparser.ConfigParser:
+def unit(file: ConfigFile) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(file.content)

@@ -1,5 +1,4 @@
-"""files/care/jobs.py: rows are archived batch by batch, never beside a deploy, and what a run did is
-left for others to see.
+"""files/care/jobs.py: rows go in batches, never beside a deploy, and what was done is told.
 
 What stands in is `runuser`, for there is no Nova here; locks, files and MySQL's protocol are real.
 """

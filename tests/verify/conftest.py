@@ -27,7 +27,14 @@ from pyinfra_nova.site.settings import Role, Site
 from .questions import Counts, restarts
 
 INVENTORY = os.environ.get("PYINFRA_NOVA_INVENTORY", "inventory.py")
-ORDER = ("test_hosts", "test_services", "test_resources", "test_guests", "test_restarts")
+ORDER = (
+    "test_hosts",
+    "test_services",
+    "test_care",
+    "test_resources",
+    "test_guests",
+    "test_restarts",
+)
 """What is quick, and explains what fails later, comes first."""
 EARLY = ("restarts_at_first", "upgrade_check")
 """Fixtures that are begun before the first test: time has to pass until they are looked at."""
