@@ -60,7 +60,7 @@ def key_pair(secret: str) -> tuple[str, str]:
     return pem, f"{kind.decode()} {b64encode(blob).decode()} {COMMENT}"
 
 
-def _addresses(host: HostSettings) -> tuple[str, ...]:
+def addresses(host: HostSettings) -> tuple[str, ...]:
     """Where HOST is reached by those who move guests: its own address, or what nova_conf names."""
     moved = host.nova_conf.get("libvirt", {}).get("live_migration_inbound_addr")
     return tuple(dict.fromkeys((str(host.my_ip), *([str(moved)] if moved else ()))))
@@ -70,7 +70,7 @@ def authorized_keys_path(platform: Platform) -> str:
     return f"{platform.paths.state}/.ssh/authorized_keys"
 
 
-def _patterns(site: Site) -> list[str]:
+def patterns(site: Site) -> list[str]:
     """Where the computes come from: these addresses and no other, neighbours as one network.
 
     A list of a thousand addresses would go to a thousand hosts; management_network would let in
@@ -78,7 +78,7 @@ def _patterns(site: Site) -> list[str]:
     """
     networks: list[IPv4Network] = []
     others: list[str] = []
-    for address in (address for host in site.computes for address in _addresses(host)):
+    for address in (address for host in site.computes for address in addresses(host)):
         try:
             networks.append(IPv4Network(address))
         except ValueError:  # a name, or of IPv6
@@ -89,13 +89,13 @@ def _patterns(site: Site) -> list[str]:
 
 def authorized_keys(site: Site, public: str) -> str:
     """The line that lets the other computes in, and nobody else; no terminal, no forwarding."""
-    return f'restrict,from="{",".join(_patterns(site))}" {public}\n'
+    return f'restrict,from="{",".join(patterns(site))}" {public}\n'
 
 
 def known_hosts(site: Site, host_keys: Mapping[str, Sequence[str]]) -> str:
     """The lines that tell the computes' SSH servers from any other, as far as HOST_KEYS goes."""
     lines = (
-        f"{','.join(dict.fromkeys((host.nova_host, *_addresses(host))))} {key}"
+        f"{','.join(dict.fromkeys((host.nova_host, *addresses(host))))} {key}"
         for host in site.computes
         for key in host_keys.get(host.name, ())
     )
