@@ -53,9 +53,9 @@ def end_at(host, port):
     """When the certificate ends that a server shows to whoever connects."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection((host, port), timeout=TIMEOUT) as plain:
-        with context.wrap_socket(plain, server_hostname=host) as stream:
-            return end_of(stream.getpeercert(binary_form=True))
+    plain = socket.create_connection((host, port), timeout=TIMEOUT)
+    with plain, context.wrap_socket(plain, server_hostname=host) as stream:
+        return end_of(stream.getpeercert(binary_form=True))
 
 
 def first_end(path):

@@ -55,9 +55,16 @@ def read(request):
     times: of the same names, of which who asks knows the digest, this host says nothing."""
     if not request.get("ssh"):
         return {"known_hosts": None, "keys": None}
-    known = names(request["known_hosts"])
-    same = digest("\n".join(known)) == request["ssh"]["names"]
+    known = read_or_none(names, request["known_hosts"])
+    same = known is not None and digest("\n".join(known)) == request["ssh"]["names"]
     return {
         "known_hosts": [] if same else known,
-        "keys": keys(request["authorized_keys"], request["ssh"]["key"]),
+        "keys": read_or_none(keys, request["authorized_keys"], request["ssh"]["key"]),
     }
+
+
+def read_or_none(reader, *arguments):
+    try:
+        return reader(*arguments)
+    except OSError:
+        return None

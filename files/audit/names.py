@@ -26,6 +26,14 @@ def grouped(rows, *keys):
     return found
 
 
+def marked_deleted(table, uuids):
+    """What marks rows of a cell's database as deleted that no API deletes."""
+    return (
+        f"`UPDATE {table} SET deleted = id, deleted_at = UTC_TIMESTAMP() WHERE deleted = 0 AND "
+        f"uuid IN ({', '.join(map(repr, uuids))})`"
+    )
+
+
 def counted(number, what):
     """`2 guests`, `1 guest`."""
     return f"{number} {what}" + ("" if number == 1 else "s")

@@ -30,8 +30,8 @@ def network_agents(evidence):
                 "agent-dead",
                 f"{text} is dead: {silence}",
                 (
-                    f"`systemctl restart {row['binary']}` on {host}, or, if it is not to run there, "
-                    + command
+                    f"`systemctl restart {row['binary']}` on {host}, or, if it is not to run "
+                    f"there, {command}"
                 ),
             )
         elif not row["alive"]:

@@ -2,7 +2,7 @@
 
 import nova_state
 from finding import GRACE, finding, needs
-from names import grouped
+from names import grouped, marked_deleted
 
 CELL1 = "cell1"
 
@@ -32,14 +32,6 @@ def is_young(row, now):
     return now - nova_state.epoch(row["created_at"]) < GRACE
 
 
-def removed(table, column, values):
-    """The command that marks rows as deleted that no API deletes."""
-    return (
-        f"in the cell's database `UPDATE {table} SET deleted = id, deleted_at = UTC_TIMESTAMP() "
-        f"WHERE deleted = 0 AND {column} IN ({', '.join(repr(value) for value in values)})`"
-    )
-
-
 @needs("databases")
 def nodes_without_hosts(evidence):
     """Compute nodes of hosts that nobody has, and of hosts that have lost their service."""
@@ -53,7 +45,8 @@ def nodes_without_hosts(evidence):
                 f"compute node {names} of {host} is in Nova; neither the inventory nor a service "
                 f"has that host",
                 f"name {host} in the inventory, or, if it is gone for good, "
-                + removed("compute_nodes", "uuid", [row["uuid"] for row in rows]),
+                + "in the cell's database "
+                + marked_deleted("compute_nodes", [row["uuid"] for row in rows]),
                 since=max(nova_state.epoch(row["written"]) for row in rows) or None,
                 key="node",
             )
@@ -172,28 +165,21 @@ def cells(evidence):
     """There are two cells: the one for guests and cell0, for those that found no host."""
     found = evidence.databases["cell_mappings"]
     of_guests = [row for row in found if row["uuid"] != nova_state.CELL0]
-    mine = [row for row in of_guests if row["name"] == CELL1]
     in_use = {row["cell_id"] for row in evidence.databases["host_mappings"]}
+    mine = [row for row in of_guests if row["name"] == CELL1]
+    _, *spare = sorted(mine, key=lambda row: (row["id"] not in in_use, row["id"])) or [None]
     for row in of_guests:
-        command = f"`nova-manage cell_v2 delete_cell --cell_uuid {row['uuid']}`"
         where, uuid = row["name"] or row["uuid"], row["uuid"]
         hosts = "hosts are mapped to it" if row["id"] in in_use else "no host is mapped to it"
+        remedy = f"`nova-manage cell_v2 delete_cell --cell_uuid {uuid}`"
+        if row["id"] in in_use:
+            remedy = f"if its hosts are gone for good, `nova-manage cell_v2 delete_host`, {remedy}"
         if row["name"] != CELL1:
-            yield finding(
-                "cell-of-a-stranger",
-                where,
-                f"cell {row['name']} ({uuid}) is in Nova, not in the settings; {hosts}",
-                f"if its hosts are gone for good, {command}",
-                key=uuid,
-            )
-        elif len(mine) > 1 and row["id"] not in in_use:
-            yield finding(
-                "cell-doubled",
-                where,
-                f"{len(mine)} cells are called {CELL1}; to {uuid} no host is mapped",
-                command,
-                key=uuid,
-            )
+            what = f"cell {row['name']} ({uuid}) is in Nova, not in the settings; {hosts}"
+            yield finding("cell-of-a-stranger", where, what, remedy, key=uuid)
+        elif row in spare:
+            what = f"{len(mine)} cells are called {CELL1}; of {uuid}: {hosts}"
+            yield finding("cell-doubled", where, what, remedy, key=uuid)
         if row["disabled"]:
             yield finding(
                 "cell-disabled",

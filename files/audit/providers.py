@@ -2,7 +2,7 @@
 
 from finding import finding, needs
 from names import counted, short
-from nodes import is_young
+from nodes import Computes, is_young
 
 OF_COMPUTES = {"VCPU", "PCPU", "MEMORY_MB"}
 """What no provider has inventory of but a compute; others, say a shared disk, are not Nova's."""
@@ -71,12 +71,11 @@ def nodes_without_providers(evidence):
 @needs("databases")
 def strangers_in_aggregates(evidence):
     """Members that are no computes; those that have a service go with it."""
-    expected = evidence.expected["computes"]
-    services = {row["host"] for row in evidence.databases["services"]}
+    computes = Computes(evidence)
     names = {row["id"]: row["name"] for row in evidence.databases["aggregates"]}
     for row in evidence.databases["aggregate_hosts"]:
         host, aggregate = row["host"], names.get(row["aggregate_id"], row["aggregate_id"])
-        if host not in expected and host not in services:
+        if computes.is_gone(host):
             yield finding(
                 "aggregate-member-of-a-stranger",
                 host,

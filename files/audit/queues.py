@@ -31,9 +31,9 @@ def crowded_queues(evidence):
                 host,
                 f"{count} listen on queue {queue_of(row)}: another nova-compute says that it is "
                 f"{host}",
-                f"`rabbitmqctl list_consumers queue_name channel_pid` and `rabbitmqctl "
-                f"list_connections pid peer_host` say from where; give that one another "
-                f"[DEFAULT] host",
+                "`rabbitmqctl list_consumers queue_name channel_pid` and `rabbitmqctl "
+                "list_connections pid peer_host` say from where; give that one another "
+                "[DEFAULT] host",
                 key="queue",
             )
 

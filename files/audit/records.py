@@ -1,7 +1,7 @@
 """Records of services: those that nobody stands behind any more, or twice, or in another cell."""
 
 from finding import finding, needs
-from names import age, by_short_name, counted, grouped, short
+from names import age, by_short_name, counted, grouped, marked_deleted, short
 from standing import TOPICS, Standing, queue_of, seen
 
 
@@ -46,11 +46,11 @@ def renamed(row, twin, is_there, standing):
     along the compute nodes of that name: such a one is not deleted without a person.
     """
     binary, host = row["binary"], row["host"]
-    also = (
-        f", which has one, too; {said(row, standing)}" if is_there else f"; {said(row, standing)}"
-    )
+    also = ", which has one, too" if is_there else ""
     same = host.lower() == twin.lower()
-    if is_there:
+    if same and is_there:
+        remedy = "in the cell's database " + marked_deleted("services", [row["uuid"]])
+    elif is_there:
         remedy = removal(row, standing)
     else:
         remedy = f"`nova_host` = {host} for that host in the inventory, if it is to keep this name"
@@ -58,7 +58,8 @@ def renamed(row, twin, is_there, standing):
     return finding(
         "service-renamed",
         host,
-        f"service {binary} is in Nova on {host}; the inventory calls that host {twin}{also}",
+        f"service {binary} is in Nova on {host}; the inventory calls that host {twin}{also}; "
+        + said(row, standing),
         remedy,
         since=seen(row) or None,
         key=binary,
@@ -102,21 +103,16 @@ class Belongings:
         self.parts = {
             "cell mapping": grouped(databases["host_mappings"], "host"),
             "compute node": grouped(databases["compute_nodes"], "host"),
-            "place in an aggregate": grouped(databases["aggregate_hosts"], "host"),
+            "aggregate membership": grouped(databases["aggregate_hosts"], "host"),
         }
         self.guests = grouped(databases["instances"], "host")
 
     def said(self, host):
-        found = [
-            counted(len(rows[(host,)]), part)
-            if part != "place in an aggregate"
-            else f"a place in {counted(len(rows[(host,)]), 'aggregate')}"
-            for part, rows in self.parts.items()
-            if (host,) in rows
-        ]
+        own = (host,)
+        found = [counted(len(rows[own]), part) for part, rows in self.parts.items() if own in rows]
         text = f"; with it {' and '.join(found)}" if found else ""
-        if (host,) in self.guests:
-            text += f"; {counted(len(self.guests[(host,)]), 'guest')} on it"
+        if own in self.guests:
+            text += f"; {counted(len(self.guests[own]), 'guest')} on it"
         return text
 
 
@@ -134,10 +130,9 @@ def doubled_services(evidence):
             host,
             f"service {binary} on {host} is {len(rows)} times in Nova; the last heartbeat went to "
             f"{newest['uuid']}, the others are {uuids}",
-            f"no deletion by the API, which would take the cell mapping and the compute nodes of "
-            f"{host} along: mark the others as deleted in the cell's database, `UPDATE services "
-            f"SET deleted = id, deleted_at = UTC_TIMESTAMP() WHERE uuid IN "
-            f"({', '.join(repr(row['uuid']) for row in older)})`",
+            "no deletion by the API, which would take the cell mapping and the compute nodes of "
+            f"{host} along; in the cell's database "
+            + marked_deleted("services", [row["uuid"] for row in older]),
             key=binary,
         )
 
@@ -147,11 +142,16 @@ def missing_services(evidence):
     """What the inventory has and what never registered."""
     rows = evidence.databases["services"]
     there = grouped(rows, "binary", "host")
-    other = {(row["binary"], short(row["host"])) for row in rows}
     for binary, hosts in evidence.expected["services"].items():
+        known, alike = set(hosts), by_short_name(hosts)
+        # What has registered under a name that differs a little is a finding already.
+        renamed = {
+            alike.get(short(row["host"]))
+            for row in rows
+            if row["binary"] == binary and row["host"] not in known
+        }
         for host in hosts:
-            # Under a name that differs a little it is a finding already.
-            if (binary, host) not in there and (binary, short(host)) not in other:
+            if (binary, host) not in there and host not in renamed:
                 yield finding(
                     "service-missing",
                     host,
@@ -172,8 +172,8 @@ def services_in_cell0(evidence):
                 row["host"],
                 f"service {row['binary']} on {row['host']} is registered in cell0",
                 f"deploy {row['host']}, whose nova.conf has had cell0's database at [database] "
-                f"connection; then, in the database of cell0, `UPDATE services SET deleted = id, "
-                f"deleted_at = UTC_TIMESTAMP() WHERE uuid = '{row['uuid']}'`",
+                "connection; then, in the database of cell0, "
+                + marked_deleted("services", [row["uuid"]]),
                 key=f"{row['binary']}/{row['uuid']}",
             )
 
