@@ -81,9 +81,8 @@ def judged(row, standing, processes, is_its_own):
             kind = "service-deaf"
             what = f"process {process['pid']} has run for {age(born)}, but {last}"
             remedy = f"`systemctl restart {unit}` on {host}"
-    count = standing.consumers(row)
-    if count is not None:
-        what += f"; {count or 'none'} listen on queue {queue_of(row)}"
+    if standing.at_queue(row):
+        what += "; " + standing.at_queue(row)
     return finding(
         kind,
         host,

@@ -45,15 +45,13 @@ def host_of(queue):
     return binary, host
 
 
-@needs("databases", "broker")
+@needs("broker")
 def unread_queues(evidence):
     """Queues in which messages wait, and from which nobody takes them."""
-    standing = Standing(evidence)
-    up = {
-        key
-        for row in evidence.databases["services"]
-        if standing.is_up(row)
-        for key in ((row["binary"], row["host"]), (row["binary"], ""))
+    known = {
+        (binary, host)
+        for binary, hosts in evidence.expected["services"].items()
+        for host in (*hosts, "")
     }
     for name, queue in evidence.broker.items():
         if not queue["messages"] or queue["consumers"] or PASSING.search(name):
@@ -61,8 +59,8 @@ def unread_queues(evidence):
         binary, host = host_of(name)
         text = f"{counted(queue['messages'], 'message')} wait in queue {name}, and nobody listens"
         if binary:
-            # A service that is up and does not listen is deaf, or starts at this moment.
-            if (binary, host) not in up:
+            # One of the inventory that does not listen is deaf, down, or starts at this moment.
+            if (binary, host) not in known:
                 yield unread(name, text, f"start {binary}, or, where it is gone for good, ")
         elif NOTIFICATIONS.match(name):
             remedy = "no `driver` at [oslo_messaging_notifications], if nothing reads them; then "

@@ -69,13 +69,8 @@ def renamed(row, twin, is_there, standing):
 
 def said(row, standing):
     """What is known of who runs a service."""
-    text = f"its last heartbeat is {age(standing.silence(row))} old"
-    count = standing.consumers(row)
-    return text if count is None else f"{text}, on queue {queue_of(row)} " + listening(count)
-
-
-def listening(count):
-    return "nobody listens" if not count else f"{count} listen"
+    parts = (f"its last heartbeat is {age(standing.silence(row))} old", standing.at_queue(row))
+    return ", ".join(filter(None, parts))
 
 
 def removal(row, standing):

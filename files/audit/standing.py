@@ -2,6 +2,7 @@
 
 import nova_state
 from finding import GRACE
+from names import counted
 from nova_tables import FINISHED
 
 TOPICS = {"nova-compute": "compute", "nova-conductor": "conductor", "nova-scheduler": "scheduler"}
@@ -44,6 +45,15 @@ class Standing:
         if self.queues is None:
             return None
         return self.queues.get(queue_of(row), {"consumers": 0})["consumers"]
+
+    def at_queue(self, row):
+        """In words who listens on a service's own queue, and what waits there."""
+        if self.queues is None:
+            return ""
+        found = self.queues.get(queue_of(row), {"messages": 0, "consumers": 0})
+        listening = f"{found['consumers']} listen" if found["consumers"] else "nobody listens"
+        waiting = f", and {counted(found['messages'], 'message')} wait" if found["messages"] else ""
+        return f"on queue {queue_of(row)} {listening}{waiting}"
 
     def is_gone(self, row):
         """Whether it is shown that nobody runs a service, and that nothing depends on it.
