@@ -432,7 +432,7 @@ KINDS: list[tuple[dict[str, Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "theirs"), KINDS, ids=lambda kind: str(kind)[:40])
+@pytest.mark.parametrize(("kind", "theirs"), KINDS, ids=[str(kind) for kind, _ in KINDS])
 @hypothesis_settings(max_examples=150, deadline=None)
 @given(value=VALUES)
 def test_a_value_fits_if_oslo_config_takes_it(
