@@ -163,22 +163,26 @@ def restore(inventory: Path, name: str) -> int:
 
 def workshop(inventory: Path, options: argparse.Namespace) -> int:
     """Do the exercise on the deployed lab."""
-    from lab.workshop import course, steps  # with Jinja2 and pydantic, which no other word needs
+    # With Jinja2 and pydantic, which no other word needs.
+    from lab.workshop import course
+    from lab.workshop.exercise import exercise
+    from lab.workshop.place import Place
+    from lab.workshop.volumes import VOLUME_SERVICE
 
     if not names_lab(inventory):
         raise LabError(f"{inventory} names no lab; the exercise by hand is in docs/workshop.md")
-    place = steps.Place.of(read_settings(inventory), inventory)
+    place = Place.of(read_settings(inventory), inventory)
     if options.list:
-        for each in steps.exercise(place):
+        for each in exercise(place):
             print(f"{each.name:<15} {each.title}")
         return 0
     if not machines.answers(place.controller_address):
         raise LabError(f"{place.controller} does not answer: {place.run} deploy")
     lab = course.RealLab(place)
-    needed = {each.service for each in steps.exercise(place) if options.step in (None, each.name)}
-    if steps.VOLUME_SERVICE in needed and not options.clean:
+    needed = {each.service for each in exercise(place) if options.step in (None, each.name)}
+    if VOLUME_SERVICE in needed and not options.clean:
         services = lab.ask().services
-        if "compute" in services and steps.VOLUME_SERVICE not in services:
+        if "compute" in services and VOLUME_SERVICE not in services:
             say("Cinder comes first, once; it stays until `lab down`")
             up(inventory, volumes=True)
     with state.locked():

@@ -17,9 +17,11 @@ import pytest
 
 from lab.settings import settings_from
 from lab.shell import LabError
-from lab.workshop import course, steps
+from lab.workshop import course
 from lab.workshop.course import Cloud, Course, RealLab, Result, StepError, walk
-from lab.workshop.steps import FIRST, NAME, SECOND, Command, Place, Where, exercise, tidy
+from lab.workshop.exercise import exercise, tidy
+from lab.workshop.place import Place
+from lab.workshop.steps import FIRST, NAME, SECOND, Command, Where
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPUTES = [("compute1", {"my_ip": "10.0.0.31"}), ("compute2", {"my_ip": "10.0.0.32"})]
@@ -285,7 +287,7 @@ def fails_at_once(walker: Walk, *, only: str | None = None) -> str:
     here = walker.course()
     impatient = [
         replace(step, commands=tuple(replace(command, within=0) for command in step.commands))
-        for step in steps.exercise(here.place)
+        for step in exercise(here.place)
     ]
     here.begin()
     with pytest.raises(StepError) as caught:

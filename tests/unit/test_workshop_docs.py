@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.workshop.steps import exercise, tidy
+from lab.workshop.exercise import exercise, tidy
 
 from .test_workshop import place
 
