@@ -10,8 +10,8 @@ import pytest
 from oslo_config import cfg, types
 
 from pyinfra_nova.knowledge.releases import HERE, VERSIONS, added, load, removed
-from pyinfra_nova.knowledge.releases.dump import described, options_of
-from pyinfra_nova.knowledge.releases.generate import noted, removed_options
+from pyinfra_nova.knowledge.releases.generate.dump import described, options_of
+from pyinfra_nova.knowledge.releases.generate.option_history import noted, removed_options
 
 MEGABYTE = 1_000_000
 
