@@ -36,8 +36,8 @@ class Option:
 
     Attributes:
         section, name: as nova.conf writes them.
-        data: what ``generate/dump.py`` says of it: `type` and its bounds, `default` where it is short, and
-            so on.
+        data: what ``generate/dump.py`` says of it: `type` and its bounds, `default` where it is
+            short, and so on.
     """
 
     section: str
