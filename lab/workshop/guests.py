@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lab.cloud import GUEST_IMAGE
+from lab.cloud.guests import GUEST_IMAGE
 from lab.shell import LabError
 from lab.workshop.place import Place, is_apart
 from lab.workshop.steps import FIRST, NAME, SECOND, Command, Step, openstack
