@@ -9,7 +9,7 @@ import pytest
 
 from lab.workshop.exercise import exercise, tidy
 
-from .test_workshop import place
+from .small_lab import place
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 ENGLISH, FRENCH = DOCS / "workshop.md", DOCS / "fr" / "atelier.md"
