@@ -1,4 +1,4 @@
-"""What hosts get, read back by oslo.config rather than compared as text."""
+"""What hosts get by their roles, read back by oslo.config rather than compared as text."""
 
 from __future__ import annotations
 
@@ -6,113 +6,22 @@ import configparser
 import copy
 import pickle
 from pathlib import Path
-from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
-from pydantic import SecretStr
 
-from pyinfra_nova.knowledge.platforms import Platform
-from pyinfra_nova.nova_conf.config_file import ConfigFile
-from pyinfra_nova.nova_conf.overriding import overridden
 from pyinfra_nova.nova_conf.render import files_for
-from pyinfra_nova.nova_conf.urls import cell_urls, database_url, transport_url
-from pyinfra_nova.nova_conf.values import option
-from pyinfra_nova.site.secrets import FORBIDDEN_CATEGORIES, PLACEHOLDER, ceph_key
+from pyinfra_nova.nova_conf.urls import database_url
+from pyinfra_nova.site.secrets import ceph_key
 from pyinfra_nova.site.settings import Site
-from tests.unit.site_data import AWKWARD, all_in_one, debian, read_back, secrets, site
-
-Sections = dict[str, dict[str, str]]
-
-NOVA_CONF = "/etc/nova/nova.conf"
-COMPUTE_CONF = "/etc/nova/nova-compute.conf"
-SECRET_WORDS = st.text(
-    st.one_of(
-        st.sampled_from("$\\\"'#;%=:[]{} @/?&,\u00a0\u3000"),
-        st.characters(exclude_categories=list(FORBIDDEN_CATEGORIES)),  # type: ignore[arg-type]
-    ),
-    min_size=8,
-    max_size=24,
-).filter(lambda text: text != PLACEHOLDER)
-
-
-def rendered(
-    where: Site, name: str, virt_type: Any = "qemu", platform: Platform | None = None
-) -> dict[str, ConfigFile]:
-    host = where.hosts[name]
-    return {f.path: f for f in files_for(where, host, platform or debian(), virt_type)}
-
-
-def read(tmp_path: Path, *files: ConfigFile) -> Sections:
-    paths = []
-    for file in files:
-        paths.append(tmp_path / Path(file.path).name)
-        paths[-1].write_text(file.content, encoding="utf-8")
-    return read_back(*paths)
-
-
-def nova_conf(tmp_path: Path, where: Site, name: str, virt_type: Any = "qemu") -> Sections:
-    """What the daemons of host NAME read."""
-    files = rendered(where, name, virt_type)
-    return read(tmp_path, *(files[path] for path in (NOVA_CONF, COMPUTE_CONF) if path in files))
-
-
-def login(url: str) -> SplitResult:
-    return urlsplit(url)
-
-
-# --- values ---------------------------------------------------------------------------------------
-
-
-@hypothesis_settings(
-    max_examples=100,
-    deadline=None,  # machines differ
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+from tests.unit.rendered_conf import (
+    COMPUTE_CONF,
+    NOVA_CONF,
+    login,
+    nova_conf,
+    read,
+    rendered,
 )
-@given(values=st.lists(SECRET_WORDS, min_size=len(AWKWARD), max_size=len(AWKWARD)))
-def test_every_password_is_read_back_as_it_is(tmp_path: Path, values: list[str]) -> None:
-    given_values = dict(zip(AWKWARD, values, strict=True))
-    # These two may hold less; see tests/unit/test_hostile_data.py.
-    for name in ("messaging_password", "database_password"):
-        ascii_only = given_values[name].encode("ascii", "replace").decode()
-        given_values[name] = f"<{ascii_only.replace('/', '+')}>"
-    conf = nova_conf(tmp_path, site(passwords=secrets(**given_values)), "controller")
-    assert conf["keystone_authtoken"]["password"] == given_values["nova_password"]
-    assert conf["service_user"]["password"] == given_values["nova_password"]
-    assert conf["placement"]["password"] == given_values["placement_password"]
-    assert conf["neutron"]["password"] == given_values["neutron_password"]
-    secret = conf["neutron"]["metadata_proxy_shared_secret"]
-    assert secret == given_values["metadata_secret"]
-    for section in ("database", "api_database"):
-        url = login(conf[section]["connection"])
-        assert unquote(url.password or "") == given_values["database_password"]
-        assert (url.hostname, url.port) == ("controller", 3306)
-    broker = login(conf["DEFAULT"]["transport_url"])
-    assert unquote(broker.password or "") == given_values["messaging_password"]
-    assert (broker.username, broker.hostname, broker.port) == ("openstack", "controller", 5672)
-
-
-@pytest.mark.parametrize(
-    "value", ["$my_ip", "a\\$b", "\\\\$", "$$", "\\", '"', "'", '""', "'a\"", " x ", "#x", "a=b:c"]
-)
-def test_an_override_is_literal(tmp_path: Path, value: str) -> None:
-    where = site({"nova_conf": {"api": {"some_option": value}}})
-    assert nova_conf(tmp_path, where, "controller")["api"]["some_option"] == value
-
-
-def test_values_of_other_types() -> None:
-    assert option(True) == "true"
-    assert option(3) == "3"
-    assert option(["internal", "public"]) == "internal,public"
-    assert option(SecretStr("a$b")) == "a\\$b"
-    with pytest.raises(ValueError, match="newline"):
-        option("a\nb = c")
-
-
-# --- roles ----------------------------------------------------------------------------------------
+from tests.unit.site_data import AWKWARD, all_in_one, debian, secrets, site
 
 
 def test_the_controller_has_all_that_the_seed_gives_it(tmp_path: Path) -> None:
@@ -288,156 +197,6 @@ def test_a_host_without_nova_gets_nothing() -> None:
     where = site(groups=groups, hosts=hosts)
     assert files_for(where, where.hosts["db"], debian(), "qemu") == []
     assert where.settings.database.host == "db"
-
-
-# --- settings that show in the files --------------------------------------------------------------
-
-
-def test_the_seeds_other_choices_can_be_set(tmp_path: Path) -> None:
-    settings = {
-        "controller_host": "cloud.example.org",
-        "region": "Lab",
-        "messaging": {"user": "nova@rpc", "virtual_host": "cloud"},
-        "memcached_servers": ["cache1:11211", "cache2:11211"],
-        "keystone": {"username": "compute", "project_name": "Service Users"},
-        "neutron": {"auth_url": "http://controller:5000", "service_metadata_proxy": False},
-        "glance": {"api_servers": ["http://controller:9292"]},
-        "vnc": {"server_listen": "0.0.0.0", "novncproxy_port": 6081},
-    }
-    conf = nova_conf(tmp_path, site(settings), "controller")
-    assert conf["DEFAULT"]["transport_url"].endswith("@cloud.example.org:5672/cloud")
-    assert login(conf["DEFAULT"]["transport_url"]).username == "nova%40rpc"
-    assert conf["keystone_authtoken"]["memcached_servers"] == "cache1:11211,cache2:11211"
-    assert conf["keystone_authtoken"]["project_name"] == "Service Users"
-    assert conf["placement"]["auth_url"] == "http://cloud.example.org:5000/v3"
-    assert conf["placement"]["region_name"] == "Lab"
-    assert conf["neutron"]["auth_url"] == "http://controller:5000"
-    assert "metadata_proxy_shared_secret" not in conf["neutron"]
-    assert conf["glance"]["api_servers"] == "http://controller:9292"
-    compute = nova_conf(tmp_path, site(settings), "compute1")
-    assert compute["vnc"]["server_listen"] == "0.0.0.0"
-    assert compute["vnc"]["server_proxyclient_address"] == "10.0.0.31"
-    url = "http://cloud.example.org:6081/vnc_auto.html"
-    assert compute["vnc"]["novncproxy_base_url"] == url
-
-
-@pytest.mark.parametrize(
-    ("libvirt", "detected", "expected"),
-    [
-        ({}, "kvm", {"virt_type": "kvm"}),
-        ({}, "qemu", {"virt_type": "qemu", "cpu_mode": "none"}),
-        ({"virt_type": "qemu"}, "kvm", {"virt_type": "qemu", "cpu_mode": "none"}),
-        ({"virt_type": "kvm"}, "qemu", {"virt_type": "kvm"}),
-        (
-            {"cpu_mode": "custom", "cpu_models": ["Nehalem", "IvyBridge"]},
-            "kvm",
-            {"virt_type": "kvm", "cpu_mode": "custom", "cpu_models": "Nehalem,IvyBridge"},
-        ),
-    ],
-)
-def test_virt_type(
-    tmp_path: Path, libvirt: dict[str, Any], detected: str, expected: dict[str, str]
-) -> None:
-    where = site(group_data={"computes": {"libvirt": libvirt}})
-    assert nova_conf(tmp_path, where, "compute1", detected)["libvirt"] == expected
-
-
-def test_overrides_replace_add_and_remove(tmp_path: Path) -> None:
-    where = site(
-        {"nova_conf": {"DEFAULT": {"debug": True}, "upgrade_levels": {"compute": None}}},
-        group_data={
-            "computes": {"nova_conf": {"DEFAULT": {"debug": False, "reserved_host_cpus": 1}}}
-        },
-    )
-    controller = nova_conf(tmp_path, where, "controller")
-    assert controller["DEFAULT"]["debug"] == "true"
-    assert "upgrade_levels" not in controller
-    compute = nova_conf(tmp_path, where, "compute1")
-    assert compute["DEFAULT"]["debug"] == "false"
-    assert compute["DEFAULT"]["reserved_host_cpus"] == "1"
-    assert compute["DEFAULT"]["host"] == "compute1"
-
-
-def test_an_override_lands_in_the_file_that_wins(tmp_path: Path) -> None:
-    overrides = {"libvirt": {"live_migration_uri": "qemu+tls://%s/system", "num_pcie_ports": 9}}
-    key = secrets(migration_secret="s" * 32)
-    where = site(group_data={"computes": {"nova_conf": overrides}}, passwords=key)
-    files = rendered(where, "compute1")
-    assert "qemu+tls" in files["/etc/nova/nova-compute.conf"].content
-    conf = nova_conf(tmp_path, where, "compute1")
-    assert conf["libvirt"]["live_migration_uri"] == "qemu+tls://%s/system"
-    assert conf["libvirt"]["num_pcie_ports"] == "9"
-
-
-def test_a_list_is_an_option_given_several_times() -> None:
-    text = overridden(
-        "[pci]\nalias = a\n", {"pci": {"alias": ["b", "c"], "device_spec": []}}, "zed"
-    )
-    assert text == "[pci]\nalias = b\nalias = c\n"
-
-
-def test_a_list_for_an_option_that_is_a_list_is_one_line(tmp_path: Path) -> None:
-    filters = ["ComputeFilter", "ImagePropertiesFilter"]
-    where = site({"nova_conf": {"filter_scheduler": {"enabled_filters": filters}}})
-    conf = nova_conf(tmp_path, where, "controller")
-    assert conf["filter_scheduler"]["enabled_filters"] == ",".join(filters)
-
-
-def test_the_proxy_listens_where_the_settings_say(tmp_path: Path) -> None:
-    own = nova_conf(tmp_path, site({"vnc": {"novncproxy_host": "$my_ip"}}), "controller")
-    assert own["vnc"]["novncproxy_host"] == "10.0.0.11"
-
-
-def test_an_override_leaves_everything_else() -> None:
-    plain = rendered(site(), "controller")[NOVA_CONF].content
-    changed = rendered(site({"nova_conf": {"wsgi": {"secure": 1}}}), "controller")[NOVA_CONF]
-    assert changed.content == plain + "\n[wsgi]\nsecure = 1\n"
-
-
-# --- URLs -----------------------------------------------------------------------------------------
-
-
-def nova_fills_in(template: str, url: str) -> str:
-    """What nova/objects/cell_mapping.py `_format_url` makes of a mapping's template."""
-    parts = urlsplit(url)
-    names: dict[str, object] = {
-        "username": parts.username,
-        "password": parts.password,
-        "hostname": parts.hostname,
-        "port": None if "," in parts.netloc else parts.port,
-        "scheme": parts.scheme,
-    }
-    for number, netloc in enumerate(parts.netloc.split(","), 1):
-        userpass, _, hostport = netloc.partition("@")
-        names[f"username{number}"], _, names[f"password{number}"] = userpass.partition(":")
-        names[f"hostname{number}"], _, names[f"port{number}"] = hostport.partition(":")
-    return template.format(**names)
-
-
-@pytest.mark.parametrize("hosts", [["rabbit"], ["rabbit1", "rabbit2", "rabbit3"]])
-@pytest.mark.parametrize("virtual_host", ["/", "cloud"])
-def test_cell_templates_become_the_urls_of_nova_conf(hosts: list[str], virtual_host: str) -> None:
-    where = site({"messaging": {"hosts": hosts, "virtual_host": virtual_host}})
-    cells = cell_urls(where)
-    url, database = transport_url(where), database_url(where, "nova")
-    assert nova_fills_in(cells["cell1"].transport_url, url) == url
-    assert nova_fills_in(cells["cell1"].database_connection, database) == database
-    cell0 = nova_fills_in(cells["cell0"].database_connection, database)
-    assert cell0 == database_url(where, "nova_cell0")
-    assert cells["cell0"].transport_url == "none:///"
-    for value in where.secrets.values():
-        assert value not in repr(cells)
-
-
-def test_several_brokers_are_one_url() -> None:
-    where = site(
-        {"messaging": {"hosts": ["r1", "r2"]}}, passwords=secrets(messaging_password="a@b,c:d%e")
-    )
-    userinfo = "openstack:a%40b%2Cc%3Ad%25e"
-    assert transport_url(where) == f"rabbit://{userinfo}@r1:5672,{userinfo}@r2:5672/"
-
-
-# --- secrecy --------------------------------------------------------------------------------------
 
 
 def test_files_and_sites_do_not_show_secrets() -> None:
