@@ -13,14 +13,7 @@ from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.nova_conf.urls import database_url
 from pyinfra_nova.site.secrets import ceph_key
 from pyinfra_nova.site.settings import Site
-from tests.unit.rendered_conf import (
-    COMPUTE_CONF,
-    NOVA_CONF,
-    login,
-    nova_conf,
-    read,
-    rendered,
-)
+from tests.unit.rendered_conf import COMPUTE_CONF, NOVA_CONF, login, nova_conf, read, rendered
 from tests.unit.site_data import AWKWARD, all_in_one, debian, secrets, site
 
 

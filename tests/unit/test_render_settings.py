@@ -8,12 +8,7 @@ from typing import Any
 import pytest
 
 from pyinfra_nova.nova_conf.overriding import overridden
-from tests.unit.rendered_conf import (
-    NOVA_CONF,
-    login,
-    nova_conf,
-    rendered,
-)
+from tests.unit.rendered_conf import NOVA_CONF, login, nova_conf, rendered
 from tests.unit.site_data import secrets, site
 
 

@@ -14,10 +14,7 @@ from pydantic import SecretStr
 from pyinfra_nova.nova_conf.urls import cell_urls, database_url, transport_url
 from pyinfra_nova.nova_conf.values import option
 from pyinfra_nova.site.secrets import FORBIDDEN_CATEGORIES, PLACEHOLDER
-from tests.unit.rendered_conf import (
-    login,
-    nova_conf,
-)
+from tests.unit.rendered_conf import login, nova_conf
 from tests.unit.site_data import AWKWARD, secrets, site
 
 SECRET_WORDS = st.text(
