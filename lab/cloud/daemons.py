@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from lab.cloud import Cloud
 from lab.cloud.ceph import CEPH_USER
-from lab.cloud.package_names import (
-    NEUTRON_DAEMONS,
-)
-from lab.cloud.rendered_files import (
-    NEUTRON_DROP_IN,
-)
+from lab.cloud.package_names import NEUTRON_DAEMONS
+from lab.cloud.rendered_files import NEUTRON_DROP_IN
 from pyinfra_nova.resources.units import Unit
 
 

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from pydantic import SecretStr
 
 from lab.cloud import Cloud
-from lab.cloud.catalogue import (
-    bootstrap_command,
-)
+from lab.cloud.catalogue import bootstrap_command
 from pyinfra_nova.resources.databases import DatabaseUser
 from pyinfra_nova.resources.messaging import BrokerUser
 
