@@ -84,6 +84,20 @@ def question(plan: HostPlan, urls: Sequence[Answering]) -> dict[str, Any]:
     }
 
 
+def process_question(plan: HostPlan) -> dict[str, Any]:
+    """What HostProof is asked for the processes of a host's units, and nothing else."""
+    return {
+        "units": [unit.as_request() for unit in units_of(plan)],
+        "urls": [],
+        "websocket": None,
+        "libvirt": None,
+        "folders": [],
+        "user": plan.platform.user,
+        "audited": [],
+        "audit_interval": AUDIT_INTERVAL,
+    }
+
+
 def restarted(answer: Answer, seen: Mapping[str, Process]) -> list[str]:
     """The units whose process is not the one that was SEEN when the host's units were started."""
     found = []
