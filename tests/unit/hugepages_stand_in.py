@@ -33,6 +33,8 @@ class Host:
         self.clock = 100
         self.started = {DAEMON: 50}
         """When each unit became active."""
+        self.ended: dict[str, int] = {}
+        """When each unit that was active ended."""
         self.enabled: set[str] = set()
         self.loaded: dict[str, str] = {}
         """The definitions that systemd has read."""
@@ -99,7 +101,8 @@ class Host:
         else:
             assert (verb, words[0]) == ("disable", "--now")
             self.enabled.discard(unit)
-            self.started.pop(unit, None)
+            if self.started.pop(unit, None) is not None:
+                self.ended[unit] = self.clock
 
     def shown(self, unit: str) -> str:
         known = unit == DAEMON or unit in self.loaded
@@ -110,6 +113,7 @@ class Host:
             f"UnitFileState={'enabled' if unit in self.enabled else ''}\n"
             f"NeedDaemonReload={'yes' if stale else 'no'}\n"
             f"ActiveEnterTimestampMonotonic={self.started.get(unit, 0)}\n"
+            f"InactiveEnterTimestampMonotonic={self.ended.get(unit, 0)}\n"
         )
 
     def state(self) -> dict[str, object]:
