@@ -4,7 +4,9 @@
 # usage: floor.sh SSH_CONFIG FILES CONTROLLER COMPUTE...
 #   FILES/HOST/ holds the files to write on each host, by their paths; FILES/secrets.env the
 #   passwords, quoted for where they are used: SQL, and a shell
+# FLOOR_DEADLINE: seconds in which the API has to answer, and the computes to be there
 set -eu
+deadline=${FLOOR_DEADLINE:-180}
 ssh_config=$1 files=$2 controller=$3
 shift 3
 . "$files/secrets.env"
@@ -20,6 +22,16 @@ printf "#!/bin/sh\nexit 101\n" >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 apt-get -q update
 apt-get -q -y -o Dpkg::Options::=--force-confold install --no-install-recommends'
+
+# For a shell on a host, in which $deadline is set: wait until a command succeeds, or end.
+wait_for='wait_for() {
+    what=$1 over=$(($(date +%s) + deadline))
+    shift
+    until "$@"; do
+        [ "$(date +%s)" -lt "$over" ] || { echo "$what: not within $deadline s" >&2; exit 1; }
+        sleep 0.5
+    done
+}'
 
 copy_files() {
     tar -C "$files/$1" -cf - . | on "$1" 'tar -C / --no-same-owner --no-overwrite-dir -xf - &&
@@ -56,8 +68,13 @@ runuser -u nova -- nova-manage db sync
 units='nova-api nova-api-metadata nova-conductor nova-scheduler nova-novncproxy'
 systemctl enable \$units
 systemctl restart \$units
-until curl -sf http://$controller:8774/ || python3 -c "import urllib.request as u; u.urlopen('http://$controller:8774/')"
-do sleep 0.5; done
+deadline=$deadline
+$wait_for
+answers() {
+    curl -sf http://$controller:8774/ ||
+        python3 -c "import urllib.request as u; u.urlopen('http://$controller:8774/')"
+}
+wait_for 'nova-api answers' answers
 SHELL
 }
 
@@ -90,7 +107,13 @@ done
 for job in $jobs; do wait "$job"; done
 
 on "$controller" sh -s <<SHELL
-until [ "\$(mysql -N -e 'SELECT COUNT(*) FROM nova.compute_nodes')" = $# ]; do sleep 0.5; done
+set -e
+deadline=$deadline
+$wait_for
+there() {
+    [ "\$(mysql -N -e 'SELECT COUNT(*) FROM nova.compute_nodes')" = $# ]
+}
+wait_for '$# compute nodes are in the database' there
 runuser -u nova -- nova-manage cell_v2 discover_hosts --verbose
 openstack hypervisor list
 nova-status upgrade check

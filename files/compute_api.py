@@ -7,7 +7,9 @@ Request: {"auth_url", "login": {"username", "password", "user_domain", "project"
 Answer:  {"error": text|null, "services": [{"binary", "host", "state", "status"}],
           "hypervisors": [{"name", "host", "state", "status", "address"}],
           "inventories": {hypervisor name: [resource classes]}}
-Placement lists no inventories but those of one provider: who asks for them makes one request each.
+Placement lists no inventories but those of one provider. Of many hypervisors it is therefore asked
+which providers have room for a little of all that a compute offers, which none has without an
+inventory of it; each of those that it does not name, being full or without, is asked by itself.
 """
 
 import keystone
@@ -16,6 +18,8 @@ import rest
 # 2.53: hypervisors by the identifier that Placement knows them by.
 COMPUTE = {"OpenStack-API-Version": "compute 2.53"}
 PLACEMENT = {"OpenStack-API-Version": "placement 1.20"}
+OFFERED = (("VCPU", "MEMORY_MB", "DISK_GB"), ("PCPU", "MEMORY_MB", "DISK_GB"))
+"""What a compute has inventories of, whether its guests' CPUs float or are pinned."""
 
 
 def endpoint(catalogue, service, request):
@@ -36,7 +40,9 @@ def read(request):
     hypervisors = compute.listed(path, "hypervisors", *keys)
     compute.require(path, [each["service"] for each in hypervisors], ["host"])
     placement = rest.Client(endpoint(catalogue, "placement", request), {**token, **PLACEMENT})
-    wanted = request.get("inventories")
+    hosts = request.get("inventories")
+    chosen = {h["service"]["host"] for h in hypervisors} if hosts is None else set(hosts)
+    wanted = [h for h in hypervisors if h["service"]["host"] in chosen]
     return {
         "error": None,
         "services": [{field: service[field] for field in fields} for service in services],
@@ -50,19 +56,37 @@ def read(request):
             }
             for hypervisor in hypervisors
         ],
-        "inventories": {
-            hypervisor["hypervisor_hostname"]: inventory(placement, hypervisor["id"])
-            for hypervisor in hypervisors
-            if wanted is None or hypervisor["service"]["host"] in wanted
-        },
+        "inventories": inventories(placement, wanted),
     }
+
+
+def inventories(placement, hypervisors):
+    """The resource classes of each hypervisor, as far as is asked for one that has room."""
+    known = with_room(placement) if len(hypervisors) > len(OFFERED) else {}
+    return {
+        each["hypervisor_hostname"]: sorted(
+            known.get(each["id"]) or inventory(placement, each["id"])
+        )
+        for each in hypervisors
+    }
+
+
+def with_room(placement):
+    """Classes that computes have inventories of, by provider: of those that have room in all."""
+    found = {}
+    for classes in OFFERED:
+        resources = ",".join(f"{name}:1" for name in classes)
+        path = f"/resource_providers?required=COMPUTE_NODE&resources={resources}"
+        for provider in placement.listed(path, "resource_providers", "uuid"):
+            found.setdefault(provider["uuid"], set()).update(classes)
+    return found
 
 
 def inventory(placement, provider):
     """The resource classes of a provider; none only where Placement says that there is none."""
     path = f"/resource_providers/{provider}/inventories"
     try:
-        return sorted(placement.get(path, "inventories")["inventories"])
+        return placement.get(path, "inventories")["inventories"]
     except rest.ErrorStatus as error:
         # A proxy's 404, or that of another service at this address, has no such errors in it.
         if error.status == 404 and "errors" in error.answer.json():

@@ -1,6 +1,7 @@
 """Compare configuration files with what they should be, or write them.
 
-Request: {"files": [{"path", "content", "owner", "group", "mode", "hidden", "adds_lines"}],
+Request: {"files": [{"path", "content", "owner", "group", "mode", "hidden",
+                     "keeps_about": [names]|absent, "keeps_from": path of "absent"|null}],
           "write": bool, "absent": [{"path": pattern, "form", "how", "hidden"}]};
           to compare a long file, "digest" (SHA-256) may stand for "content"
 Answer:  {"files": [{"path", "change", "diff"}], "left": [paths]}, only those that differ.
@@ -89,12 +90,23 @@ def name_of(line):
     return line.split(None, 1)[0].split(",")[0] if line.strip() else ""
 
 
-def with_lines_of_others(content, before):
-    """CONTENT and those lines of BEFORE that are about none of its names."""
+def with_lines_kept(content, names, *earlier):
+    """CONTENT and, of each of NAMES that it has no line about, what the first of EARLIER has."""
     lines = content.splitlines()
-    names = {name_of(line) for line in lines}
-    others = [line for line in before.splitlines() if name_of(line) not in {*names, ""}]
-    return "".join(line + "\n" for line in sorted(lines + others))
+    for text in earlier:
+        left = set(names) - {name_of(line) for line in lines}
+        lines += {line for line in text.splitlines() if name_of(line) in left}
+    return "".join(line + "\n" for line in sorted(lines))
+
+
+def former_lines(pattern, absent):
+    """What files of ours that are to be ABSENT have; PATTERN is the path of their entry."""
+    texts = []
+    for entry in absent:
+        for path in absent_paths(entry) if entry["path"] == pattern else ():
+            content, rest = taken_away(path, entry)
+            texts += [content] if rest == "" else []
+    return "\n".join(texts)
 
 
 def diff(path, before, after):
@@ -127,17 +139,28 @@ def owner_names(status):
     return owner, group
 
 
-def compare(wanted):
-    """What differs for one file: None when nothing does."""
-    path = wanted["path"]
+def read(path):
+    """What lstat says of a file, and its text; None, "" where it is not there."""
     try:
         status = os.lstat(path)
         with open(path, encoding="utf-8", errors="replace") as stream:
-            content = stream.read()
+            return status, stream.read()
     except (FileNotFoundError, NotADirectoryError):
+        return None, ""
+
+
+def compare(wanted, absent=()):
+    """What differs for one file: None when nothing does."""
+    path = wanted["path"]
+    status, content = read(path)
+    if wanted.get("keeps_about"):
+        former = former_lines(wanted["keeps_from"], absent)
+        kept = with_lines_kept(wanted["content"], wanted["keeps_about"], content, former)
+        if status is None and not kept:
+            return None
+        wanted["content"] = kept
+    if status is None:
         return {"path": path, "change": "create", "diff": shown_diff(wanted, "")}
-    if wanted.get("adds_lines"):
-        wanted["content"] = with_lines_of_others(wanted["content"], content)
     changes = []
     if not is_wanted(wanted, content):
         changes.append("content")
@@ -289,15 +312,10 @@ def take_away(path, entry):
 
 
 def answer(request):
-    differing, left = [], []
-    for entry in request.get("absent", ()):
-        superfluous, others = compare_absent(entry)
-        differing += superfluous
-        left += others
-        for difference in superfluous if request["write"] else ():
-            take_away(difference["path"], entry)
+    """Files are written before others go: lines of those may have moved into these."""
+    differing = []
     for wanted in request["files"]:
-        difference = compare(wanted)
+        difference = compare(wanted, request.get("absent", ()))
         if difference is None:
             continue
         differing.append(difference)
@@ -308,4 +326,11 @@ def answer(request):
             set_owner_and_mode(wanted)
         else:
             write(wanted)
-    return {"files": differing, "left": left}
+    going, left = [], []
+    for entry in request.get("absent", ()):
+        superfluous, others = compare_absent(entry)
+        going += superfluous
+        left += others
+        for difference in superfluous if request["write"] else ():
+            take_away(difference["path"], entry)
+    return {"files": going + differing, "left": left}

@@ -161,7 +161,8 @@ def answer(request):
         faults += websocket_faults(request["websocket"])
     if request["libvirt"]:
         faults += libvirt_faults(request["libvirt"])
-    faults += folder_faults(request["folders"], request["user"])
+    if request["folders"]:
+        faults += folder_faults(request["folders"], request["user"])
     for unit in wanted:
         if unit["name"] in request["audited"]:
             process, interval = processes[unit["name"]], request["audit_interval"]

@@ -8,13 +8,15 @@ the kernel's own size by sysctl, others and those of a NUMA node by arguments of
 size; systemd mounts only the kernel's own.
 What is judged is what is in force, not what was written, so a run that is cut off anywhere is
 finished by the next. What this script once wrote and is no longer asked for is taken away; a file
-without its mark is somebody else's and stays.
+without its mark is somebody else's and stays, and so does a mount that guests use, which is said.
 """
 
 import glob
 import os
 import re
 import subprocess
+
+import mount_users
 
 ROOT = ""
 """Before every path; tests set it."""
@@ -71,8 +73,9 @@ def run(*command):
 
 def shown(unit):
     """What systemd knows of a unit that is in force."""
-    names = "LoadState,ActiveState,UnitFileState,NeedDaemonReload,ActiveEnterTimestampMonotonic"
-    lines = run("systemctl", "show", "--property=" + names, unit).splitlines()
+    names = "LoadState,ActiveState,UnitFileState,NeedDaemonReload"
+    times = "ActiveEnterTimestampMonotonic,InactiveEnterTimestampMonotonic"
+    lines = run("systemctl", "show", f"--property={names},{times}", unit).splitlines()
     return dict(line.partition("=")[::2] for line in lines)
 
 
@@ -154,7 +157,12 @@ def remarks(pages, default):
     for entry in to_be_none(pages, default):
         used = number(counter(entry)) - number(counter(entry, "free_hugepages"))
         if used > 0:
-            found.append(f"{used} {label(entry)} are in use, and are given back by a reboot")
+            text = "{} {} are in use, and are given back when their guests are moved or stopped"
+            found.append(text.format(used, label(entry)))
+    for path in unwanted_mounts(pages, default):
+        if named := users(path):
+            text = "{} stays mounted, in use by {}: move or stop these guests, then deploy again"
+            found.append(text.format(mount_point(path), named))
     words = kernel_arguments(pages, default)
     started_with = (read("/proc/cmdline") or "").split()
     if all(word in started_with for word in words.split()):
@@ -215,7 +223,8 @@ def number(path):
 def count_steps(pages):
     """Each count that is not as it should be: a text, and what sets it."""
     for entry in pages:
-        now = number(counter(entry))
+        # Beyond the count the kernel keeps what is in use, until it is free (adjust_pool_surplus).
+        now = number(counter(entry)) - number(counter(entry, "surplus_hugepages"))
         if now != entry["count"]:
             text = "set {} to {} (was {})".format(label(entry), entry["count"], now)
             yield text, lambda entry=entry: set_count(entry)
@@ -252,9 +261,17 @@ def grub_steps(pages, default):
         if writing or not in_grub_cfg(words):
             yield f"update-grub: start kernels with {words}", lambda: update_grub(words)
     elif is_ours(GRUB):
-        yield from file_steps(GRUB, WRITTEN)
-        yield "update-grub: start kernels without huge pages", lambda: run("update-grub")
+        writing = list(file_steps(GRUB, WRITTEN))
+        yield from writing
+        if writing or not menu_is_newer():
+            yield "update-grub: start kernels without huge pages", lambda: run("update-grub")
         yield "remove " + GRUB, lambda: remove(GRUB)
+
+
+def menu_is_newer():
+    """Whether the menu was made after our file was written."""
+    menu, written = ROOT + GRUB_CFG, ROOT + GRUB
+    return os.path.exists(menu) and os.path.getmtime(menu) > os.path.getmtime(written)
 
 
 def update_grub(words):
@@ -263,22 +280,68 @@ def update_grub(words):
         raise SystemExit(f"update-grub has left {GRUB_CFG} without {words}: see {GRUB}")
 
 
-def unmount_steps(wanted, daemons):
-    """Take away mounts of ours that are not WANTED."""
+def wanted_sizes(pages, default):
+    """The sizes, in KiB, that guests need a mount of ours for."""
+    return sorted({entry["kilobytes"] for entry in pages if entry["count"]} - {default})
+
+
+def unwanted_mounts(pages, default):
+    """The paths of units of ours that mount sizes which nobody asks for."""
+    wanted = [mount_unit(size)[0] for size in wanted_sizes(pages, default)]
     paths = (path[len(ROOT) :] for path in glob.glob(ROOT + UNITS + "/dev-hugepages*.mount"))
-    gone = [path for path in sorted(paths) if path not in wanted and is_ours(path)]
-    for path in gone:
-        unit = os.path.basename(path)
-        state = shown(unit)
+    return [path for path in sorted(paths) if path not in wanted and is_ours(path)]
+
+
+def mount_point(path):
+    """Where the unit at PATH mounts; its name says it (systemd.mount(5))."""
+    return "/" + os.path.basename(path)[: -len(".mount")].replace("-", "/")
+
+
+def users(path):
+    """Who uses the mount of the unit at PATH, in words."""
+    return mount_users.named(mount_point(path), ROOT)
+
+
+def unmount(path):
+    """Unmount; nothing where somebody has begun to use it since it was looked at."""
+    if users(path):
+        return
+    try:
+        run("systemctl", "disable", "--now", os.path.basename(path))
+    except SystemExit:
+        if not users(path):
+            raise
+
+
+def remove_unmounted(path):
+    if not mount_users.devices(mount_point(path), ROOT):
+        remove(path)
+
+
+def unmount_steps(pages, default, daemons):
+    """Take away mounts of ours that are not wanted; those that are in use stay as they are."""
+    gone = [path for path in unwanted_mounts(pages, default) if not users(path)]
+    states = {path: shown(os.path.basename(path)) for path in gone}
+    for path, state in states.items():
         if state["ActiveState"] == "active" or state["UnitFileState"] == "enabled":
-            yield f"unmount {unit}", lambda unit=unit: run("systemctl", "disable", "--now", unit)
+            yield f"unmount {os.path.basename(path)}", lambda path=path: unmount(path)
     for daemon in daemons if gone else ():
-        if shown(daemon)["ActiveState"] == "active":
+        found = shown(daemon)
+        if found["ActiveState"] == "active" and not all(
+            forgotten(state, found) for state in states.values()
+        ):
             yield restart_step(daemon)
     for path in gone:
-        yield "remove " + path, lambda path=path: remove(path)
+        yield "remove " + path, lambda path=path: remove_unmounted(path)
     if gone:
         yield "have systemd forget them", lambda: run("systemctl", "daemon-reload")
+
+
+def forgotten(mount, daemon):
+    """Whether a daemon has started since a mount was taken away, or there was none since boot."""
+    ended = int(mount.get("InactiveEnterTimestampMonotonic") or 0)
+    since = int(daemon.get("ActiveEnterTimestampMonotonic") or 0)
+    return mount["ActiveState"] != "active" and since >= ended
 
 
 def mount_steps(kilobytes, daemons):
@@ -312,12 +375,11 @@ def steps(pages, default, daemons):
     What says that something is to be taken away goes last, after it has been.
     """
     yield from count_steps(to_be_none(pages, default))
-    sizes = sorted({e["kilobytes"] for e in pages if e["count"]} - {default})
-    yield from unmount_steps([mount_unit(size)[0] for size in sizes], daemons)
+    yield from unmount_steps(pages, default, daemons)
     count = next((e["count"] for e in pages if by_sysctl(e, default)), 0)
     yield from file_steps(SYSCTL, f"{WRITTEN}vm.nr_hugepages = {count}\n" if count else None)
     yield from grub_steps(pages, default) if by_grub() else file_steps(GRUB, None)
-    for size in sizes:
+    for size in wanted_sizes(pages, default):
         yield from mount_steps(size, daemons)
     yield from count_steps([e for e in pages if e["count"]])
 

@@ -13,6 +13,8 @@ import re
 import socket
 import struct
 
+from streams import exactly
+
 TIMEOUT = 10
 
 
@@ -33,16 +35,6 @@ def send(stream, method_class, method, arguments, channel=0):
     """One method frame."""
     payload = struct.pack(">HH", method_class, method) + arguments
     stream.sendall(frame(1, channel, payload))
-
-
-def exactly(stream, size):
-    data = b""
-    while len(data) < size:
-        more = stream.recv(size - len(data))
-        if not more:
-            raise ConnectionError("closed the connection")
-        data += more
-    return data
 
 
 def receive(stream):

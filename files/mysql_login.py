@@ -8,6 +8,8 @@ import hashlib
 import socket
 import struct
 
+from streams import exactly
+
 TIMEOUT = 10
 PROTOCOL_41, SECURE, PLUGIN_AUTH = 0x200, 0x8000, 0x80000
 NATIVE = b"mysql_native_password"
@@ -17,16 +19,6 @@ def packet(stream):
     """The next packet's payload."""
     head = exactly(stream, 4)
     return exactly(stream, int.from_bytes(head[:3], "little"))
-
-
-def exactly(stream, size):
-    data = b""
-    while len(data) < size:
-        more = stream.recv(size - len(data))
-        if not more:
-            raise ConnectionError("closed the connection")
-        data += more
-    return data
 
 
 def send(stream, sequence, payload):

@@ -12,10 +12,14 @@ A unit has to be restarted when a file that it reads is newer than its main proc
 from the host, so it also holds after a run that was cut off before it could restart anything.
 So does one that is active but answers 500 at `url`, twice: uwsgi goes on without an application
 that could not be loaded, because the database was away, say.
+A process's start is kept on a clock that nobody sets and told by the present one: a clock that was
+set since then does no harm. What remains: a file keeps the time of the clock that it was written
+by. If that was ahead and was set back since, each run restarts its readers until the clock has come
+that far; if it was behind and was set since, a file written after the start looks older than it
+is. A cell mapping has the time of its database's host.
 Who waits for a unit with a `broker` waits until it is connected: Nova's daemons get ready without.
 """
 
-import datetime
 import glob
 import os
 import re
@@ -42,16 +46,15 @@ PROPERTIES = (
     "NRestarts",
     "Job",
     "MainPID",
-    "ExecMainStartTimestamp",
     "ExecMainStartTimestampMonotonic",
-    "StateChangeTimestamp",
+    "StateChangeTimestampMonotonic",
 )
 
 
 def show(names):
     """The properties of each unit, by the name that was asked for."""
     result = subprocess.run(
-        ["systemctl", "show", "--timestamp=us+utc", "--property=" + ",".join(PROPERTIES), *names],
+        ["systemctl", "show", "--property=" + ",".join(PROPERTIES), *names],
         capture_output=True,
         text=True,
     )
@@ -60,20 +63,38 @@ def show(names):
     return dict(zip(names, parsed))  # noqa: B905 - Python 3.9 has no strict
 
 
-def epoch(timestamp):
-    """Seconds since 1970 of systemd's `Sun 2026-11-22 23:20:33.123456 UTC`; 0 for none."""
-    match = re.search(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d+)?", timestamp or "")
-    if not match:
+def on_present_clock(moment, clock):
+    """MOMENT of another CLOCK, in seconds, as seconds since 1970 of the time that it is now."""
+    return time.time() - (time.clock_gettime(clock) - moment)
+
+
+def process_started(pid):
+    """When a process began; 0 for none. Of the boot clock, which goes on while a host sleeps."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            fields = stream.read().rpartition(")")[2].split()
+    except OSError:  # ended meanwhile, or none
         return 0.0
-    moment = datetime.datetime.strptime(match.group(1), "%Y-%m-%d %H:%M:%S")
-    moment = moment.replace(tzinfo=datetime.timezone.utc)
-    return moment.timestamp() + float(match.group(2) or 0)
+    # proc(5), starttime, the 22nd.
+    ticks = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return on_present_clock(ticks, time.CLOCK_BOOTTIME)
+
+
+def state_changed(state):
+    """When a unit last changed, as by a reload; what the host slept since then is not counted."""
+    moment = int(state.get("StateChangeTimestampMonotonic") or 0) / 1e6
+    return on_present_clock(moment, time.CLOCK_MONOTONIC)
 
 
 def newest(patterns):
     """The time and path of the newest file among PATTERNS."""
-    found = [(os.stat(path).st_mtime, path) for p in patterns for path in glob.glob(p)]
-    return max(found, default=(0.0, ""))
+    found = (0.0, "")
+    for path in (path for pattern in patterns for path in glob.glob(pattern)):
+        try:
+            found = max(found, (os.stat(path).st_mtime, path))
+        except FileNotFoundError:  # gone since it was listed
+            continue
+    return found
 
 
 def cells_read(request):
@@ -126,14 +147,14 @@ def compare(unit, state, cells_time=0.0):
         )
         reasons.append("{} ({})".format(state["ActiveState"], state["SubState"]))
     else:
-        started = epoch(state.get("ExecMainStartTimestamp"))  # a socket has none
-        if unit.get("reload"):
-            started = epoch(state["StateChangeTimestamp"])
+        is_reload = unit.get("reload")
+        # A socket has no process.
+        started = state_changed(state) if is_reload else process_started(state.get("MainPID"))
         changed, path = newest(unit.get("reads", []))
         if cells_time > changed:
             changed, path = cells_time, "a cell mapping"
         if changed > started:
-            actions.append("reload" if unit.get("reload") else "restart")
+            actions.append("reload" if is_reload else "restart")
             reasons.append(f"{path} is newer than the process")
         elif is_replaced(int(state.get("MainPID") or 0)):
             actions.append("restart")

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from lab import image, machines, network, prerequisites, state
+from lab import host_disks, machines, network, package_cache, prerequisites, state, this_machine
 from lab.settings import LabSettings, names_lab, read_settings
 from lab.shell import LabError, run, say, step
 
@@ -23,16 +23,16 @@ def up(inventory: Path, *, hosts_only: bool = False, volumes: bool = False) -> i
         state.make_directories()
         if volumes:
             state.BLOCK_STORAGE.touch()
-        image.install_tools()
+        this_machine.install_tools()
         network.refuse_conflicts(settings)
         network.bring_up(settings)
-        image.make_key()
+        host_disks.make_key()
         started = machines.bring_up(settings)
         if not hosts_only:
             prerequisites.prepare(inventory, settings, again=started)
         if started:
             for host in settings.hosts:
-                image.collect_packages(image.layer_of(host.name))
+                package_cache.collect_packages(host_disks.layer_of(host.name))
     say("the lab is up: " + ", ".join(_named(settings)))
     return 0
 
@@ -48,11 +48,11 @@ def down(*, purge: bool) -> int:
         with step("stop " + (", ".join(names) or "nothing: no host is there")):
             machines.stop(names, clean=False)
         for name in names:
-            image.collect_packages(image.layer_of(name))
+            package_cache.collect_packages(host_disks.layer_of(name))
         network.tear_down()
         machines.forget_cgroups()
         with step(f"remove {state.LAB}"):
-            image.remove_tree(state.LAB)
+            state.remove_tree(state.LAB)
         if state.LAB.parent.is_dir() and not any(state.LAB.parent.iterdir()):
             state.LAB.parent.rmdir()
         _cache_down(purge)
@@ -60,9 +60,9 @@ def down(*, purge: bool) -> int:
 
 
 def _cache_down(purge: bool) -> None:
-    packages = image.machine_packages()
+    packages = this_machine.machine_packages()
     if not purge:
-        size = image.cache_size() / 1e6
+        size = package_cache.cache_size() / 1e6
         say(f"kept for the next lab: {state.CACHE} ({size:.0f} MB of packages)")
         if packages:
             say(f"kept on this machine: the packages {', '.join(packages)}")
@@ -72,7 +72,7 @@ def _cache_down(purge: bool) -> None:
     if packages and shutil.which("apt-get"):
         with step(f"remove {', '.join(packages)} from this machine"):
             run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q", "purge", *packages)
-    image.remove_tree(state.CACHE)
+    state.remove_tree(state.CACHE)
 
 
 def status(inventory: Path) -> int:
@@ -115,7 +115,7 @@ def snapshot(inventory: Path, name: str) -> int:
     target = state.SNAPSHOTS / name
     with state.locked():
         machines.stop([host.name for host in settings.hosts])
-        image.remove_tree(target)
+        state.remove_tree(target)
         with step(f"copy the hosts to {target}"):
             target.mkdir(parents=True)
             for path in sorted(state.HOSTS.iterdir()):
@@ -142,7 +142,7 @@ def restore(inventory: Path, name: str) -> int:
         raise LabError(f"there is no snapshot {name}")
     with state.locked():
         machines.stop(machines.known_names(), clean=False)
-        image.remove_tree(state.HOSTS)
+        state.remove_tree(state.HOSTS)
         with step(f"copy the hosts from {source}"):
             state.HOSTS.mkdir(mode=0o700)
             for path in sorted(source.iterdir()):
@@ -163,22 +163,26 @@ def restore(inventory: Path, name: str) -> int:
 
 def workshop(inventory: Path, options: argparse.Namespace) -> int:
     """Do the exercise on the deployed lab."""
-    from lab.workshop import course, steps  # with Jinja2 and pydantic, which no other word needs
+    # With Jinja2 and pydantic, which no other word needs.
+    from lab.workshop import course
+    from lab.workshop.exercise import exercise
+    from lab.workshop.place import Place
+    from lab.workshop.volumes import VOLUME_SERVICE
 
     if not names_lab(inventory):
         raise LabError(f"{inventory} names no lab; the exercise by hand is in docs/workshop.md")
-    place = steps.Place.of(read_settings(inventory), inventory)
+    place = Place.of(read_settings(inventory), inventory)
     if options.list:
-        for each in steps.exercise(place):
+        for each in exercise(place):
             print(f"{each.name:<15} {each.title}")
         return 0
     if not machines.answers(place.controller_address):
         raise LabError(f"{place.controller} does not answer: {place.run} deploy")
     lab = course.RealLab(place)
-    needed = {each.service for each in steps.exercise(place) if options.step in (None, each.name)}
-    if steps.VOLUME_SERVICE in needed and not options.clean:
+    needed = {each.service for each in exercise(place) if options.step in (None, each.name)}
+    if VOLUME_SERVICE in needed and not options.clean:
         services = lab.ask().services
-        if "compute" in services and steps.VOLUME_SERVICE not in services:
+        if "compute" in services and VOLUME_SERVICE not in services:
             say("Cinder comes first, once; it stays until `lab down`")
             up(inventory, volumes=True)
     with state.locked():

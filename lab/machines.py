@@ -15,7 +15,8 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import image, network, state
+from lab import host_disks, network, state
+from lab.base import make_base
 from lab.settings import LabHost, LabSettings
 from lab.shell import LabError, run, say, step, warn
 
@@ -117,7 +118,7 @@ def nspawn_command(host: LabHost, settings: LabSettings) -> list[str]:
     """The command line that is a host."""
     command = [
         "systemd-nspawn", "--quiet", "--boot", "--settings=no",
-        f"--directory={image.root_of(host.name)}", f"--machine={host.name}",
+        f"--directory={host_disks.root_of(host.name)}", f"--machine={host.name}",
         "--register=no", "--keep-unit", "--link-journal=no", "--resolv-conf=off",
         "--console=read-only", "--kill-signal=SIGRTMIN+4",
         "--capability=all", "--system-call-filter=@keyring @module bpf",
@@ -158,7 +159,7 @@ def start(host: LabHost, settings: LabSettings) -> None:
     group = cgroup_of(host.name)
     command = [
         *("unshare", "--mount", "sh", str(START)),
-        *(image.overlay_options(host.name), str(image.root_of(host.name))),
+        *(host_disks.overlay_options(host.name), str(host_disks.root_of(host.name))),
         *(str(group.relative_to(_cgroup2())), "v2" if _is_unified() else "v1"),
         " ".join(f"{veth}:{bridge}" for veth, bridge in veths.items()),
         *nspawn_command(host, settings),
@@ -244,7 +245,7 @@ def init_of(name: str) -> int | None:
 def _root_now(name: str) -> Path:
     """A host's files: as it sees them while it runs, else its own layer."""
     init = init_of(name)
-    return Path(f"/proc/{init}/root") if init is not None else image.layer_of(name)
+    return Path(f"/proc/{init}/root") if init is not None else host_disks.layer_of(name)
 
 
 def stop(names: Iterable[str], *, clean: bool = True) -> None:
@@ -301,7 +302,7 @@ def _clear_away(name: str) -> None:
 
 def healthy(host: LabHost, settings: LabSettings) -> bool:
     """Whether a host is whole, running, on its bridges (put there if not) and open to us."""
-    if not (image.is_made(host, settings) and is_running(host.name)):
+    if not (host_disks.is_made(host, settings) and is_running(host.name)):
         return False
     for one in settings.networks:
         veth = host.veth(one)
@@ -319,28 +320,28 @@ def bring_up(settings: LabSettings) -> bool:
     if foreign:
         say(f"stop {', '.join(foreign)}: not in this inventory (kept on disk)")
         stop(foreign)
-    if all(image.is_made(host, settings) for host in settings.hosts):
+    if all(host_disks.is_made(host, settings) for host in settings.hosts):
         # Names and keys of all hosts may have changed with the inventory.
-        image.write_known_hosts(settings)
+        host_disks.write_known_hosts(settings)
     with ThreadPoolExecutor() as pool:
         fine = list(pool.map(lambda host: healthy(host, settings), settings.hosts))
     missing = [host for host, ok in zip(settings.hosts, fine, strict=True) if not ok]
     if not missing:
         for host in settings.hosts:
-            image.refresh_host(_root_now(host.name), settings)
+            host_disks.refresh_host(_root_now(host.name), settings)
         return False
     stop([host.name for host in missing if is_running(host.name)])
-    unmade = [host for host in missing if not image.is_made(host, settings)]
+    unmade = [host for host in missing if not host_disks.is_made(host, settings)]
     if unmade:
-        base = image.make_base(settings.release)
+        base = make_base(settings.release)
         with (
             step(f"make {', '.join(host.name for host in unmade)}"),
             ThreadPoolExecutor() as pool,
         ):
-            list(pool.map(lambda host: image.make_host(host, settings, base), unmade))
+            list(pool.map(lambda host: host_disks.make_host(host, settings, base), unmade))
     for host in settings.hosts:
-        image.refresh_host(_root_now(host.name), settings)
-    image.write_known_hosts(settings)
+        host_disks.refresh_host(_root_now(host.name), settings)
+    host_disks.write_known_hosts(settings)
     boot(missing, settings)
     return True
 

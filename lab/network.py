@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from lab import image, state
+from lab import state, this_machine
 from lab.settings import LabSettings, Network
 from lab.shell import LabError, run, say, warn
 
@@ -77,11 +77,11 @@ def refuse_conflicts(settings: LabSettings) -> None:
 def needed_servers(release: str) -> dict[str, str]:
     """Name servers and package mirrors of this machine: address -> name."""
     found = {}
-    for line in image.resolv_conf().splitlines():
+    for line in this_machine.resolv_conf().splitlines():
         match = re.match(r"nameserver\s+(\d+\.\d+\.\d+\.\d+)\s*$", line)
         if match:
             found[match[1]] = "this machine's name server"
-    for host in {urlsplit(address).hostname for address in image.mirrors(release).values()}:
+    for host in {urlsplit(address).hostname for address in this_machine.mirrors(release).values()}:
         try:
             infos = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
         except OSError:

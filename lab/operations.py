@@ -23,6 +23,7 @@ class Schemas(ScriptFact):
     """The services whose database schemas are not as their packages want them."""
 
     script = "schemas"
+    uses = ("sql",)
     folder = FILES
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab.shell import say
+from lab.shell import run, say
 
 LAB = Path("/var/lib/pyinfra-nova/lab")
 CACHE = Path("/var/cache/pyinfra-nova")
@@ -84,3 +84,14 @@ def write(path: Path, content: str, mode: int = 0o644) -> None:
         os.fchmod(stream.fileno(), mode)
         stream.write(content)
     beside.rename(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a directory tree that no host runs from; refuse where something is mounted in it."""
+    if not path.exists():
+        return
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for mount in sorted((m for m in mounts if Path(m).is_relative_to(path)), reverse=True):
+        say(f"unmount {mount}")
+        run("umount", mount)
+    run("rm", "-rf", "--one-file-system", str(path))

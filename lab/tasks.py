@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from lab import operations
-from lab.cloud import NEUTRON_DROP_IN, PROVIDER_BRIDGE, Cloud
+from lab.cloud import Cloud, catalogue, ceph, daemons, data_stores, guests, rendered_files
+from lab.cloud.package_names import packages_of
+from lab.cloud.rendered_files import NEUTRON_DROP_IN, PROVIDER_BRIDGE
 from pyinfra_nova.resources import (
     config_files,
     databases,
@@ -17,31 +19,33 @@ from pyinfra_nova.resources import (
 
 def install_packages(cloud: Cloud, name: str) -> None:
     """All packages of a host at once, none of their daemons started."""
-    packages.installed(name="Packages are installed", packages=cloud.packages(name))
+    packages.installed(name="Packages are installed", packages=packages_of(cloud, name))
 
 
 def provider_network(cloud: Cloud, name: str) -> None:
     """The bridge that Neutron's agent maps the provider network to."""
-    config_files.written(name="Agent's files are written", files=cloud.agent_files(name))
+    config_files.written(
+        name="Agent's files are written", files=rendered_files.agent_files(cloud, name)
+    )
     operations.provider_bridge(
         name="Provider bridge stands",
         bridge=PROVIDER_BRIDGE,
         nic=cloud.lab.provider.nic,
-        address=str(cloud.provider_address(name)),
+        address=str(rendered_files.provider_address(cloud, name)),
     )
 
 
 def database_and_broker(cloud: Cloud, name: str) -> None:
     """MariaDB, RabbitMQ and memcached, with what the services have in them."""
     operations.guest_image(
-        name="Guest image is being built", request=cloud.guest_image(), do="start"
+        name="Guest image is being built", request=guests.guest_image(), do="start"
     )
-    files = [*cloud.base_files(name), *cloud.service_files(name)]
+    files = [*rendered_files.base_files(cloud, name), *rendered_files.service_files(cloud, name)]
     config_files.written(name="Services' files are written", files=files)
-    units.running(name="MariaDB, RabbitMQ, memcached run", units=cloud.base_units())
-    databases.present(name="Databases and users exist", users=cloud.database_users())
-    operations.schemas(name="Schemas are current", services=cloud.schemas())
-    for user in cloud.broker_users():
+    units.running(name="MariaDB, RabbitMQ, memcached run", units=daemons.base_units())
+    databases.present(name="Databases and users exist", users=data_stores.database_users(cloud))
+    operations.schemas(name="Schemas are current", services=data_stores.schemas(cloud))
+    for user in data_stores.broker_users(cloud):
         messaging.present(
             name=f"{user.name.title()}'s broker user exists", user=user, address=cloud.controller
         )
@@ -55,41 +59,51 @@ def services(cloud: Cloud) -> None:
             unit="neutron-api.service",
             path=f"{NEUTRON_DROP_IN}/neutron-server.conf",
         )
-    units.running(name="Keystone, Glance, Placement, Neutron run", units=cloud.service_units())
-    http_answers.answering(name="Keystone answers", urls=cloud.answers("identity"))
-    admin = cloud.keystone_admin()
+    units.running(
+        name="Keystone, Glance, Placement, Neutron run", units=daemons.service_units(cloud)
+    )
+    http_answers.answering(name="Keystone answers", urls=catalogue.answers(cloud, "identity"))
+    admin = catalogue.keystone_admin(cloud)
     operations.keystone_bootstrapped(
-        name="Keystone's administrator exists", admin=admin, command=cloud.bootstrap_command()
+        name="Keystone's administrator exists",
+        admin=admin,
+        command=catalogue.bootstrap_command(cloud),
     )
     if cloud.block_storage:
-        operations.service_type(name="Cinder has this release's type", request=cloud.service_type())
+        operations.service_type(
+            name="Cinder has this release's type", request=catalogue.service_type(cloud)
+        )
     keystone.present(
-        name="Users, services and endpoints exist", admin=admin, entries=cloud.keystone_entries()
+        name="Users, services and endpoints exist",
+        admin=admin,
+        entries=catalogue.keystone_entries(cloud),
     )
     http_answers.answering(
         name="Glance, Placement, Neutron answer",
-        urls=cloud.answers("image", "placement", "network"),
+        urls=catalogue.answers(cloud, "image", "placement", "network"),
     )
-    operations.neutron_serves(name="Neutron's server takes calls", unit=cloud.neutron_rpc_unit)
+    operations.neutron_serves(
+        name="Neutron's server takes calls", unit=daemons.neutron_rpc_unit(cloud)
+    )
 
 
 def block_storage(cloud: Cloud) -> None:
     """Ceph with one disk, a file; Cinder, which has its volumes on it."""
-    operations.ceph(name="Ceph and its pool exist", request=cloud.ceph())
-    units.running(name="Ceph runs", units=cloud.ceph_units())
-    units.running(name="Cinder runs", units=cloud.cinder_units())
-    http_answers.answering(name="Cinder answers", urls=cloud.cinder_answers())
+    operations.ceph(name="Ceph and its pool exist", request=ceph.ceph_request(cloud))
+    units.running(name="Ceph runs", units=daemons.ceph_units(cloud))
+    units.running(name="Cinder runs", units=daemons.cinder_units())
+    http_answers.answering(name="Cinder answers", urls=catalogue.cinder_answers(cloud))
     operations.cinder_serves(name="Cinder's volume service is up")
 
 
 def network_agents(cloud: Cloud, name: str) -> None:
     """Neutron's agents, Open vSwitch's on every host."""
-    units.running(name="Neutron's agents run", units=cloud.agent_units(name))
+    units.running(name="Neutron's agents run", units=daemons.agent_units(cloud, name))
 
 
 def network_and_image(cloud: Cloud) -> None:
     """What guests need: a provider network and an image."""
-    operations.guest_image(name="Guest image is built", request=cloud.guest_image(), do="wait")
+    operations.guest_image(name="Guest image is built", request=guests.guest_image(), do="wait")
     operations.network_and_image(
-        name="Provider network and guest image exist", request=cloud.network_and_image()
+        name="Provider network and guest image exist", request=guests.network_and_image(cloud)
     )

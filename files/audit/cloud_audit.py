@@ -5,17 +5,34 @@ Request: {"database", "names": as for nova_state.py, "api": as for compute_api.p
           "queues": {name: {"messages", "consumers"}}|absent, "placement_database": name|null,
           "expected": {"services": {binary: [hosts]}, "computes": {host: address},
                        "names": {host in Nova: name in the inventory}, "region", "down_time": s,
-                       "endpoints": {interface: url}},
+                       "endpoints": {interface: url},
+                       "ssh": {"names": [of computes in known_hosts], "from": [patterns]}},
           "hosts": {name: as of host_evidence.py, or {"error": text}}|null}
 Answer:  {"findings": [as of finding.py], "skipped": {detector: [sources]},
           "silent": {source: reason}, "seconds": {source: s}, "at": epoch}
 """
 
+import access
 import evidence
+import expiry
 import finding
+import heartbeats
+import neighbours
+import nodes
+import providers
+import queues
 import records
 
-DETECTORS = (*records.DETECTORS,)
+DETECTORS = (
+    *records.DETECTORS,
+    *nodes.DETECTORS,
+    *providers.DETECTORS,
+    *heartbeats.DETECTORS,
+    *queues.DETECTORS,
+    *neighbours.DETECTORS,
+    *access.DETECTORS,
+    *expiry.DETECTORS,
+)
 
 
 def answer(request):

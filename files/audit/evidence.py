@@ -9,6 +9,7 @@ import time
 
 import broker_queues
 import cloud_services
+import endpoint_certificates
 import nova_tables
 import placement_records
 import rest
@@ -70,7 +71,7 @@ def gathered(request):
         "databases": nova_tables.read,
         "placement": placement_records.read,
         "broker": broker_queues.read,
-        "identity": cloud_services.identity,
+        "identity": endpoint_certificates.identity,
         "network": cloud_services.network,
         "hosts": hosts_of,
     }

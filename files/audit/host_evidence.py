@@ -1,10 +1,34 @@
 """What one host of the inventory has that an audit compares with the cloud's own records.
 
-Request: {"compute": bool, "libvirt": URI, "instances": folder, "known_hosts": path,
-          "authorized_keys": path}
+Request: {"compute": bool, "libvirt": URI, "instances": folder, "nova_conf": path,
+          "known_hosts": path, "authorized_keys": path,
+          "ssh": {"names": digest of the names that known_hosts should have,
+                  "key": digest of the line that authorized_keys should have}|null}
 Answer:  {"boot": epoch, "time": epoch,
+          "processes": {daemon: {"unit", "pid": number|null, "since": epoch|null}|null},
+          "certificates": {path: epoch of its end},
+          "known_hosts": [names, where they are not those]|null,
+          "keys": [{"type", "comment", "from": [patterns]}, but for that line]|null,
           "domains": [{"uuid", "name", "state"}]|null, "domains_error": text|null,
           "folders": [{"name", "bytes", "written": epoch}], "bases": [the same],
-          "disks": [paths that domains use], "nova_compute": {"pid", "since": epoch}|null,
-          "known_hosts": [names], "keys": [comments]}
+          "disks": [paths that domains use]}
 """
+
+import time
+
+import host_access
+import host_processes
+
+PARTS = (host_processes.read, host_access.read)
+
+
+def boot():
+    """When this host started, by its clock of now."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def answer(request):
+    found = {"boot": boot()}
+    for read in PARTS:
+        found.update(read(request))
+    return {**found, "time": time.time()}

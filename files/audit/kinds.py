@@ -1,8 +1,70 @@
 """Every kind of finding, with what it does to whom."""
 
 EFFECTS = {
+    # Services.
     "service-of-a-stranger": (
         "the scheduler may send guests to a host that is not there, "
         "and upgrades wait for its version"
     ),
+    "service-renamed": (
+        "under the other name Nova takes that host for a second one: its guests stay with a host "
+        "that is down"
+    ),
+    "service-doubled": "Nova takes now the one and now the other for the state of that host",
+    "service-missing": "nobody does its work: calls to it wait until they are given up",
+    "service-in-cell0": "it serves no guests there, and Nova sees a service that is always down",
+    "service-forced-down": "the scheduler sends it no guests, and its guests may be evacuated",
+    "service-disabled-itself": "the scheduler sends it no guests until it is enabled again",
+    "service-silent": "Nova takes it for down: no new guests, and no changes to those it has",
+    "service-down": "Nova takes it for down: no new guests, and no changes to those it has",
+    "service-deaf": "what it is asked to do waits until it is given up; guests stay in BUILD",
+    # Cells and computes.
+    "cell-of-a-stranger": "every list of guests waits for a cell that may not answer",
+    "cell-doubled": "every list of guests has those of the cell twice, or fails",
+    "cell-disabled": "the scheduler sends no guests to any host of it",
+    "cell-missing": "guests cannot be built, or those that found no host cannot be shown",
+    "compute-unmapped": "the scheduler does not see it, and no list of hypervisors has it",
+    "mapping-of-a-stranger": "commands that name that host go on to a cell that has no such host",
+    "mapping-without-compute": "commands that name that host end with an error",
+    "node-of-a-stranger": "capacity is counted that is not there",
+    "node-without-service": "the host is in no list of hypervisors and gets no guests",
+    "node-missing": "the scheduler sends it no guests",
+    "nodes-doubled": (
+        "capacity is counted twice, and commands on that host's aggregates end with an error"
+    ),
+    "hypervisor-name-doubled": (
+        "only one of them can have a provider of that name, so the other gets no guests"
+    ),
+    "compute-doubled": "each of the two does half of what is asked, on guests that it may not have",
+    # Placement.
+    "provider-without-node": "the scheduler is offered a host to which it can send nothing",
+    "node-without-provider": "the scheduler sends it no guests",
+    "aggregate-member-of-a-stranger": (
+        "capacity of the aggregate is counted that is not there, and `nova-manage placement "
+        "sync_aggregates` ends with an error"
+    ),
+    "aggregate-not-in-placement": (
+        "who asks for guests in that zone or aggregate is never given those hosts"
+    ),
+    "aggregate-member-in-placement-only": (
+        "guests that ask for that zone or aggregate are offered a host that is not in it"
+    ),
+    # The broker.
+    "queue-unread": "it takes memory of the broker until that stops whoever sends to it",
+    # Neutron and Keystone.
+    "agent-dead": "ports of guests on that host are not made, or not changed",
+    "agent-of-a-stranger": "networks and routers may be given to a host that is not there",
+    "agent-renamed": "no port can be bound on that host: guests that are built there fail",
+    "endpoint-elsewhere": "clients ask for Nova where it may not be",
+    "endpoint-doubled": "clients take now the one and now the other",
+    "endpoint-missing": "clients that ask for this interface find no Nova",
+    # Access.
+    "known-host-of-a-stranger": "guests would be moved to a host that is no compute any more",
+    "key-of-a-stranger": (
+        "who holds that key gets in as Nova's user, who has all guests of the host in hand"
+    ),
+    # What runs out.
+    "password-ends": "from then on Nova can ask neither Placement, Neutron nor Glance",
+    "certificate-ends": "from then on clients and services refuse to speak to it",
+    "rows-not-archived": "queries and schema migrations get slower with each of them",
 }

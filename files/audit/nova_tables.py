@@ -8,6 +8,11 @@ import contextlib
 import nova_state
 import sql
 
+FINISHED = ("cancelled", "completed", "confirmed", "done", "error", "failed", "reverted")
+"""What Nova itself takes for the end of a migration (nova/db/main/api.py,
+migration_get_in_progress_by_host_and_node). `finished` is none: a resize that waits for its
+confirmation."""
+
 # Of the cell, where guests and services are. Columns that hold what users gave are not read.
 CELL = {
     "services": (
@@ -16,8 +21,8 @@ CELL = {
     ),
     "compute_nodes": (
         "SELECT id, uuid, host, hypervisor_hostname, host_ip, mapped, vcpus, memory_mb, local_gb,"
-        " hypervisor_type, hypervisor_version, COALESCE(updated_at, created_at) AS written"
-        " FROM {cell1}.compute_nodes WHERE deleted = 0"
+        " hypervisor_type, hypervisor_version, created_at,"
+        " COALESCE(updated_at, created_at) AS written FROM {cell1}.compute_nodes WHERE deleted = 0"
     ),
     "instances": (
         "SELECT uuid, display_name, host, node, vm_state, task_state, power_state, vcpus,"
@@ -38,7 +43,7 @@ CELL = {
 }
 API = {
     "cell_mappings": "SELECT id, uuid, name, disabled FROM {api}.cell_mappings",
-    "host_mappings": "SELECT id, cell_id, host FROM {api}.host_mappings",
+    "host_mappings": "SELECT id, cell_id, host, created_at FROM {api}.host_mappings",
     "unmapped_instances": (
         "SELECT i.uuid, i.host, i.created_at FROM {cell1}.instances i"
         " LEFT JOIN {api}.instance_mappings m ON m.instance_uuid = i.uuid"
@@ -49,7 +54,7 @@ API = {
         " LEFT JOIN {cell1}.instances i ON i.uuid = b.instance_uuid"
     ),
     "aggregates": "SELECT id, uuid, name FROM {api}.aggregates",
-    "aggregate_hosts": "SELECT aggregate_id, host FROM {api}.aggregate_hosts",
+    "aggregate_hosts": "SELECT aggregate_id, host, created_at FROM {api}.aggregate_hosts",
 }
 FAILED = {
     "cell0_services": "SELECT id, uuid, host, `binary` FROM {cell0}.services WHERE deleted = 0"
@@ -68,13 +73,16 @@ SHADOWED = (
     "virtual_interfaces",
 )
 """Tables of a cell in which deleted rows stay until they are archived, those that grow with use."""
+KEPT_DAYS = 90
+"""For how long a deleted row stays before it is archived."""
 
 
 def deleted_rows(name, table):
-    """How many deleted rows a table has, and since when the oldest one is."""
+    """How many deleted rows a table has, how many of them are old, and since when the oldest is."""
     place = f"{sql.quoted(name)}.{sql.quoted(table)}"
     return (
-        f"SELECT '{table}' AS `table`, COUNT(*) AS `rows`, MIN(deleted_at) AS oldest"
+        f"SELECT '{table}' AS `table`, COUNT(*) AS `rows`, MIN(deleted_at) AS oldest,"
+        f" SUM(deleted_at < UTC_TIMESTAMP() - INTERVAL {KEPT_DAYS} DAY) AS old"
         f" FROM {place} WHERE deleted <> 0"
     )
 

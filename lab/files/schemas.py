@@ -5,22 +5,16 @@ Request: {"services": [{"name", "package", "commands": [[word, ...], ...], "envi
 Answer:  {"stale": [names]}
 Each service's commands run as the user of its name, the services side by side. What was done is
 noted in a database of the lab's own; a service whose schema is empty counts as stale even so.
+Where no server is yet, all are stale in a plan; a server that gives no answer ends either.
 """
 
 import concurrent.futures
 import os
 import subprocess
 
+import sql
+
 NOTES = "pyinfra_nova_lab"
-
-
-def sql(statement):
-    result = subprocess.run(
-        ["mysql", "--batch", "--skip-column-names"], input=statement, capture_output=True, text=True
-    )
-    if result.returncode:
-        raise OSError(result.stderr.strip())
-    return [line.split("\t") for line in result.stdout.splitlines()]
 
 
 def versions(packages):
@@ -32,16 +26,22 @@ def versions(packages):
     return dict(line.split(" ", 1) for line in result.stdout.splitlines())
 
 
-def stale(services):
+def asked():
+    """The number of tables by database, and the version noted of each service."""
+    counts = "SELECT table_schema, COUNT(*) FROM information_schema.tables GROUP BY 1"
+    tables = dict(sql.client_rows("information_schema", counts))
+    if NOTES not in tables:
+        return tables, {}
+    return tables, dict(sql.client_rows(NOTES, f"SELECT service, version FROM {NOTES}.synced"))
+
+
+def stale(services, apply):
     wanted = versions([service["package"] for service in services])
     try:
-        tables = dict(
-            sql("SELECT table_schema, COUNT(*) FROM information_schema.tables GROUP BY 1")
-        )
-        notes = {}
-        if NOTES in tables:
-            notes = dict(sql(f"SELECT service, version FROM {NOTES}.synced"))
-    except OSError:
+        tables, notes = asked()
+    except (sql.NotInstalledError, sql.NoAnswerError) as error:
+        if apply or not (isinstance(error, sql.NotInstalledError) or error.no_server):
+            raise SystemExit(str(error)) from None
         return list(services)
     return [
         service
@@ -70,14 +70,20 @@ def bring_up(service):
 def note(services):
     known = versions([service["package"] for service in services])
     rows = ", ".join("('{}', '{}')".format(s["name"], known[s["package"]]) for s in services)
-    sql(f"CREATE DATABASE IF NOT EXISTS {NOTES}")
     columns = "service VARCHAR(64) PRIMARY KEY, version VARCHAR(255)"
-    sql(f"CREATE TABLE IF NOT EXISTS {NOTES}.synced ({columns})")
-    sql(f"REPLACE INTO {NOTES}.synced VALUES {rows}")
+    try:
+        for statement in (
+            f"CREATE DATABASE IF NOT EXISTS {NOTES}",
+            f"CREATE TABLE IF NOT EXISTS {NOTES}.synced ({columns})",
+            f"REPLACE INTO {NOTES}.synced VALUES {rows}",
+        ):
+            sql.client_rows(NOTES, statement)
+    except sql.NoAnswerError as error:
+        raise SystemExit(str(error)) from None
 
 
 def answer(request):
-    due = stale(request["services"])
+    due = stale(request["services"], request["apply"])
     if request["apply"] and due:
         with concurrent.futures.ThreadPoolExecutor() as pool:
             failures = [failure for failure in pool.map(bring_up, due) if failure]

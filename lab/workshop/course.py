@@ -17,16 +17,9 @@ from typing import Protocol
 from lab import machines, state
 from lab.settings import CHECKOUT
 from lab.shell import LabError, run
-from lab.workshop.steps import (
-    KEY,
-    NAME,
-    Command,
-    Place,
-    Step,
-    Where,
-    exercise,
-    tidy,
-)
+from lab.workshop.exercise import exercise, tidy
+from lab.workshop.place import Place
+from lab.workshop.steps import KEY, NAME, Command, Step, Where
 
 BEFORE = state.LAB / f"{NAME}.json"
 """The numbers from before the exercise, while anything of it is there."""

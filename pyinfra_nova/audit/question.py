@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+from pyinfra_nova.nova_conf.migration_ssh import (
+    KNOWN_HOSTS,
+    addresses,
+    authorized_keys,
+    key_pair,
+    patterns,
+)
 from pyinfra_nova.proof.site_proof import known
 from pyinfra_nova.resources.compute_api import ComputeApi
 from pyinfra_nova.session.host_script import Answer, ScriptFact
@@ -17,7 +26,7 @@ class HostEvidence(ScriptFact):
     """The guests, files and processes of one host."""
 
     script = "host_evidence"
-    uses = ()
+    uses = ("certificates", "units", "host_processes", "host_access")
     folder = ScriptFact.folder / "audit"
 
 
@@ -35,10 +44,21 @@ class CloudAudit(ScriptFact):
         "finding",
         "nova_tables",
         "cloud_services",
+        "certificates",
+        "endpoint_certificates",
         "placement_records",
         "broker_queues",
         "evidence",
+        "names",
+        "standing",
         "records",
+        "nodes",
+        "providers",
+        "heartbeats",
+        "queues",
+        "access",
+        "neighbours",
+        "expiry",
     )
     folder = ScriptFact.folder / "audit"
 
@@ -53,6 +73,7 @@ def expected(site: Site) -> dict[str, Any]:
         "region": settings.region,
         "down_time": settings.service_down_time,
         "endpoints": settings.endpoints.model_dump(),
+        "ssh": {"names": list(known_names(site)), "from": patterns(site)},
     }
 
 
@@ -85,11 +106,36 @@ def of_cloud(site: Site, hosts: Mapping[str, Answer] | None) -> dict[str, Any]:
     }
 
 
-def of_host(host: HostSettings) -> dict[str, Any]:
+@lru_cache(maxsize=2)
+def known_names(site: Site) -> tuple[str, ...]:
+    """Under which names and addresses the computes of SITE are in the known hosts of each other."""
+    computes = site.computes
+    names = {name for host in computes for name in (host.nova_host, *addresses(host))}
+    return tuple(sorted(names))
+
+
+@lru_cache(maxsize=2)
+def _ssh(site: Site) -> dict[str, str] | None:
+    """Digests of what a compute has that moves guests: it answers with what is not so."""
+    secret = site.secrets.migration_secret
+    if secret is None or len(site.computes) < 2:
+        return None
+    line = authorized_keys(site, key_pair(secret.get_secret_value())[1]).strip()
+    return {"names": _digest("\n".join(known_names(site))), "key": _digest(line)}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def of_host(site: Site, host: HostSettings) -> dict[str, Any]:
     """What HostEvidence is asked on HOST."""
     return {
         "compute": host.is_compute,
         "libvirt": LIBVIRT_URI,
         "instances": "/var/lib/nova/instances",
-        "known_hosts": "/etc/nova/known_hosts",
+        "nova_conf": "/etc/nova/nova.conf",
+        "known_hosts": KNOWN_HOSTS,
+        "authorized_keys": "/var/lib/nova/.ssh/authorized_keys",
+        "ssh": _ssh(site) if host.is_compute else None,
     }

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
 from pyinfra_nova.session.connections import connected, load
-from pyinfra_nova.site.load import LAB_GROUP, site_of
+from pyinfra_nova.site.load import site_of
 from pyinfra_nova.site.secret_files import secrets_file
 from pyinfra_nova.site.settings import Site
+from pyinfra_nova.site.sources import LAB_GROUP
 
 Row = tuple[str, ...]
 

@@ -22,7 +22,10 @@ class ConfigFile:
         hidden: all of it is a secret, so no diff of it is shown.
         by_digest: it is long and the same on all hosts; unless it differs, only its digest goes
             there, and no diff of it comes back.
-        adds_lines: lines of the host's file about names that the content's do not begin with stay.
+        keeps_about: names; lines of the host's file that begin with one of them stay, unless the
+            content has some about it.
+        keeps_from: of these names, what the host's file does not have is taken from here: the
+            ``path`` of an ``AbsentFile`` that takes its place.
     """
 
     path: str
@@ -34,7 +37,8 @@ class ConfigFile:
     oslo: bool = False
     hidden: bool = False
     by_digest: bool = False
-    adds_lines: bool = False
+    keeps_about: tuple[str, ...] = ()
+    keeps_from: str | None = None
 
     @cached_property
     def digest(self) -> str:

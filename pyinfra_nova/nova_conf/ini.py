@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 QUOTES = ("'", '"')
@@ -155,3 +155,30 @@ def references(value: str) -> Iterator[re.Match[str]]:
 def escaped_dollars(value: str) -> str:
     r"""VALUE with ``\$`` written as ``$$``, which means the same."""
     return value.replace("\\$", "$$")
+
+
+def expanded(
+    key: str, values: Mapping[str, Sequence[str]], seen: frozenset[str] = frozenset()
+) -> str | None:
+    """What the option KEY, ``section/name``, is once the others of VALUES are put in for ``$name``.
+
+    None where it is not in VALUES, or refers to what is not. A name without a section is looked for
+    in the option's own one, then in ``DEFAULT`` (cfg.py ``StrSubWrapper``).
+    """
+    if key not in values or key in seen:
+        return None
+    section = key.partition("/")[0]
+
+    def referred(name: str) -> str | None:
+        group, dot, inner = name.partition(".")
+        keys = [f"{group}/{inner}"] if dot else [f"{section}/{name}", f"DEFAULT/{name}"]
+        return next((found for k in keys if (found := expanded(k, values, seen | {key}))), None)
+
+    text, position, result = escaped_dollars(values[key][-1]), 0, ""
+    for match in references(text):
+        found = "$" if match["escaped"] else referred(match["named"] or match["braced"])
+        if found is None:
+            return None
+        result += text[position : match.start()] + found
+        position = match.end()
+    return result + text[position:]

@@ -21,6 +21,8 @@ URI = "qemu+ssh://{user}@%s/system"
 """Of libvirt on the other compute; Nova puts its address in. libvirtd connects, as root."""
 KEY = "/etc/nova/migration_key"
 KNOWN_HOSTS = "/etc/nova/known_hosts"
+FORMER_KNOWN_HOSTS = f"{KNOWN_HOSTS}.*"
+"""Each compute was once known in a file of its own, ``known_hosts.NAME``."""
 SSH_CONFIG = "/etc/ssh/ssh_config.d/50-pyinfra-nova.conf"
 COMMENT = "pyinfra-nova"
 MARKER = "# Written by pyinfra-nova: how guests are moved; the next deploy undoes changes."
@@ -60,7 +62,7 @@ def key_pair(secret: str) -> tuple[str, str]:
     return pem, f"{kind.decode()} {b64encode(blob).decode()} {COMMENT}"
 
 
-def _addresses(host: HostSettings) -> tuple[str, ...]:
+def addresses(host: HostSettings) -> tuple[str, ...]:
     """Where HOST is reached by those who move guests: its own address, or what nova_conf names."""
     moved = host.nova_conf.get("libvirt", {}).get("live_migration_inbound_addr")
     return tuple(dict.fromkeys((str(host.my_ip), *([str(moved)] if moved else ()))))
@@ -70,7 +72,7 @@ def authorized_keys_path(platform: Platform) -> str:
     return f"{platform.paths.state}/.ssh/authorized_keys"
 
 
-def _patterns(site: Site) -> list[str]:
+def patterns(site: Site) -> list[str]:
     """Where the computes come from: these addresses and no other, neighbours as one network.
 
     A list of a thousand addresses would go to a thousand hosts; management_network would let in
@@ -78,7 +80,7 @@ def _patterns(site: Site) -> list[str]:
     """
     networks: list[IPv4Network] = []
     others: list[str] = []
-    for address in (address for host in site.computes for address in _addresses(host)):
+    for address in (address for host in site.computes for address in addresses(host)):
         try:
             networks.append(IPv4Network(address))
         except ValueError:  # a name, or of IPv6
@@ -89,13 +91,13 @@ def _patterns(site: Site) -> list[str]:
 
 def authorized_keys(site: Site, public: str) -> str:
     """The line that lets the other computes in, and nobody else; no terminal, no forwarding."""
-    return f'restrict,from="{",".join(_patterns(site))}" {public}\n'
+    return f'restrict,from="{",".join(patterns(site))}" {public}\n'
 
 
 def known_hosts(site: Site, host_keys: Mapping[str, Sequence[str]]) -> str:
     """The lines that tell the computes' SSH servers from any other, as far as HOST_KEYS goes."""
     lines = (
-        f"{','.join(dict.fromkeys((host.nova_host, *_addresses(host))))} {key}"
+        f"{','.join(dict.fromkeys((host.nova_host, *addresses(host))))} {key}"
         for host in site.computes
         for key in host_keys.get(host.name, ())
     )
@@ -134,7 +136,8 @@ def migration_files(
 ) -> tuple[ConfigFile, ...]:
     """What HOST needs to send guests to other computes and to take theirs; the same on all.
 
-    HOST_KEYS are those of the computes of this run; what is known of others is left alone.
+    HOST_KEYS are those of the computes of this run; what a host knows of others that the inventory
+    names, it goes on knowing.
     """
     secret = site.secrets.migration_secret
     if secret is None or not wanted(site, host, platform):
@@ -156,23 +159,28 @@ def _files(
     authorized = authorized_keys_path(platform)
     yield ConfigFile(authorized, authorized_keys(site, public), "root", group, "0640")
     yield ConfigFile(SSH_CONFIG, ssh_config(user), *root)
-    if text := known_hosts(site, host_keys):
-        some = any(host.name not in host_keys for host in site.computes)
-        yield ConfigFile(KNOWN_HOSTS, text, *root, adds_lines=some, by_digest=not some)
+    text = known_hosts(site, host_keys)
+    others = tuple(host.nova_host for host in site.computes if host.name not in host_keys)
+    if text or others:
+        yield ConfigFile(
+            KNOWN_HOSTS,
+            text,
+            *root,
+            by_digest=not others,
+            keeps_about=others,
+            keeps_from=FORMER_KNOWN_HOSTS,
+        )
 
 
 def unwanted_migration_files(
     site: Site, host: HostSettings, platform: Platform
 ) -> list[AbsentFile]:
-    """What an earlier run has left on HOST that lets it in elsewhere, or others in here.
-
-    Each compute was once known in a file of its own, ``known_hosts.NAME``.
-    """
+    """What an earlier run has left on HOST that lets it in elsewhere, or others in here."""
     if not (host.is_controller or host.is_compute):
         return []
     base64 = "[A-Za-z0-9+/]+=*"
     known = rf"[A-Za-z0-9.,:-]+ [a-z0-9@.-]+ {base64}"
-    former = AbsentFile(f"{KNOWN_HOSTS}.*", known)
+    former = AbsentFile(FORMER_KNOWN_HOSTS, known)
     if wanted(site, host, platform):
         return [former]
     return [

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pyinfra.api.host import Host
 
 from pyinfra_nova.knowledge.platforms import NovaRole
-from pyinfra_nova.nova_conf.ini import option_values
+from pyinfra_nova.nova_conf.ini import expanded, option_values
 from pyinfra_nova.resources.http_answers import Answering
 from pyinfra_nova.resources.units import Process, Unit
 from pyinfra_nova.run.host_plan import HostPlan
@@ -52,12 +52,15 @@ def _options(plan: HostPlan) -> dict[str, list[str]]:
 
 
 def _folders(plan: HostPlan, options: Mapping[str, Sequence[str]]) -> list[str]:
-    """Where Nova writes here."""
-    state = options.get("DEFAULT/state_path", [plan.platform.paths.state])[-1]
-    folders = [state, *options.get("oslo_concurrency/lock_path", ())]
-    if plan.host.is_compute:
-        folders += options.get("DEFAULT/instances_path", [f"{state}/instances"])
-    return [folder.replace("$state_path", state) for folder in dict.fromkeys(folders)]
+    """Where Nova writes here, as far as its files say it."""
+    defaults = {
+        "DEFAULT/state_path": [plan.platform.paths.state],
+        "DEFAULT/instances_path": ["$state_path/instances"],
+    }
+    names = ["DEFAULT/state_path", "oslo_concurrency/lock_path"]
+    names += ["DEFAULT/instances_path"] if plan.host.is_compute else []
+    found = (expanded(name, {**defaults, **options}) for name in names)
+    return list(dict.fromkeys(folder for folder in found if folder))
 
 
 def _audit_interval(options: Mapping[str, Sequence[str]]) -> int:
@@ -81,6 +84,20 @@ def question(plan: HostPlan, urls: Sequence[Answering]) -> dict[str, Any]:
         "user": plan.platform.user,
         "audited": [unit.name for unit in units if unit.broker] if compute else [],
         "audit_interval": _audit_interval(options),
+    }
+
+
+def process_question(plan: HostPlan) -> dict[str, Any]:
+    """What HostProof is asked for the processes of a host's units, and nothing else."""
+    return {
+        "units": [unit.as_request() for unit in units_of(plan)],
+        "urls": [],
+        "websocket": None,
+        "libvirt": None,
+        "folders": [],
+        "user": plan.platform.user,
+        "audited": [],
+        "audit_interval": AUDIT_INTERVAL,
     }
 
 

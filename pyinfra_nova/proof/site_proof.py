@@ -30,7 +30,7 @@ class SiteProof(ScriptFact):
     """What the services have not shown, the computes that are not mapped, and strangers."""
 
     script = "site_proof"
-    uses = ("rest", "keystone", "compute_api", "messaging", "sql", "nova_state")
+    uses = ("rest", "keystone", "compute_api", "streams", "messaging", "sql", "nova_state")
 
 
 NOTHING: Answer = {

@@ -6,7 +6,7 @@ Waiting changes nothing, so it is done in facts: a plan has no operation for it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import gevent
@@ -21,6 +21,7 @@ from pyinfra_nova.resources.http_answers import Answering
 from pyinfra_nova.resources.nova_state import unread
 from pyinfra_nova.resources.units import Process, Processes
 from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.session.connections import at_once
 from pyinfra_nova.session.host_script import Answer
 from pyinfra_nova.session.steps import Commands, changing, refused, say
 from pyinfra_nova.site.names import FEW, named
@@ -50,38 +51,51 @@ class Proofs:
         """
         return 120 + len(self.plans) / 10 + 2 * report_interval
 
-    def of_nova_host(self, name: str) -> HostPlan | None:
-        """The plan of the host that Nova calls NAME."""
-        return next((p for p in self.plans.values() if p.host.nova_host == name), None)
 
+def _wrong(
+    proofs: Proofs, names: Sequence[str], question: Callable[[HostPlan], Mapping[str, object]]
+) -> dict[str, list[str]]:
+    """What is wrong on those of the hosts NAMES whose units this run has started.
 
-def _causes(proofs: Proofs, names: Sequence[str]) -> dict[str, list[str]]:
-    """What a few of the hosts NAMES say of themselves that would explain their silence."""
-    found: dict[str, list[str]] = {}
-    for name in names[:FEW]:
-        plan = proofs.of_nova_host(name)
-        if plan is None or plan.host.name not in proofs.seen:
-            continue
-        other = host.state.inventory.get_host(plan.host.name)
+    They answer QUESTION side by side, so this takes as long as the slowest.
+    """
+    state = host.state
+
+    def found(plan: HostPlan) -> list[str]:
+        other = state.inventory.get_host(plan.host.name)
         try:
             with ctx_host.use(other):
-                answer = host_proof.asked(other, host_proof.question(plan, ()))
+                answer = host_proof.asked(other, question(plan))
         except PyinfraError as error:
-            found[name] = [f"gives no answer: {error}"]
-            continue
-        found[name] = host_proof.faults(answer, proofs.seen[plan.host.name])
-    return found
+            return [f"gives no answer: {error}"]
+        return host_proof.faults(answer, proofs.seen[plan.host.name])
+
+    wanted = set(names)
+    plans = [p for p in proofs.plans.values() if p.host.nova_host in wanted]
+    pool = at_once(state)
+    jobs = {p.host.nova_host: pool.spawn(found, p) for p in plans if p.host.name in proofs.seen}
+    return {name: job.get() for name, job in jobs.items()}
 
 
-def _silent(answer: Answer, causes: Mapping[str, Sequence[str]]) -> str:
-    """What is missing, host by host, with what the hosts say of it."""
+def _hopeless(proofs: Proofs, names: Sequence[str]) -> list[str]:
+    """The hosts of NAMES that no waiting brings; each is asked for its processes alone."""
+    found = _wrong(proofs, names, host_proof.process_question)
+    return sorted(
+        name for name, texts in found.items() if any(host_proof.NOT_UP in text for text in texts)
+    )
+
+
+def _silent(answer: Answer, proofs: Proofs, first: Sequence[str]) -> str:
+    """What is missing, host by host, FIRST these, with what a few say that would explain it."""
+    missing = answer["missing"]
+    names = [*first, *sorted(missing.keys() - set(first))]
+    causes = _wrong(proofs, names[:FEW], lambda plan: host_proof.question(plan, ()))
     texts = []
-    for name, problems in sorted(answer["missing"].items())[:FEW]:
+    for name in names[:FEW]:
         known = "; ".join(causes.get(name, ())) or "look at its log there"
-        texts.append(f"{name}: {', '.join(problems)}: {known}")
-    more = len(answer["missing"]) - FEW
-    if more > 0:
-        texts.append(f"and {more} more hosts")
+        texts.append(f"{name}: {', '.join(missing[name])}: {known}")
+    if names[FEW:]:
+        texts.append(f"and {len(names) - FEW} more hosts")
     return "\n".join(texts)
 
 
@@ -96,11 +110,10 @@ def _waited(plan: HostPlan, proofs: Proofs, *, whole: bool) -> tuple[Answer, str
         if answer["error"] or not answer["missing"]:
             return answer, str(answer["error"] or "")
         names = sorted(answer["missing"])
-        causes = _causes(proofs, names)
-        hopeless = any(host_proof.NOT_UP in text for found in causes.values() for text in found)
-        hopeless = hopeless or site_proof.waits_for_a_person(answer)
-        if hopeless or time.monotonic() > over:
-            return answer, _silent(answer, causes)
+        hopeless = _hopeless(proofs, names)
+        waits = not hopeless and not site_proof.waits_for_a_person(answer)
+        if not waits or time.monotonic() > over:
+            return answer, _silent(answer, proofs, hopeless)
         if said != set(names):
             say(f"wait for {named(names)}: {answer['missing'][names[0]][0]}")
             said = set(names)

@@ -110,8 +110,8 @@ class ComputeApiState(BaseModel):
         """Their state, asked from HOST.
 
         Args:
-            inventories: the hosts of nova-compute whose inventories are asked for, one request for
-                each of their hypervisors; without it those of all.
+            inventories: the hosts of nova-compute whose inventories are asked for; without it those
+                of all.
         """
         request = api.as_request()
         if inventories is not None:

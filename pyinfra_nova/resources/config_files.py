@@ -37,8 +37,9 @@ def _wanted(file: ConfigFile, *, write: bool) -> dict[str, Any]:
         "group": file.group,
         "mode": file.mode,
         "hidden": file.hidden,
-        "adds_lines": file.adds_lines,
     }
+    if file.keeps_about:
+        wanted |= {"keeps_about": list(file.keeps_about), "keeps_from": file.keeps_from}
     if file.by_digest and not write:
         return {**wanted, "digest": file.digest}
     return {**wanted, "content": file.content}

@@ -28,7 +28,7 @@ class HostReport(ScriptFact):
     """
 
     script = "host_report"
-    uses = ("rest", "keystone", "messaging", "mysql_login")
+    uses = ("rest", "keystone", "streams", "messaging", "mysql_login")
 
     @override
     def process(self, output: Any) -> Answer:

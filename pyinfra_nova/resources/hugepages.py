@@ -17,6 +17,7 @@ class HugePageDifferences(ScriptFact):
     """What differs from the pages that should be set aside, and what is left to do by hand."""
 
     script = "hugepages"
+    uses = ("mount_users",)
 
 
 def _request(pages: Sequence[HugePages], libvirtd: str, *, apply: bool) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def set_aside(pages: Sequence[HugePages], libvirtd: str) -> Commands:
 
     A reboot that is needed for it is said, never made. Pages that the host cannot have, or more
     than nine tenths of its memory, end the run. As long as memory is too fragmented for all of
-    them, the next plan has them again.
+    them, the next plan has them again. What guests still use stays, and is said.
     """
     found = ask(host, HugePageDifferences, comparison(pages, libvirtd))
     if found.get("error"):
@@ -44,8 +45,13 @@ def set_aside(pages: Sequence[HugePages], libvirtd: str) -> Commands:
     for text in (*found.get("changes", []), *found.get("remarks", [])):
         say(text)
     if found.get("changes"):
-        yield changing(script_command("hugepages", "apply", _request(pages, libvirtd, apply=True)))
+        request = _request(pages, libvirtd, apply=True)
+        uses = HugePageDifferences.uses
+        yield changing(script_command("hugepages", "apply", request, uses))
         if host.state.is_executing:
             left = ask(host, HugePageDifferences, comparison(pages, libvirtd))
             for text in left.get("changes", []):
                 say(f"left, where memory has no room in one piece until a reboot: {text}")
+            for text in left.get("remarks", []):
+                if text not in found.get("remarks", []):
+                    say(text)

@@ -30,6 +30,7 @@ class BrokerLogin(ScriptFact):
     """Whether the broker on a host listens, accepts the user, and lets it do everything."""
 
     script = "messaging"
+    uses = ("streams",)
 
 
 class BrokerUsers(ScriptFact):

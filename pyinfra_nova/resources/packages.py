@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pyinfra import host
 from pyinfra.api import FactBase, StringCommand, operation
@@ -83,22 +83,26 @@ class InstalledRpms(FactBase[dict[str, str]]):
         return {found[0]: found[1] for found in words if found[1:] == ["installed"]}
 
 
-class SimulatedInstall(FactBase[dict[str, str | None]]):
+class Simulation(FactBase[dict[str, str | None]]):
     """What installing packages would bring: None for a new one, else how its version changes.
 
-    Empty where apt cannot tell, such as on a host that has not fetched package lists yet.
+    Empty where the package manager cannot tell.
     """
 
+    simulate: ClassVar[str]
+    """The command that takes the packages' names."""
     default = dict
 
     @override
     def command(self, packages: Sequence[str]) -> StringCommand:
         words = (QuoteString(package) for package in packages)
-        return StringCommand(
-            "apt-get --simulate --quiet install --no-install-recommends",
-            *words,
-            "2>/dev/null; true",
-        )
+        return StringCommand(self.simulate, *words, "2>/dev/null; true")
+
+
+class SimulatedInstall(Simulation):
+    """By apt; empty for example on a host that has not fetched package lists yet."""
+
+    simulate = "apt-get --simulate --quiet install --no-install-recommends"
 
     @override
     def process(self, output: Iterable[str]) -> dict[str, str | None]:
@@ -106,19 +110,10 @@ class SimulatedInstall(FactBase[dict[str, str | None]]):
         return {match[1]: f"from {match[2]}" if match[2] else None for match in found}
 
 
-class SimulatedRpmInstall(FactBase[dict[str, str | None]]):
-    """As SimulatedInstall, of dnf; empty where it has not fetched its repositories' lists yet."""
+class SimulatedRpmInstall(Simulation):
+    """By dnf; empty where it has not fetched its repositories' lists yet."""
 
-    default = dict
-
-    @override
-    def command(self, packages: Sequence[str]) -> StringCommand:
-        words = (QuoteString(package) for package in packages)
-        return StringCommand(
-            "LC_ALL=C dnf --assumeno --cacheonly --setopt=install_weak_deps=False install",
-            *words,
-            "2>/dev/null; true",
-        )
+    simulate = "LC_ALL=C dnf --assumeno --cacheonly --setopt=install_weak_deps=False install"
 
     @override
     def process(self, output: Iterable[str]) -> dict[str, str | None]:
@@ -140,7 +135,7 @@ class Packager:
     """A package manager: its facts, and the script that installs."""
 
     installed: type[InstalledPackages | InstalledRpms]
-    simulated: type[SimulatedInstall | SimulatedRpmInstall]
+    simulated: type[Simulation]
     script: str
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+
+from pyinfra_nova.site.section import Section
+from pyinfra_nova.site.value_types import spelled
 
 Ratio = Annotated[float, Field(ge=0, le=1000)]
 """0 leaves it to Nova (nova/conf/compute.py, ``*_allocation_ratio``)."""
@@ -44,36 +47,18 @@ def _cpu_set(text: str) -> str:
     return text
 
 
-def _mdev_type(text: str) -> str:
-    if not MDEV_TYPE.fullmatch(text):
-        raise ValueError("is not the name of a type of mediated device, such as nvidia-35")
-    return text
-
-
-def _alias(text: str) -> str:
-    # In a flavor it stands before a colon, and commas separate several.
-    if not ALIAS.fullmatch(text):
-        raise ValueError("is not made of letters, digits, '.', '_' and '-'")
-    return text
-
-
-def _hex_id(text: str) -> str:
-    if not HEX_ID.fullmatch(text):
-        raise ValueError("is not four hexadecimal digits in quotes, as lspci -nn shows them")
-    return text
-
-
 CpuSet = Annotated[str, AfterValidator(_cpu_set)]
-MdevType = Annotated[str, AfterValidator(_mdev_type)]
-AliasName = Annotated[str, AfterValidator(_alias)]
-HexId = Annotated[str, AfterValidator(_hex_id)]
+MdevType = Annotated[
+    str, spelled(MDEV_TYPE, "is not the name of a type of mediated device, such as nvidia-35")
+]
+# In a flavor it stands before a colon, and commas separate several.
+AliasName = Annotated[str, spelled(ALIAS, "is not made of letters, digits, '.', '_' and '-'")]
+HexId = Annotated[
+    str, spelled(HEX_ID, "is not four hexadecimal digits in quotes, as lspci -nn shows them")
+]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Compute(_Section):
+class Compute(Section):
     """How much of its CPUs and memory a compute gives to guests; names are those of nova.conf.
 
     Attributes:
@@ -107,7 +92,7 @@ class Compute(_Section):
         return self
 
 
-class HugePages(_Section):
+class HugePages(Section):
     """Memory pages of one size, set aside when the host boots or as soon as it has room.
 
     Attributes:
@@ -136,13 +121,13 @@ class HugePages(_Section):
         return self
 
 
-class Devices(_Section):
+class Devices(Section):
     """Mediated devices, such as vGPUs: the types that Nova may make, named as by mdevctl."""
 
     enabled_mdev_types: list[MdevType] = []
 
 
-class PciDevice(_Section):
+class PciDevice(Section):
     """Devices that guests may have; by address or by what they are, and their physical network."""
 
     vendor_id: HexId | None = None
@@ -165,7 +150,7 @@ class PciDevice(_Section):
         return self
 
 
-class PciAlias(_Section):
+class PciAlias(Section):
     """The name under which flavors ask for a device (``pci_passthrough:alias``)."""
 
     name: AliasName
@@ -175,7 +160,7 @@ class PciAlias(_Section):
     numa_policy: Literal["required", "preferred", "legacy", "socket"] | None = None
 
 
-class Pci(_Section):
+class Pci(Section):
     """Devices passed through to guests; every controller and compute needs the same aliases."""
 
     device_spec: list[PciDevice] = []

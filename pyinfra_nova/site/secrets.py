@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import AfterValidator, ConfigDict, SecretStr, ValidationError
 
 from pyinfra_nova.site.faults import Fault, SecretsError
 from pyinfra_nova.site.secret_files import (
@@ -27,6 +27,7 @@ from pyinfra_nova.site.secret_files import (
     read_secrets_file,
     secrets_file,
 )
+from pyinfra_nova.site.section import Section
 
 PLACEHOLDER = "CHANGE_ME"
 MINIMUM_LENGTH = 8
@@ -128,7 +129,7 @@ KeySecret = Annotated[Secret, AfterValidator(_key_secret)]
 CephKey = Annotated[Secret, AfterValidator(_ceph_key)]
 
 
-class Secrets(BaseModel):
+class Secrets(Section):
     """Every password of a site. Shown, printed or dumped, it hides them; it cannot be pickled.
 
     Attributes:
@@ -144,7 +145,7 @@ class Secrets(BaseModel):
         rbd_secret_key: of the Ceph user that Cinder's volumes are opened as; None without Ceph.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
+    model_config = ConfigDict(strict=True)
 
     database_password: DatabaseSecret
     messaging_password: BrokerSecret

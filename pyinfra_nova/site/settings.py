@@ -8,11 +8,12 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pyinfra_nova.site.capacity import Compute, Devices, HugePages, Pci, same_node_twice
 from pyinfra_nova.site.care import Care
 from pyinfra_nova.site.secrets import Secrets
+from pyinfra_nova.site.section import Section
 from pyinfra_nova.site.value_types import (
     EVERYWHERE,
     MY_IP,
@@ -37,12 +38,6 @@ from pyinfra_nova.site.value_types import (
 
 Role = Literal["controller", "compute", "database", "messaging"]
 Api = Literal["osapi_compute", "metadata"]
-
-
-class Section(BaseModel):
-    """A group of settings; a key that it does not name is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Database(Section):

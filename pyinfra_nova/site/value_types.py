@@ -35,6 +35,17 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:80] + "…")
 
 
+def spelled(pattern: re.Pattern[str], problem: str, *, named: bool = False) -> AfterValidator:
+    """What refuses a text that is not of PATTERN, with PROBLEM; NAMED, with the text before it."""
+
+    def checked(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(f"{shown(text)} {problem}" if named else problem)
+        return text
+
+    return AfterValidator(checked)
+
+
 def _host_name(text: str) -> str:
     if not HOST_NAME.fullmatch(text) or len(text) > 253:
         raise ValueError(f"{shown(text)} is not a host name")
@@ -47,31 +58,6 @@ def _server(text: str) -> str:
     _host_name(host)
     if colon and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
         raise ValueError(f"{shown(text)} is not a host name and a port")
-    return text
-
-
-def _sql_name(text: str) -> str:
-    if not SQL_NAME.fullmatch(text):
-        raise ValueError(f"{shown(text)} is not a plain SQL name (letters, digits, _)")
-    return text
-
-
-def _virtual_host(text: str) -> str:
-    if not VIRTUAL_HOST.fullmatch(text):
-        made_of = "made of letters, digits, '.', '_' and '-'"
-        raise ValueError(f"{shown(text)} is neither / nor {made_of}")
-    return text
-
-
-def _login(text: str) -> str:
-    if not LOGIN.fullmatch(text):
-        raise ValueError("is not made of at most 80 letters, digits, '.', '_', '-', '+' and '@'")
-    return text
-
-
-def _cpu_model(text: str) -> str:
-    if not CPU_MODEL.fullmatch(text):
-        raise ValueError(f"{shown(text)} is not the name of a CPU model")
     return text
 
 
@@ -109,12 +95,6 @@ def _listed_url(text: str) -> str:
     return text
 
 
-def _catalog_info(text: str) -> str:
-    if not CATALOG_INFO.fullmatch(text):
-        raise ValueError(f"{shown(text)} is not like volumev3::internalURL")
-    return text
-
-
 def _uuid(text: str) -> str:
     """TEXT as libvirt and Cinder write a UUID."""
     if not UUID.fullmatch(text):
@@ -136,16 +116,23 @@ MY_IP = "$my_ip"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what others have to reach listens on every address
 
 HostName = Annotated[str, AfterValidator(_host_name)]
-SqlName = Annotated[str, AfterValidator(_sql_name)]
+SqlName = Annotated[
+    str, spelled(SQL_NAME, "is not a plain SQL name (letters, digits, _)", named=True)
+]
 Text = Annotated[str, AfterValidator(_one_line)]
-Login = Annotated[str, AfterValidator(_login)]
+Login = Annotated[
+    str, spelled(LOGIN, "is not made of at most 80 letters, digits, '.', '_', '-', '+' and '@'")
+]
 Server = Annotated[str, AfterValidator(_server)]
-CpuModel = Annotated[str, AfterValidator(_cpu_model)]
+CpuModel = Annotated[str, spelled(CPU_MODEL, "is not the name of a CPU model", named=True)]
 Url = Annotated[str, AfterValidator(_url)]
 ListedUrl = Annotated[Url, AfterValidator(_listed_url)]
-CatalogInfo = Annotated[str, AfterValidator(_catalog_info)]
+CatalogInfo = Annotated[str, spelled(CATALOG_INFO, "is not like volumev3::internalURL", named=True)]
 Uuid = Annotated[str, AfterValidator(_uuid)]
-VirtualHost = Annotated[str, AfterValidator(_virtual_host)]
+VirtualHost = Annotated[
+    str,
+    spelled(VIRTUAL_HOST, "is neither / nor made of letters, digits, '.', '_' and '-'", named=True),
+]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=1024)]

@@ -1,17 +1,21 @@
-"""Read a host's processes and rows; runs on a lab host with its own Python. Prints one JSON object.
+"""Read a host's processes and rows; runs on a lab host with its own Python, as files/*.py do.
 
-Request on the command line: {"databases": bool, "moving": {table: [columns]}, "left_out": [tables]}
-Answer: name -> what it is now, in a form that can be compared.
+Request: {"databases": bool, "moving": {table: [columns]}, "left_out": [tables]}
+Answer:  name -> what it is now, in a form that can be compared.
+What does not answer, or with half of it, ends the script: two footprints without rows would agree.
 """
 
 import json
 import subprocess
-import sys
+
+import sql
 
 UNITS = ("nova-*", "libvirt*", "virt*", "mariadb*", "rabbitmq*", "memcached*", "keystone*")
 UNITS += ("glance*", "placement*", "neutron-*", "openvswitch*", "ovs*", "cinder-*", "ceph-*")
 SHOWN = "Id,ActiveState,MainPID,ExecMainStartTimestampMonotonic,NRestarts,UnitFileState"
 SYSTEM = ("information_schema", "performance_schema", "sys", "mysql")
+PATIENCE = 300
+"""Seconds for the sums over all tables."""
 ACCOUNTS = ("mysql.global_priv", "mysql.db", "mysql.tables_priv")
 
 
@@ -52,14 +56,6 @@ def units():
     return found
 
 
-def sql(text):
-    return out("mysql", "--batch", "--skip-column-names", "--raw", input=text)
-
-
-def quoted(name):
-    return "`" + name.replace("`", "``") + "`"
-
-
 def columns(moving, left_out):
     """Table -> its columns, without those that move by themselves."""
     found = {}
@@ -69,8 +65,7 @@ def columns(moving, left_out):
         f" WHERE table_type = 'BASE TABLE' AND table_schema NOT IN {SYSTEM}"
         f" OR CONCAT(table_schema, '.', table_name) IN {ACCOUNTS} ORDER BY 1, 2"
     )
-    for line in sql(wanted).splitlines():
-        table, column = line.split("\t")
+    for table, column in sql.client_rows("information_schema", wanted):
         if table not in left_out and column not in moving.get(table, ()):
             found.setdefault(table, []).append(column)
     return found
@@ -80,12 +75,14 @@ def rows(moving, left_out):
     """The number of rows of each table, and a sum over their texts."""
     questions = []
     for table, names in columns(moving, left_out).items():
-        values = ", ".join(f"IFNULL(HEX({quoted(name)}), '-')" for name in names)
-        source = ".".join(quoted(part) for part in table.split(".", 1))
+        values = ", ".join(f"IFNULL(HEX({sql.quoted(name)}), '-')" for name in names)
+        source = ".".join(sql.quoted(part) for part in table.split(".", 1))
         total = f"COUNT(*), BIT_XOR(CONV(LEFT(MD5(CONCAT_WS(',', {values})), 15), 16, 10))"
-        questions.append(f"SELECT '{table}', {total} FROM {source};")
-    answers = (line.split("\t", 1) for line in sql("\n".join(questions)).splitlines())
-    return {"rows of " + table: values for table, values in answers}
+        questions.append(f"SELECT '{table}', {total} FROM {source}")
+    answers = sql.client_rows("the rows of all tables", ";\n".join(questions))
+    if len(answers) != len(questions):
+        raise SystemExit(f"{len(questions)} tables were asked for, {len(answers)} have answered")
+    return {"rows of " + table: values for table, *values in answers}
 
 
 def broker():
@@ -95,13 +92,10 @@ def broker():
     return {"broker's " + key: known[key] for key in ("users", "permissions", "vhosts")}
 
 
-def main():
-    request = json.loads(sys.argv[1])
+def answer(request):
+    sql.TIMEOUT = PATIENCE
     found = units()
     if request["databases"]:
         found.update(rows(request["moving"], request["left_out"]))
         found.update(broker())
-    print(json.dumps(found))
-
-
-main()
+    return found

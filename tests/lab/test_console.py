@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import image
+from lab import this_machine
 
 from .conftest import on
 from .test_resources import booted
@@ -30,8 +30,8 @@ def browser(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """A Debian of its own with Chromium: this machine needs none, and keeps none."""
     folder = tmp_path_factory.mktemp("browser")
     settings, sources, root = folder / "apt.conf", folder / "sources.list", folder / "root"
-    settings.write_text(image.apt_settings() + 'APT::Install-Recommends "false";\n')
-    sources.write_text(image.sources(RELEASE))
+    settings.write_text(this_machine.apt_settings() + 'APT::Install-Recommends "false";\n')
+    sources.write_text(this_machine.sources(RELEASE))
     command = ("mmdebstrap", "--quiet", "--variant=apt", f"--include={','.join(PACKAGES)}")
     made = subprocess.run(
         (*command, f"--aptopt={settings}", RELEASE, str(root), str(sources)), check=False

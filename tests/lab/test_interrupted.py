@@ -12,6 +12,7 @@ import pytest
 
 from .conftest import ROOT, SEED, on, prepared_secrets, run
 from .test_main_job import PYINFRA
+from .traces import state
 
 ENOUGH = 60
 """More operations than a deploy has."""
@@ -19,38 +20,6 @@ HOSTS = ("controller", "compute1", "compute2")
 ALL_IN_ONE = ("inventories/aio.py", "inventories/debian13/aio.py")
 LOOK_AHEAD = "inventories/sid/aio.py"
 """Debian sid is another one every day, so no change waits for it."""
-
-# One line for everything that a deploy is there for, without what differs in every run: the numbers
-# of rows, times, and what daemons write.
-STATE = r"""
-find /etc/nova -type f -printf '%p %m %u:%g ' -exec sha256sum {} \; 2>/dev/null | cut -d' ' -f1-4
-cat /etc/default/nova-consoleproxy 2>/dev/null
-dpkg-query -W -f '${Package} ${db:Status-Status}\n' 'nova-*' 'python3-nova' 2>/dev/null | sort
-systemctl list-unit-files --no-legend 'nova-*' 'libvirtd*' | awk '{ print $1, $2 }' | sort
-systemctl is-active nova-api nova-api-metadata nova-conductor nova-scheduler nova-novncproxy \
-    nova-compute
-ls /usr/sbin/policy-rc.d /etc/nova/.*.pyinfra-nova 2>/dev/null
-command -v rabbitmqctl >/dev/null || exit 0
-mysql -N -e "
-SELECT name, transport_url, database_connection, disabled FROM nova_api.cell_mappings ORDER BY name;
-SELECT host FROM nova_api.host_mappings ORDER BY host;
-SELECT version_num FROM nova_api.alembic_version; SELECT version_num FROM nova.alembic_version;
-SELECT version_num FROM nova_cell0.alembic_version;
-SELECT host, \`binary\` FROM nova.services WHERE deleted = 0 ORDER BY 1, 2;
-SELECT host, host_ip FROM nova.compute_nodes WHERE deleted = 0 ORDER BY 1;
-SELECT table_schema, table_name FROM information_schema.tables
-    WHERE table_schema LIKE 'nova%' ORDER BY 1, 2"
-mysql -e "SHOW GRANTS FOR nova@'%'"
-rabbitmqctl -q list_permissions --no-table-headers | sort
-openstack endpoint list --service compute -f value -c Region -c Interface -c URL | sort
-openstack role assignment list --user nova --names -f value -c Role -c Project | sort
-openstack service list -f value -c Name -c Type | sort
-openstack user list -f value -c Name | sort
-"""
-
-
-def state(*hosts: str) -> dict[str, str]:
-    return {host: on(host, STATE).stdout for host in hosts}
 
 
 def killed_when(count: int, delay: float, *command: str) -> bool:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from lab.settings import read_settings
-from lab.workshop.steps import FIRST, NAME, SECOND, Place
+from lab.workshop.place import Place
+from lab.workshop.steps import FIRST, NAME, SECOND
 
 from .conftest import MINUTE, ROOT, on, run
 from .test_main_job import PYINFRA

@@ -82,6 +82,12 @@ systemctl disable --now dev-hugepages2M.mount 2>/dev/null
 rm -rf {TREE} /usr/local/sbin/update-grub /etc/systemd/system/dev-hugepages2M.mount
 systemctl daemon-reload
 """
+# What the script imports.
+IMPORTABLE = """
+import sys, types
+module = sys.modules["mount_users"] = types.ModuleType("mount_users")
+exec({used!r}, module.__dict__)
+"""
 # Ends the process after the action with the number KILLED.
 KILL = """
 import json, os
@@ -112,7 +118,8 @@ def asked(count: int, *, apply: bool = False, killed: int = 0) -> Deployed:
     """The script on compute1, with its paths below the tree."""
     pages = [{"kilobytes": 2048, "count": count, "node": None}] if count else []
     request = {"pages": pages, "daemons": ["libvirtd.service"], "apply": apply}
-    script = (ROOT / "files/hugepages.py").read_text()
+    used = (ROOT / "files/mount_users.py").read_text()
+    script = IMPORTABLE.format(used=used) + (ROOT / "files/hugepages.py").read_text()
     script += KILL.format(tree=TREE, killed=killed, request=request)
     return on("compute1", f"python3 - <<'END_OF_SCRIPT'\n{script}END_OF_SCRIPT\n")
 

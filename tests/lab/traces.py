@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import state
+from lab.state import HOSTS as FOLDERS
+from pyinfra_nova.session.host_script import RUNNER, script_input
 
 from .conftest import on
 
@@ -65,7 +66,7 @@ LEFT_OUT = ("neutron.ovn_hash_ring", "nova.console_auth_tokens")
 
 def files(host: str) -> Footprint:
     """Every file, link and folder that a host has of its own, seen from outside."""
-    upper = state.HOSTS / host / "upper"
+    upper = FOLDERS / host / "upper"
     found: Footprint = {}
     for folder, folders, names in os.walk(upper):
         for name in (*folders, *names):
@@ -91,9 +92,9 @@ def files(host: str) -> Footprint:
 def processes_and_rows(host: str) -> Footprint:
     """Units with their processes; on the controller rows and accounts. One command."""
     request = {"databases": host == "controller", "moving": MOVING, "left_out": LEFT_OUT}
-    words = shlex.quote(json.dumps(request))
-    result = on(host, f"python3 - {words} <<'END'\n{SCRIPT.read_text()}END")
-    assert result.returncode == 0
+    (stdin,) = script_input(SCRIPT.stem, request, ("sql",), SCRIPT.parent)
+    result = on(host, f"python3 -c {shlex.quote(RUNNER)} <<'END'\n{stdin}\nEND")
+    assert result.returncode == 0, f"no footprint of {host}"
     known: Footprint = json.loads(result.stdout.splitlines()[-1])
     return {f"{host}:{name}": value for name, value in known.items()}
 
@@ -126,3 +127,46 @@ def differences(before: Footprint, after: Footprint) -> list[str]:
     """The names of what is not the same, or not there any more, or new."""
     names = before.keys() | after.keys()
     return sorted(name for name in names if before.get(name) != after.get(name))
+
+
+# --- what a deploy is there for ------------------------------------------------------------------
+
+# One line for everything that a deploy is there for, without what differs in every run: the numbers
+# of rows, times, and what daemons write. What gives no answer ends it: two that both lack the rows
+# would be the same.
+STATE = r"""
+sorted() { text=$("$@") || exit 1; printf '%s\n' "$text" | sort; }
+find /etc/nova -type f -printf '%p %m %u:%g ' -exec sha256sum {} \; 2>/dev/null | cut -d' ' -f1-4
+cat /etc/default/nova-consoleproxy 2>/dev/null
+dpkg-query -W -f '${Package} ${db:Status-Status}\n' 'nova-*' 'python3-nova' 2>/dev/null | sort
+systemctl list-unit-files --no-legend 'nova-*' 'libvirtd*' | awk '{ print $1, $2 }' | sort
+systemctl is-active nova-api nova-api-metadata nova-conductor nova-scheduler nova-novncproxy \
+    nova-compute
+ls /usr/sbin/policy-rc.d /etc/nova/.*.pyinfra-nova 2>/dev/null
+command -v rabbitmqctl >/dev/null || exit 0
+mysql -N -e "
+SELECT name, transport_url, database_connection, disabled FROM nova_api.cell_mappings ORDER BY name;
+SELECT host FROM nova_api.host_mappings ORDER BY host;
+SELECT version_num FROM nova_api.alembic_version; SELECT version_num FROM nova.alembic_version;
+SELECT version_num FROM nova_cell0.alembic_version;
+SELECT host, \`binary\` FROM nova.services WHERE deleted = 0 ORDER BY 1, 2;
+SELECT host, host_ip FROM nova.compute_nodes WHERE deleted = 0 ORDER BY 1;
+SELECT table_schema, table_name FROM information_schema.tables
+    WHERE table_schema LIKE 'nova%' ORDER BY 1, 2" || exit 1
+mysql -e "SHOW GRANTS FOR nova@'%'" || exit 1
+sorted rabbitmqctl -q list_permissions --no-table-headers
+sorted openstack endpoint list --service compute -f value -c Region -c Interface -c URL
+sorted openstack role assignment list --user nova --names -f value -c Role -c Project
+sorted openstack service list -f value -c Name -c Type
+sorted openstack user list -f value -c Name
+"""
+
+
+def state_of(host: str) -> str:
+    found = on(host, STATE)
+    assert found.returncode == 0, f"{host} does not tell its state"
+    return found.stdout
+
+
+def state(*hosts: str) -> dict[str, str]:
+    return {host: state_of(host) for host in hosts}

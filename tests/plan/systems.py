@@ -93,7 +93,7 @@ SYSTEMS = {
 RELEASES = {"ubuntu-22.04": "2023.1", "ubuntu-24.04": "2026.1", "rocky-9": "2023.1"}
 INSTALLED = (
     *("nova-api", "nova-api-metadata", "nova-conductor", "nova-scheduler", "nova-novncproxy"),
-    *("nova-compute", "nova-compute-kvm", "genisoimage"),
+    *("nova-compute", "nova-compute-kvm", "genisoimage", "libvirt-clients", "libvirt-client"),
     *("openstack-nova-api", "openstack-nova-conductor", "openstack-nova-scheduler"),
     *("openstack-nova-novncproxy", "openstack-nova-compute", "openstack-selinux"),
     *("libvirt-daemon-kvm", "xorriso", "python3-pymysql", "python3-PyMySQL"),

@@ -39,7 +39,7 @@ MODULAR = (
     "virtqemud.socket virtproxyd.socket openstack-nova-compute"
 )
 UBUNTU_COMPUTE = [
-    "sh -s -- genisoimage nova-compute nova-compute-kvm",
+    "sh -s -- genisoimage libvirt-clients nova-compute nova-compute-kvm",
     "config_files write",
     "systemctl enable libvirtd nova-compute",
     "systemctl start --no-block libvirtd nova-compute",
@@ -79,7 +79,8 @@ COMPUTE = {
     "ubuntu-24.04": ["sh -s -- ubuntu-cloud-keyring noble-updates/gazpacho", *UBUNTU_COMPUTE],
     "rocky-9": [
         "sh -s -- centos-release-openstack-antelope crb centos-openstack-antelope",
-        "sh -s -- libvirt-daemon-kvm openstack-nova-compute openstack-selinux xorriso",
+        "sh -s -- libvirt-client libvirt-daemon-kvm openstack-nova-compute openstack-selinux "
+        "xorriso",
         "config_files write",
         "setsebool -P os_nova_use_execmem=on virt_use_execmem=on",
         "firewall-cmd --zone=public --add-port=5900-5999/tcp",

@@ -73,3 +73,46 @@ def test_the_tables_have_a_line_for_each_size_and_each_question() -> None:
     )
     assert "4.0 ms a host" in lines[1]
     assert "after 20.1 s, the last of the others after 4.5 s" in lines[3]
+
+
+# --- the floor waits, but not for ever -----------------------------------------------------------
+
+FLOOR = Path(__file__).resolve().parents[2] / "bench" / "floor.sh"
+QUIET = ("rabbitmqctl", "openstack", "runuser", "systemctl", "curl", "nova-status", "mysql")
+
+
+@pytest.mark.parametrize(
+    ("failing", "said"),
+    [
+        ("mysql", "2 compute nodes are in the database: not within 1 s"),
+        ("curl", "nova-api answers: not within 1 s"),
+        (None, ""),
+    ],
+)
+def test_the_floor_ends_with_what_was_missing(
+    failing: str | None, said: str, tmp_path: Path
+) -> None:
+    """Scripts run here, among programs that only succeed; any other command is none."""
+    for name in QUIET:
+        program = "exit 1" if name == failing else "echo 2"
+        (tmp_path / name).write_text(f"#!/bin/sh\n{program}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "python3").symlink_to(tmp_path / "curl")
+    ssh = tmp_path / "ssh"
+    ssh.write_text('#!/bin/sh\nshift 3\n[ "$1" = sh ] || exec cat >/dev/null\nexec sh -s\n')
+    ssh.chmod(0o755)
+    files = tmp_path / "files"
+    for name in ("controller", "compute1", "compute2"):
+        (files / name).mkdir(parents=True)
+    names = ("NOVA_DATABASE_PASSWORD", "MESSAGING_PASSWORD", "NOVA_PASSWORD")
+    (files / "secrets.env").write_text("".join(f"{name}=x\n" for name in names))
+    done = subprocess.run(
+        ["sh", FLOOR, "config", files, "controller", "compute1", "compute2"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "FLOOR_DEADLINE": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, said in done.stderr) == (1 if failing else 0, True)

@@ -6,25 +6,19 @@ Every request in turn is the one that fails, against a stand-in for the APIs.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import rest
 
+from .cloud_requests import LARGE, asked, changes, converge, group
 from .cloud_stand_in import PROJECT, StandIn
 from .serving import FAULTS, Json, running
-from .test_script_cloud_objects import LARGE, asked, changes, converge, group
 
 OLD_KEY, NEW_KEY = "ssh-ed25519 AAAAold", "ssh-ed25519 AAAAnew"
 Scenario = tuple[Callable[[StandIn], None], Json]
-
-
-@pytest.fixture
-def cloud() -> Iterator[StandIn]:
-    with running(StandIn()) as cloud:
-        yield cloud
 
 
 def private_flavor(cloud: StandIn, **more: Any) -> None:

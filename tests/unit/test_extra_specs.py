@@ -6,7 +6,7 @@ import pytest
 
 from pyinfra_nova.knowledge.releases import VERSIONS
 from pyinfra_nova.knowledge.releases.extra_specs import load
-from pyinfra_nova.knowledge.releases.generate import spec_history
+from pyinfra_nova.knowledge.releases.generate.extra_spec_history import spec_history
 
 ACCEPTED = [
     ("hw:cpu_policy", "dedicated"),

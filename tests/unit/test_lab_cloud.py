@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.cloud import Cloud
+from lab.cloud import Cloud, catalogue, ceph, daemons, data_stores, rendered_files
+from lab.cloud.package_names import packages_of
 from lab.passwords import LabSecrets
 from lab.settings import settings_from
 from pyinfra_nova.site.faults import SettingsError
@@ -44,7 +45,7 @@ def cloud(debian: str, *, block_storage: bool = False) -> Cloud:
 def loaded(debian: str, key: str) -> dict[str, str]:
     """What uwsgi is told to load, by its file."""
     found = {}
-    for file in cloud(debian).service_files("controller"):
+    for file in rendered_files.service_files(cloud(debian), "controller"):
         if Path(file.path).name.endswith("uwsgi.ini"):
             parser = configparser.ConfigParser(interpolation=None)
             parser.read_string(file.content)
@@ -54,27 +55,34 @@ def loaded(debian: str, key: str) -> dict[str, str]:
 
 def neutron_units(debian: str) -> dict[str, tuple[str, ...]]:
     units = {
-        unit.name.removesuffix(".service"): unit.reads for unit in cloud(debian).service_units()
+        unit.name.removesuffix(".service"): unit.reads
+        for unit in daemons.service_units(cloud(debian))
     }
     return {name: reads for name, reads in units.items() if name in NEUTRON}
 
 
 @pytest.mark.parametrize("debian", ["bookworm", "trixie"])
 def test_neutron_s_own_server_runs_where_there_is_one(debian: str) -> None:
-    assert DROP_IN in {file.path for file in cloud(debian).service_files("controller")}
+    assert DROP_IN in {
+        file.path for file in rendered_files.service_files(cloud(debian), "controller")
+    }
     assert DROP_IN in neutron_units(debian)["neutron-api"]
-    assert set(neutron_units(debian)) & set(cloud(debian).packages("controller")) == {"neutron-api"}
-    assert cloud(debian).neutron_rpc_unit == "neutron-api.service"
+    assert set(neutron_units(debian)) & set(packages_of(cloud(debian), "controller")) == {
+        "neutron-api"
+    }
+    assert daemons.neutron_rpc_unit(cloud(debian)) == "neutron-api.service"
     assert loaded(debian, "wsgi-file") == SCRIPTS
     assert set(loaded(debian, "module").values()) == {""}
 
 
 def test_neutron_without_that_server_is_three_daemons_and_uwsgi_loads_modules() -> None:
-    assert DROP_IN not in {file.path for file in cloud("sid").service_files("controller")}
+    assert DROP_IN not in {
+        file.path for file in rendered_files.service_files(cloud("sid"), "controller")
+    }
     assert set(neutron_units("sid")) == NEUTRON
-    assert set(cloud("sid").packages("controller")) >= NEUTRON
-    assert set(cloud("sid").packages("compute1")) & NEUTRON == set()
-    assert cloud("sid").neutron_rpc_unit == "neutron-rpc-server.service"
+    assert set(packages_of(cloud("sid"), "controller")) >= NEUTRON
+    assert set(packages_of(cloud("sid"), "compute1")) & NEUTRON == set()
+    assert daemons.neutron_rpc_unit(cloud("sid")) == "neutron-rpc-server.service"
     assert loaded("sid", "module") == MODULES
     assert set(loaded("sid", "wsgi-file").values()) == {""}
 
@@ -82,13 +90,13 @@ def test_neutron_without_that_server_is_three_daemons_and_uwsgi_loads_modules() 
 def named(where: Cloud) -> set[str]:
     """Everything of the controller that has a name."""
     return {
-        *where.packages("controller"),
-        *(file.path for file in where.service_files("controller")),
-        *(user.name for user in where.database_users()),
-        *(user.name for user in where.broker_users()),
-        *(user.name for user in where.keystone_entries().users),
-        *(service.type for service in where.keystone_entries().services),
-        *(str(schema["name"]) for schema in where.schemas()),
+        *packages_of(where, "controller"),
+        *(file.path for file in rendered_files.service_files(where, "controller")),
+        *(user.name for user in data_stores.database_users(where)),
+        *(user.name for user in data_stores.broker_users(where)),
+        *(user.name for user in catalogue.keystone_entries(where).users),
+        *(service.type for service in catalogue.keystone_entries(where).services),
+        *(str(schema["name"]) for schema in data_stores.schemas(where)),
     }
 
 
@@ -101,8 +109,8 @@ def test_cinder_is_there_where_it_was_asked_for_and_nowhere_else() -> None:
         *("/etc/cinder/cinder.conf", "/etc/cinder/cinder-api-uwsgi.ini", "/etc/ceph/ceph.conf"),
         *("/etc/ceph/ceph.client.admin.keyring", "/etc/ceph/ceph.client.cinder.keyring"),
     }
-    assert cloud("bookworm", block_storage=True).packages("compute1") == cloud("bookworm").packages(
-        "compute1"
+    assert packages_of(cloud("bookworm", block_storage=True), "compute1") == packages_of(
+        cloud("bookworm"), "compute1"
     )
 
 
@@ -118,20 +126,23 @@ def test_cinder_is_registered_as_the_guide_of_its_release_says(
     debian: str, type_: str, name: str, path: str
 ) -> None:
     where = cloud(debian, block_storage=True)
-    entries = where.keystone_entries()
+    entries = catalogue.keystone_entries(where)
     assert [service.name for service in entries.services if service.type == type_] == [name]
     urls = {one.interface: one.url for one in entries.endpoints if one.type == type_}
     assert urls == dict.fromkeys(
         ("public", "internal", "admin"), f"http://{where.controller}:8776/{path}"
     )
-    request = where.service_type()
+    request = catalogue.service_type(where)
     assert (request["type"], request["name"]) == (type_, name)
     assert set(request["formerly"]) == {"volumev3", "block-storage"} - {type_}  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("debian", NOVA)
 def test_neutron_offers_trunks(debian: str) -> None:
-    files = {file.path: file.content for file in cloud(debian).service_files("controller")}
+    files = {
+        file.path: file.content
+        for file in rendered_files.service_files(cloud(debian), "controller")
+    }
     assert "service_plugins = router,trunk\n" in files["/etc/neutron/neutron.conf"]
 
 
@@ -139,18 +150,20 @@ def test_cinder_ceph_and_libvirt_agree_on_the_key_and_where_it_is() -> None:
     where = cloud("bookworm", block_storage=True)
     key = where.site.secrets.rbd_secret_key
     assert key is not None
-    files = {Path(file.path).name: file for file in where.service_files("controller")}
+    files = {
+        Path(file.path).name: file for file in rendered_files.service_files(where, "controller")
+    }
     assert key.get_secret_value() in files["ceph.client.cinder.keyring"].content
     assert files["ceph.client.cinder.keyring"].mode == "0640"
     assert f"rbd_secret_uuid = {UUID}\n" in files["cinder.conf"].content
-    request = where.ceph()
+    request = ceph.ceph_request(where)
     assert request["keys"]["client.cinder"] == key.get_secret_value()  # type: ignore[index]
     assert f"fsid = {request['fsid']}\n" in files["ceph.conf"].content
-    assert where.ceph()["fsid"] == request["fsid"]
+    assert ceph.ceph_request(where)["fsid"] == request["fsid"]
 
 
 def test_cinder_without_a_key_for_the_computes_is_refused_by_name() -> None:
     where = cloud("bookworm", block_storage=True)
     bare = replace(where, site=site({"release": "zed"}))
     with pytest.raises(SettingsError, match=r"group_data/lab.py: libvirt.rbd_secret_uuid"):
-        bare.service_files("controller")
+        rendered_files.service_files(bare, "controller")

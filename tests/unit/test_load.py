@@ -14,9 +14,10 @@ from pyinfra_cli.inventory import make_inventory
 from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.site.faults import SettingsError
-from pyinfra_nova.site.load import pyinfra_keys, site_of
+from pyinfra_nova.site.load import site_of
 from pyinfra_nova.site.secrets import add_ceph_key, create
 from pyinfra_nova.site.settings import Settings
+from pyinfra_nova.site.sources import pyinfra_keys
 from tests.unit.site_data import read_back, site
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -118,21 +118,6 @@ def test_each_compute_is_known_by_its_name_and_by_its_address() -> None:
     assert (known.owner, known.mode) == ("root", "0644")
 
 
-def test_what_is_known_of_a_compute_outside_the_run_is_left_alone(tmp_path: Path) -> None:
-    where, path = with_key(), tmp_path / "known_hosts"
-    script = runpy.run_path(str(ROOT / "files/config_files.py"))
-    path.write_text("compute1,10.0.0.31 ssh-ed25519 OLD\ncompute2,10.0.0.30 ssh-ed25519 AAAA3\n")
-    some = {"compute1": KEYS["compute1"]}
-    found = migration_files(where, where.hosts["compute1"], debian(), some)
-    (known,) = [f for f in found if f.path == migration_ssh.KNOWN_HOSTS]
-    (request,) = comparison([at(path, known)])["files"]
-    script["answer"]({"files": [request], "write": True})
-    assert path.read_text() == (
-        "compute1,10.0.0.31 ssh-ed25519 AAAA1\ncompute2,10.0.0.30 ssh-ed25519 AAAA3\n"
-    )
-    assert script["answer"]({"files": [request], "write": False})["files"] == []
-
-
 def test_a_compute_that_is_gone_is_known_no_longer_after_a_run_of_all(tmp_path: Path) -> None:
     script = runpy.run_path(str(ROOT / "files/config_files.py"))
     path = tmp_path / "known_hosts"

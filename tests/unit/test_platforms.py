@@ -64,6 +64,15 @@ def row_name(row: Platform) -> str:
     return f"{row.os}-{row.os_version or 'sid'}-{row.release}"
 
 
+# Debian's control files: nova-compute-kvm depends on libvirt-daemon-system, that on the clients.
+BRINGS_VIRSH = {"debian": "nova-compute-kvm", "ubuntu": "libvirt-clients"}
+
+
+@pytest.mark.parametrize("row", table().platforms, ids=row_name)
+def test_a_compute_gets_virsh_with_which_libvirt_is_asked(row: Platform) -> None:
+    assert BRINGS_VIRSH.get(row.os, "libvirt-client") in row.packages_for({"compute"})
+
+
 @pytest.mark.parametrize("row", table().platforms, ids=row_name)
 def test_every_row_holds_together(row: Platform) -> None:
     assert row.release in known_releases()

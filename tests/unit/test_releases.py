@@ -10,8 +10,8 @@ import pytest
 from oslo_config import cfg, types
 
 from pyinfra_nova.knowledge.releases import HERE, VERSIONS, added, load, removed
-from pyinfra_nova.knowledge.releases.dump import described, options_of
-from pyinfra_nova.knowledge.releases.generate import noted, removed_options
+from pyinfra_nova.knowledge.releases.generate.dump import described, options_of
+from pyinfra_nova.knowledge.releases.generate.option_history import noted, removed_options
 
 MEGABYTE = 1_000_000
 
@@ -145,3 +145,15 @@ def test_secrets_are_known_and_have_no_default() -> None:
 
 def test_tables_are_small() -> None:
     assert sum(file.stat().st_size for file in HERE.glob("*.json")) < 3 * MEGABYTE
+
+
+@pytest.mark.parametrize("release", VERSIONS)
+def test_every_release_has_its_table(release: str) -> None:
+    table = load(release)
+    assert table.release == release
+    assert table.nova.split(".")[0] == str(VERSIONS[release])
+    assert table.option("DEFAULT", "transport_url")
+    assert "password" in table.login_plugins
+    assert {"neutron", "placement", "service_user", "keystone_authtoken"} <= table.login_sections
+    assert "ComputeFilter" in table.scheduler_filters
+    assert len(table.sections()) > 50

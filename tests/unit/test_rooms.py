@@ -1,4 +1,7 @@
-"""The house: a room of the package imports only from rooms below it, never in a circle."""
+"""The house: a room of the package imports only from rooms below it, never in a circle.
+
+And no file of it is too long.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[2] / "pyinfra_nova"
+PROJECT = Path(__file__).resolve().parents[2]
+PACKAGE = PROJECT / "pyinfra_nova"
+PYTHON = ("pyinfra_nova", "tasks", "files", "lab", "tests", "bench", "group_data", "inventories")
+"""The folders that hold what is written by hand in Python."""
+LONGEST = 400
 # From the bottom to the top.
 ROOMS = (
     "knowledge",
@@ -60,3 +67,14 @@ def test_nothing_in_the_package_imports_what_is_built_on_it(outside: str) -> Non
         if module.split(".")[0] == outside
     ]
     assert found == []
+
+
+def test_no_file_is_too_long_to_be_read_at_once() -> None:
+    files = [path for top in PYTHON for path in (PROJECT / top).rglob("*.py")]
+    assert PACKAGE / "check.py" in files
+    long = {
+        str(path.relative_to(PROJECT)): lines
+        for path in [*files, *PROJECT.glob("*.py")]
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) >= LONGEST
+    }
+    assert long == {}

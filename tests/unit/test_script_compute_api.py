@@ -19,6 +19,10 @@ LOGIN = {"username": "nova", "password": "s3cret", "user_domain": "Default"}
 LOGIN |= {"project": "service", "project_domain": "Default"}
 
 
+OFFERED = ["DISK_GB", "MEMORY_MB", "VCPU"]
+PINNED = ["DISK_GB", "MEMORY_MB", "PCPU"]
+
+
 class LargeSite(Served):
     """Nova with COUNT hypervisors, of which it lists a thousand at a time, as any Nova does."""
 
@@ -26,6 +30,10 @@ class LargeSite(Served):
         super().__init__()
         self.hosts = [f"c{number}" for number in range(count)]
         self.bare: set[str] = set()
+        """Unknown to Placement, which is no compute's state for long."""
+        self.full: set[str] = set()
+        self.pinned: set[str] = set()
+        """Those whose guests' CPUs are pinned, so there are no others."""
 
     @override
     def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:
@@ -38,9 +46,25 @@ class LargeSite(Served):
             return {"services": [{"host": host, **more} for host in self.hosts]}
         if kind == "detail":
             return self.hypervisors(int(parse_qs(url.query).get("marker", ["0"])[0]))
+        if kind == "resource_providers":
+            return {"resource_providers": self.with_room(parse_qs(url.query))}
         if (host := url.path.split("/")[-2]) in self.bare:
             raise ApiError(404, f"No resource provider with uuid {host} found")
-        return {"inventories": {"VCPU": {}, "MEMORY_MB": {}}}
+        return {"inventories": {name: {} for name in self.classes(host)}}
+
+    def classes(self, host: str) -> list[str]:
+        return ["PCPU" if host in self.pinned else "VCPU", "MEMORY_MB", "DISK_GB"]
+
+    def with_room(self, query: dict[str, list[str]]) -> list[Json]:
+        """As Placement: a provider without an inventory of a class has no room for it."""
+        assert query["required"] == ["COMPUTE_NODE"]
+        wanted = {part.partition(":")[0] for part in query["resources"][0].split(",")}
+        others = [{"uuid": "somebody else's", "name": "c0"}]
+        return others + [
+            {"uuid": host, "name": host}
+            for host in self.hosts
+            if host not in self.bare | self.full and wanted <= {*self.classes(host)}
+        ]
 
     def entry(self, kind: str) -> Json:
         place = {"interface": "internal", "region_id": "R", "url": f"{self.url}/{kind}"}
@@ -77,18 +101,36 @@ def test_a_thousand_and_one_hypervisors_are_seen_in_two_requests() -> None:
     with running(LargeSite(PAGE + 1)) as site:
         answer = asked(site, inventories=["c7", "c1000"])
     assert len(answer["hypervisors"]) == len(answer["services"]) == PAGE + 1
-    assert answer["inventories"] == {name: ["MEMORY_MB", "VCPU"] for name in ("c7", "c1000")}
+    assert answer["inventories"] == dict.fromkeys(("c7", "c1000"), OFFERED)
     assert len(site.asked) == 6
 
 
-def test_a_hypervisor_has_no_inventory_where_placement_says_so(site: LargeSite) -> None:
-    site.bare = {"c1"}
-    assert asked(site)["inventories"] == {
-        "c0": ["MEMORY_MB", "VCPU"],
-        "c1": [],
-        "c2": ["MEMORY_MB", "VCPU"],
+def test_inventories_of_a_thousand_hypervisors_are_two_requests_more() -> None:
+    with running(LargeSite(PAGE)) as site:
+        site.pinned = {"c3"}
+        answer = asked(site)
+    assert answer["inventories"] == {
+        name: PINNED if name == "c3" else OFFERED for name in site.hosts
     }
+    assert len(site.asked) == 5
+
+
+def test_one_that_is_full_or_has_nothing_is_asked_by_itself(site: LargeSite) -> None:
+    """Placement names neither among those with room; only its own answer tells them apart."""
+    site.full, site.bare = {"c0"}, {"c1"}
+    assert asked(site)["inventories"] == {"c0": OFFERED, "c1": [], "c2": OFFERED}
+    assert [path for path in site.asked if path.endswith("/inventories")] == [
+        f"GET /placement/resource_providers/{name}/inventories" for name in ("c0", "c1")
+    ]
     assert asked(site, inventories=[])["inventories"] == {}
+
+
+def test_of_few_hypervisors_no_list_of_all_is_asked_for(site: LargeSite) -> None:
+    asked(site, inventories=["c0", "c2"])
+    assert "GET /placement/resource_providers" not in site.asked
+    site.asked.clear()
+    asked(site)
+    assert site.asked.count("GET /placement/resource_providers") == 2
 
 
 class Misplaced(LargeSite):
@@ -107,12 +149,20 @@ class Misplaced(LargeSite):
         return text
 
 
-def test_somebody_elses_404_is_no_word_of_placements() -> None:
+@pytest.mark.parametrize(
+    ("wanted", "page"),
+    [
+        (["c0"], "/c0/inventories"),
+        (None, "?required=COMPUTE_NODE&resources=VCPU:1,MEMORY_MB:1,DISK_GB:1"),
+    ],
+    ids=["one", "all"],
+)
+def test_somebody_elses_404_is_no_word_of_placements(wanted: list[str] | None, page: str) -> None:
     with running(Misplaced()) as site:
-        answer = asked(site)
+        answer = asked(site, inventories=wanted)
     assert answer["inventories"] == {}
     assert answer["error"].endswith(
-        "/elsewhere/resource_providers/c0/inventories answers 404: no such page"
+        f"/elsewhere/resource_providers{page} answers 404: no such page"
     )
 
 
@@ -124,6 +174,7 @@ def test_a_request_without_an_answer_is_an_error_and_nothing_is_concluded(
     monkeypatch.setattr("keystone.TIMEOUT", 0.2)
     for number in range(1, 7):
         with running(LargeSite()) as site:
+            site.full = {"c0"}
             site.fail(number, fault)
             answer = asked(site)
         method, path = site.asked[-1].split(" ")

@@ -10,6 +10,7 @@ from typing import Any
 
 import messaging
 import pytest
+from streams import exactly
 
 
 class Broker(socketserver.BaseRequestHandler):
@@ -20,7 +21,7 @@ class Broker(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         stream = self.request
-        messaging.exactly(stream, 8)
+        exactly(stream, 8)
         messaging.send(stream, 10, 10, b"")
         messaging.receive(stream)  # start-ok
         messaging.send(stream, 10, 30, struct.pack(">HIH", 0, 0, 0))

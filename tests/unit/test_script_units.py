@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ RUNNING = {
     "ActiveState": "active",
     "SubState": "running",
     "UnitFileState": "enabled",
-    "ExecMainStartTimestamp": "Sun 2026-11-22 12:00:00.500000 UTC",
-    "StateChangeTimestamp": "Sun 2026-11-22 12:00:00.600000 UTC",
+    "MainPID": str(os.getpid()),
 }
-STARTED = 1795348800.5
+"""A unit whose process is this one."""
+STARTED = units.process_started(os.getpid())
 
 
 def needed(state: dict[str, str], **unit: Any) -> list[str]:
@@ -28,9 +29,13 @@ def needed(state: dict[str, str], **unit: Any) -> list[str]:
     return list(difference["actions"]) if difference else []
 
 
-def test_a_time_of_systemd_is_read_to_the_microsecond() -> None:
-    assert units.epoch(RUNNING["ExecMainStartTimestamp"]) == STARTED
-    assert units.epoch("") == 0.0
+def test_the_start_of_a_process_is_told_to_the_hundredth_of_a_second() -> None:
+    before = time.time()
+    with subprocess.Popen(["sleep", "60"]) as process:
+        assert before - 0.02 <= units.process_started(process.pid) <= time.time()
+        process.kill()
+    assert units.process_started(process.pid) == 0.0
+    assert units.process_started("0") == units.process_started(None) == 0.0
 
 
 def test_a_running_enabled_unit_needs_nothing() -> None:
@@ -38,7 +43,7 @@ def test_a_running_enabled_unit_needs_nothing() -> None:
 
 
 def test_a_socket_has_no_process_to_be_older_than_anything() -> None:
-    listening = {key: value for key, value in RUNNING.items() if "Exec" not in key}
+    listening = {**RUNNING, "MainPID": "0"}
     assert units.compare({"name": "virtqemud.socket"}, listening) is None
 
 
@@ -66,6 +71,46 @@ def test_a_file_written_after_the_start_means_a_restart(tmp_path: Path) -> None:
     os.utime(path, (STARTED + 0.1, STARTED + 0.1))
     assert needed({}, reads=[str(path)]) == ["restart"]
     assert needed({}, reads=[str(tmp_path / "*.conf")]) == ["restart"]
+
+
+@pytest.mark.parametrize("step", [-3600.0, -60.0, 60.0, 3600.0])
+def test_a_clock_that_was_set_since_the_start_hides_no_change_and_makes_none(
+    step: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process has its start of the clock before; a file is written by the one that is now."""
+    path = tmp_path / "nova.conf"
+    path.write_text("")
+    wall = time.time
+    monkeypatch.setattr(units.time, "time", lambda: wall() + step)
+    os.utime(path, (wall() + step, wall() + step))
+    assert needed({}, reads=[str(path)]) == ["restart"]
+    os.utime(path, (STARTED + step - 1, STARTED + step - 1))
+    assert needed({}, reads=[str(path)]) == []
+
+
+@pytest.mark.parametrize("step", [-3600.0, 0.0, 3600.0])
+def test_a_reload_is_judged_on_a_clock_that_nobody_sets_too(
+    step: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "nova-api.conf"
+    path.write_text("")
+    wall = time.time
+    monkeypatch.setattr(units.time, "time", lambda: wall() + step)
+    reloaded = int((time.clock_gettime(time.CLOCK_MONOTONIC) - 30) * 1e6)
+    state = {"StateChangeTimestampMonotonic": str(reloaded)}
+    for ago, verbs in ((40, []), (20, ["reload"])):
+        moment = wall() + step - ago
+        os.utime(path, (moment, moment))
+        assert needed(state, reads=[str(path)], reload=True) == verbs
+
+
+def test_a_file_that_goes_between_the_listing_and_the_look_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.conf").write_text("")
+    there = [str(tmp_path / "a.conf"), str(tmp_path / "gone.conf")]
+    monkeypatch.setattr(units.glob, "glob", lambda _: there)
+    assert units.newest(["*.conf"])[1] == there[0]
 
 
 def test_a_cell_mapping_changed_after_the_start_means_a_restart() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from .test_workshop import place
+from .small_lab import place
 
 SCRIPT = Path(__file__).resolve().parents[2] / "lab" / "files" / "workshop_state.py"
 PATHS = {"compute": "/compute/v2.1", "network": "/network", "block-storage": "/volume/v3/p1"}

@@ -202,7 +202,11 @@ def test_a_key_of_ceph_is_optional_and_masked_like_a_password(tmp_path: Path) ->
 
 
 # The first is one that `ceph auth get-key client.bootstrap-osd` printed.
-@pytest.mark.parametrize("key", ["AQCANgRrr1UjGRAAiTo/OWT+Y1x+hQWwry/ldA==", ceph_key()])
+@pytest.mark.parametrize(
+    "key",
+    ["AQCANgRrr1UjGRAAiTo/OWT+Y1x+hQWwry/ldA==", ceph_key()],
+    ids=["ceph's", "as the tests make it"],
+)
 def test_a_key_as_ceph_prints_it_is_taken(key: str) -> None:
     assert secrets(rbd_secret_key=key).values()[-1] == key
 

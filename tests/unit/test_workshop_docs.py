@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.workshop.steps import exercise, tidy
+from lab.workshop.exercise import exercise, tidy
 
-from .test_workshop import place
+from .small_lab import place
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 ENGLISH, FRENCH = DOCS / "workshop.md", DOCS / "fr" / "atelier.md"

@@ -1,4 +1,4 @@
-"""What the Nova of each OpenStack release reads from nova.conf, as data made by ``generate.py``.
+"""What the Nova of each OpenStack release reads from nova.conf, as data made by ``generate/``.
 
 Nothing but Python's own library is needed to read it.
 """
@@ -36,8 +36,8 @@ class Option:
 
     Attributes:
         section, name: as nova.conf writes them.
-        data: what ``dump.py`` says of it: `type` and its bounds, `default` where it is short, and
-            so on.
+        data: what ``generate/dump.py`` says of it: `type` and its bounds, `default` where it is
+            short, and so on.
     """
 
     section: str

@@ -1,6 +1,6 @@
 """The extra specs of flavors that the Nova of each release accepts.
 
-``extra_specs.json`` is made by ``generate.py`` from Nova's own validators
+``extra_specs.json`` is made by ``generate/`` from Nova's own validators
 (nova/api/validation/extra_specs); the rules of how they are applied are those of its ``base.py``
 and ``validators.py``.
 """

@@ -69,6 +69,9 @@ class Finding:
     source: str = ""
 
 
+Found = Iterator[Finding]
+
+
 @dataclass(frozen=True)
 class Expanded:
     """A value with its references replaced.
@@ -221,3 +224,19 @@ def at(
     """A finding about SETTING."""
     where = (setting.file, setting.line, normal(setting.section), setting.name)
     return Finding(*where, kind, level, problem, remedy, source)
+
+
+def missing(
+    config: Config,
+    option: str,
+    problem: str,
+    remedy: str,
+    source: str,
+    *,
+    kind: Kind = "missing",
+    level: Level = "error",
+) -> Finding:
+    """A finding about ``section/name``, which is not there."""
+    section, _, name = option.partition("/")
+    file, line = config.place(section)
+    return Finding(file, line, section, name, kind, level, problem, remedy, source)

@@ -27,7 +27,8 @@ from pyinfra_nova.resources.cloud_objects.projects import (
 )
 from pyinfra_nova.resources.cloud_objects.values import Found
 from pyinfra_nova.site.faults import Fault, SettingsError, closest, describe
-from pyinfra_nova.site.settings import Section, Site
+from pyinfra_nova.site.section import Section
+from pyinfra_nova.site.settings import Site
 from pyinfra_nova.site.value_types import Text
 
 RESOURCES_FILE = Path("resources.yml")

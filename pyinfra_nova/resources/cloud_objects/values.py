@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pyinfra_nova.knowledge.releases import extra_specs
 from pyinfra_nova.site.faults import Fault
 from pyinfra_nova.site.secrets import forbidden_character
-from pyinfra_nova.site.settings import HostSettings, Section, Site
+from pyinfra_nova.site.section import Section
+from pyinfra_nova.site.settings import HostSettings, Site
 from pyinfra_nova.site.value_types import Text
 
 MAXIMUM = 0x7FFFFFFF

@@ -62,6 +62,7 @@ def request(*, remove: bool = False) -> dict[str, Any]:
         stub(f"centos-release-openstack-{RELEASE}", files=repo_file),
         stub("dnf-plugins-core"),
         stub("libvirt-libs", version="9.0.0"),
+        stub("libvirt-client"),
         stub("xorriso"),
         stub("python3-PyMySQL"),
     ]

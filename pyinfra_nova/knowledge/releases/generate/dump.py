@@ -1,4 +1,4 @@
-"""Prints every option that one release's Nova reads, as JSON; run by ``generate.py``.
+"""Prints every option that one release's Nova reads, as JSON; ``environments.py`` runs it.
 
 It runs with the Python of an environment in which that release is installed, and asks
 oslo.config's sample generator for the options, so nothing here knows any of them. With ``--names``

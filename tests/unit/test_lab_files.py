@@ -1,4 +1,4 @@
-"""What a lab host takes over from this machine."""
+"""What a lab host takes over from this machine, and what the lab keeps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from lab import image, state
+from lab import host_disks, package_cache, state, this_machine
 from lab.settings import settings_from
 
 APT_CONFIG = """APT "";
@@ -25,12 +25,12 @@ def answering(monkeypatch: pytest.MonkeyPatch, stdout: str) -> None:
     def run(*command: str, **_: object) -> CompletedProcess[str]:
         return CompletedProcess(command, 0, stdout, "")
 
-    monkeypatch.setattr(image, "run", run)
+    monkeypatch.setattr(this_machine, "run", run)
 
 
 def test_proxy_certificates_and_dates_are_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, APT_CONFIG)
-    assert image.apt_settings().splitlines() == [
+    assert this_machine.apt_settings().splitlines() == [
         'Acquire::http::Proxy "http://proxy:3128/";',
         'Acquire::https::CAInfo "/etc/ssl/certs/own.pem";',
         'Acquire::Check-Valid-Until "false";',
@@ -42,7 +42,7 @@ def test_mirrors_are_this_machines_own(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch,
         "http://mirror.example/debian/ bookworm\nhttps://other.example/ubuntu/ jammy\n",
     )
-    found = image.mirrors("bookworm")
+    found = this_machine.mirrors("bookworm")
     assert found["bookworm"] == "http://mirror.example/debian"
     assert found["bookworm-security"] == "http://deb.debian.org/debian-security"
     assert set(found) == {"bookworm", "bookworm-updates", "bookworm-security"}
@@ -51,7 +51,9 @@ def test_mirrors_are_this_machines_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_host_made_for_other_addresses_is_not_the_same() -> None:
     one = settings_from({"lab": [("a", {"my_ip": "10.0.0.11"})]}, {}, {})
     other = settings_from({"lab": [("a", {"my_ip": "10.0.0.12"})]}, {}, {})
-    assert image.host_marker(one.hosts[0], one) != image.host_marker(other.hosts[0], other)
+    assert host_disks.host_marker(one.hosts[0], one) != host_disks.host_marker(
+        other.hosts[0], other
+    )
 
 
 def test_half_a_json_file_counts_as_none(tmp_path: Path) -> None:
@@ -81,9 +83,9 @@ def test_packages_go_from_cache_to_host_and_back(
     archives.mkdir()
     (archives / "a.deb").write_text("a")
     monkeypatch.setattr(state, "ARCHIVES", archives)
-    image.offer_packages(root)
+    package_cache.offer_packages(root)
     held = root / "var/cache/apt/archives"
     assert (held / "a.deb").samefile(archives / "a.deb")
     (held / "b.deb").write_text("b")
-    image.collect_packages(root)
+    package_cache.collect_packages(root)
     assert (archives / "b.deb").read_text() == "b"

@@ -1,0 +1,160 @@
+"""The settings of each host: its layers merged, its keys and overrides, addresses and names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address
+
+from pydantic import ValidationError
+
+from pyinfra_nova.site.faults import Fault, faults_of, unknown_key
+from pyinfra_nova.site.layered_data import Data, Layers
+from pyinfra_nova.site.overrides import merged_overrides, override_faults
+from pyinfra_nova.site.settings import HostSettings, Settings
+from pyinfra_nova.site.sources import (
+    ALL_FILE,
+    CAPACITY_KEYS,
+    COMMAND_LINE,
+    HOST_KEYS,
+    LAB_GROUP,
+    ROLE_OF_GROUP,
+    SITE_KEYS,
+    Sources,
+    bare_name,
+    pyinfra_keys,
+)
+
+
+class HostsBuilder:
+    """Makes the hosts that SOURCES describe, and adds what is wrong with them to its faults."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self.faults, self.file, self.release = sources.faults, sources.file, sources.release
+        self.overrides_usable = True
+
+    def hosts(self, settings: Settings | None) -> dict[str, HostSettings]:
+        """Every host that has a part in Nova, in the inventory's order."""
+        for group in ("controllers", "computes"):
+            if not self.sources.groups.get(group):
+                self.faults.append(
+                    Fault(self.file, group, "has no hosts", "name at least one host")
+                )
+        self._check_layers()
+        names = list(
+            dict.fromkeys(
+                name for group in ROLE_OF_GROUP for name in self.sources.groups.get(group, [])
+            )
+        )
+        hosts = {name: host for name in names if (host := self._host(name))}
+        self._check_addresses(list(hosts.values()), settings)
+        self._check_names(list(hosts.values()))
+        return hosts
+
+    def _check_layers(self) -> None:
+        """Keys and overrides of the groups, each named once however many hosts it has."""
+        self._check_overrides(ALL_FILE, "nova_conf", self.sources.all_data, on_compute=False)
+        self._check_overrides(
+            COMMAND_LINE, "nova_conf", self.sources.override_data, on_compute=False
+        )
+        for group, data in self.sources.group_data.items():
+            if group == "all":
+                continue
+            file = f"group_data/{group}.py"
+            for key in data if group != LAB_GROUP else ():
+                if key in SITE_KEYS:
+                    remedy = f"set it in {ALL_FILE}"
+                    self.faults.append(Fault(file, key, "holds for the whole site", remedy))
+                elif key not in HOST_KEYS:
+                    self.faults.append(unknown_key(file, [str(key)], HOST_KEYS, self.release))
+            self._check_overrides(file, "nova_conf", data, on_compute=group == "computes")
+
+    def _check_overrides(self, file: str, key: str, data: Data, *, on_compute: bool) -> None:
+        if "nova_conf" not in data:
+            return
+        overrides = data["nova_conf"]
+        found = list(override_faults(file, key, overrides, self.release, on_compute=on_compute))
+        self.faults += found
+        self.overrides_usable = self.overrides_usable and not found
+
+    def _host(self, name: str) -> HostSettings | None:
+        mine = self.sources.groups_of[name]
+        roles = {role for group, role in ROLE_OF_GROUP.items() if group in mine}
+        self._check_host_keys(name)
+        own = self.sources.host_data.get(name, {})
+        controller = "controller" in roles
+        self._check_overrides(self.file, f"{name}.nova_conf", own, on_compute=not controller)
+
+        layers = Layers()
+        layers.add(self.file, {"nova_host": bare_name(name)})
+        for file, data in self.sources.layers_of(name):
+            layers.add(file, {k: v for k, v in data.items() if k in HOST_KEYS and k != "nova_conf"})
+        found = [data.get("nova_conf", {}) for _, data in self.sources.layers_of(name)]
+        overrides = (
+            merged_overrides(found, self.release, controller=controller)
+            if self.overrides_usable
+            else {}
+        )
+        values = {**layers.merged, "name": name, "roles": roles, "nova_conf": overrides}
+        try:
+            return HostSettings.model_validate(values)
+        except ValidationError as error:
+            faults = faults_of(error, HostSettings, layers, self.file, self.release)
+            self._add_host_faults(name, faults)
+        # Its address and name can still be compared with the other hosts'.
+        for key in CAPACITY_KEYS:
+            values.pop(key, None)
+        try:
+            return HostSettings.model_validate(values)
+        except ValidationError:
+            return None
+
+    def _check_host_keys(self, name: str) -> None:
+        for key in self.sources.host_data.get(name, {}):
+            if key in SITE_KEYS:
+                remedy = f"set it in {ALL_FILE}"
+                fault = Fault(self.file, f"{name}.{key}", "holds for the whole site", remedy)
+                self.faults.append(fault)
+            elif key not in HOST_KEYS:
+                known = {*HOST_KEYS, *pyinfra_keys()}
+                self.faults.append(unknown_key(self.file, [name, str(key)], known, self.release))
+
+    def _add_host_faults(self, name: str, faults: Iterable[Fault]) -> None:
+        for fault in faults:
+            key = f"{name}.{fault.key}" if fault.file == self.file else fault.key
+            self.faults.append(Fault(fault.file, key, fault.problem, fault.remedy))
+
+    def _check_addresses(self, hosts: Sequence[HostSettings], settings: Settings | None) -> None:
+        seen: dict[IPv4Address, str] = {}
+        for host in hosts:
+            problem, remedy = None, ""
+            if host.my_ip is None:
+                if host.is_controller or host.is_compute:
+                    problem = "is missing"
+                    remedy = f'give it its management address: ("{host.name}", {{"my_ip": "..."}})'
+            elif host.my_ip in seen:
+                problem = f"{host.my_ip} is also that of {seen[host.my_ip]}"
+            else:
+                seen[host.my_ip] = host.name
+                problem = _address_problem(host.my_ip, settings) if settings else None
+            if problem:
+                self.faults.append(Fault(self.file, f"{host.name}.my_ip", problem, remedy))
+
+    def _check_names(self, hosts: Sequence[HostSettings]) -> None:
+        seen: dict[str, str] = {}
+        for host in hosts:
+            other = seen.setdefault(host.nova_host.lower(), host.name)
+            if other != host.name:
+                problem = f"{host.nova_host!r} is also the name of {other}"
+                self.faults.append(Fault(self.file, f"{host.name}.nova_host", problem))
+
+
+def _address_problem(address: IPv4Address, settings: Settings) -> str | None:
+    network = settings.management_network
+    if address not in network:
+        return f"{address} is not in management_network {network} ({ALL_FILE})"
+    if network.prefixlen < 31 and address == network.network_address:
+        return f"{address} is the network itself"
+    if network.prefixlen < 31 and address == network.broadcast_address:
+        return f"{address} is the broadcast address"
+    return None

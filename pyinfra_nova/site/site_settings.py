@@ -1,0 +1,123 @@
+"""The settings that hold for the whole site: what follows from others, and what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from pyinfra_nova.knowledge import releases
+from pyinfra_nova.knowledge.platforms import known_releases
+from pyinfra_nova.site.faults import Fault, faults_of
+from pyinfra_nova.site.layered_data import Data, Layers
+from pyinfra_nova.site.settings import Apis, Settings, Vnc
+from pyinfra_nova.site.sources import ALL_FILE, COMMAND_LINE, HOST_KEYS, Sources
+from pyinfra_nova.site.value_types import shown
+
+DERIVED = ""
+"""In place of a file: the value follows from another one, where a fault of it is reported."""
+
+
+def site_settings(sources: Sources) -> Settings | None:
+    """The site's settings, or None with at least one fault."""
+    controller = sources.names("controllers", "controller")[0]
+    database = sources.names("database", controller)[0]
+    brokers = sources.names("messaging", controller)
+    given = Layers()
+    given.add(ALL_FILE, _without_host_keys(sources.all_data))
+    given.add(COMMAND_LINE, _without_host_keys(sources.override_data))
+    layers = Layers()
+    layers.add(sources.file, {"controller_host": controller})
+    layers.add(DERIVED, _defaults(given.merged, controller, database, brokers))
+    layers.add(ALL_FILE, _without_host_keys(sources.all_data))
+    layers.add(COMMAND_LINE, _without_host_keys(sources.override_data))
+    if sources.release not in known_releases():
+        sources.faults.append(
+            Fault(
+                layers.origin(["release"], ALL_FILE),
+                "release",
+                f"{shown(sources.release)} is not a release known here",
+                f"known are {', '.join(known_releases())}",
+            )
+        )
+    try:
+        settings = Settings.model_validate(layers.merged)
+    except ValidationError as error:
+        found = list(faults_of(error, Settings, layers, ALL_FILE, sources.release))
+        sources.faults += [f for f in found if f.file != DERIVED] or found
+        return None
+    _check_site(sources, settings, layers)
+    return settings
+
+
+def _defaults(data: Data, controller: str, database: str, brokers: Sequence[str]) -> dict[str, Any]:
+    """What follows from other settings, as the lowest layer of ``group_data/all.py``."""
+    host = data.get("controller_host", controller)
+    region = data.get("region", "RegionOne")
+
+    def given(section: str, key: str, otherwise: Any) -> Any:
+        found = data.get(section)
+        return found.get(key, otherwise) if isinstance(found, Mapping) else otherwise
+
+    auth_url = given("keystone", "auth_url", f"http://{host}:5000/v3")
+    key = "osapi_compute_listen_port"
+    compute_port = given("apis", key, Apis.model_fields[key].default)
+    proxy_port = given("vnc", "novncproxy_port", Vnc.model_fields["novncproxy_port"].default)
+    compute_url = f"http://{host}:{compute_port}/v2.1"
+    return {
+        "database": {"host": host if database == controller else database},
+        "messaging": {"hosts": [host if broker == controller else broker for broker in brokers]},
+        "memcached_servers": [f"{host}:11211"],
+        "keystone": {"auth_url": auth_url, "www_authenticate_uri": auth_url},
+        "endpoints": {"public": compute_url, "internal": compute_url, "admin": compute_url},
+        "placement": {"auth_url": auth_url, "region_name": region},
+        "neutron": {"auth_url": auth_url, "region_name": region},
+        "glance": {"region_name": region},
+        "cinder": {"os_region_name": region},
+        "vnc": {"novncproxy_base_url": f"http://{host}:{proxy_port}/vnc_auto.html"},
+    }
+
+
+def _without_host_keys(data: Data) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in HOST_KEYS}
+
+
+def _check_site(sources: Sources, settings: Settings, layers: Layers) -> None:
+    _check_catalog_info(sources, settings, layers)
+    _check_numbers(sources, settings, layers)
+    database = settings.database
+    names = [database.nova_api, database.nova, database.nova_cell0]
+    if len(set(names)) < len(names):
+        file = layers.origin(["database"], ALL_FILE)
+        problem = f"nova_api, nova and nova_cell0 are not three names: {', '.join(names)}"
+        sources.faults.append(Fault(file, "database", problem))
+    for group in ("database", "messaging"):
+        key = f"manage_{group}"
+        if getattr(settings, key) and not sources.groups[group]:
+            remedy = f"name a host, or set {key} = False in {ALL_FILE}"
+            sources.faults.append(Fault(sources.file, group, "is an empty group", remedy))
+
+
+def _check_catalog_info(sources: Sources, settings: Settings, layers: Layers) -> None:
+    found = settings.cinder.catalog_info or ""
+    # nova/conf/cinder.py takes a hyphen since Nova 28.
+    if "-" in found and releases.VERSIONS[settings.release] < 28:
+        problem = f"{found!r} has a hyphen, which Nova of {settings.release} does not take"
+        file = layers.origin(["cinder", "catalog_info"], ALL_FILE)
+        remedy = "take volumev3, and have Cinder in the catalogue under that type"
+        sources.faults.append(Fault(file, "cinder.catalog_info", problem, remedy))
+
+
+def _check_numbers(sources: Sources, settings: Settings, layers: Layers) -> None:
+    apis, vnc = settings.apis, settings.vnc
+    ports = [apis.osapi_compute_listen_port, apis.metadata_listen_port]
+    ports += [vnc.novncproxy_port] if vnc.enabled else []
+    if len(set(ports)) < len(ports):
+        problem = f"the APIs and the console proxy need a port each, not {ports}"
+        sources.faults.append(Fault(layers.origin(["apis"], ALL_FILE), "apis", problem))
+    # Nova replaces one that is not larger (nova/service.py); twice, as a report may be late.
+    if settings.service_down_time < 2 * settings.report_interval:
+        file = layers.origin(["service_down_time"], ALL_FILE)
+        problem = f"is less than twice report_interval, which is {settings.report_interval}"
+        sources.faults.append(Fault(file, "service_down_time", problem))

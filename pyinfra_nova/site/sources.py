@@ -1,0 +1,102 @@
+"""What the inventory, group data and the command line say, each with the file that says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, get_type_hints
+
+from pyinfra.api.arguments import all_global_arguments
+from pyinfra.api.connectors import get_all_connectors
+
+from pyinfra_nova.site.faults import Fault
+from pyinfra_nova.site.layered_data import Data
+from pyinfra_nova.site.settings import Role, Settings
+
+INVENTORY_FILE = "inventory.py"
+ALL_FILE = "group_data/all.py"
+COMMAND_LINE = "--data"
+LAB_GROUP = "lab"
+"""The group whose data belongs to ``lab/``; what Nova does not know there is left alone."""
+
+ROLE_OF_GROUP: dict[str, Role] = {
+    "controllers": "controller",
+    "computes": "compute",
+    "database": "database",
+    "messaging": "messaging",
+}
+CAPACITY_KEYS = ("libvirt", "compute", "hugepages", "devices", "pci")
+HOST_KEYS = ("my_ip", "nova_host", *CAPACITY_KEYS, "nova_conf")
+SITE_KEYS = tuple(Settings.model_fields)
+
+
+def bare_name(inventory_name: str) -> str:
+    """An inventory name without pyinfra's connector: ``@fake/compute1`` is ``compute1``."""
+    if inventory_name.startswith("@") and "/" in inventory_name:
+        return inventory_name.split("/", 1)[1]
+    return inventory_name
+
+
+@cache
+def pyinfra_keys() -> frozenset[str]:
+    """The data keys that pyinfra itself reads: its connectors' and its global arguments."""
+    keys = {name for name, _ in all_global_arguments()}
+    for connector in get_all_connectors().values():
+        keys |= set(get_type_hints(connector.data_cls)) if hasattr(connector, "data_cls") else set()
+    return frozenset(keys)
+
+
+def own_data(data: Data) -> dict[str, Any]:
+    """DATA without what pyinfra reads and without private names."""
+    ignored = pyinfra_keys()
+    return {k: v for k, v in data.items() if k not in ignored and not str(k).startswith("_")}
+
+
+def groups_by_host(groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The groups of each host, in order."""
+    found: dict[str, list[str]] = {}
+    for group, hosts in groups.items():
+        for host in dict.fromkeys(hosts):
+            found.setdefault(host, []).append(group)
+    return found
+
+
+class Sources:
+    """All that is said of a site, and the faults of all of it before any is reported."""
+
+    def __init__(
+        self,
+        groups: Mapping[str, Sequence[str]],
+        all_data: Data,
+        group_data: Mapping[str, Data],
+        host_data: Mapping[str, Data],
+        override_data: Data,
+        inventory_file: str,
+    ) -> None:
+        self.faults: list[Fault] = []
+        self.file = inventory_file
+        self.groups = {name: list(hosts) for name, hosts in groups.items()}
+        for name in ("database", "messaging"):
+            self.groups.setdefault(name, self.groups.get("controllers", []))
+        self.groups_of = groups_by_host(self.groups)
+        self.all_data = own_data(all_data)
+        self.group_data = {name: own_data(data) for name, data in group_data.items()}
+        self.host_data = {name: own_data(data) for name, data in host_data.items()}
+        self.override_data = own_data(override_data)
+        self.release = str({**self.all_data, **self.override_data}.get("release", "zed"))
+
+    def names(self, group: str, otherwise: str) -> list[str]:
+        """What the hosts of GROUP are called in URLs."""
+        hosts = self.groups.get(group, [])
+        names = [self.host_data.get(host, {}).get("nova_host") or bare_name(host) for host in hosts]
+        return names or [otherwise]
+
+    def layers_of(self, name: str) -> Iterator[tuple[str, Data]]:
+        """The host's sources, weakest first: all, its groups, the host, the command line."""
+        yield ALL_FILE, self.all_data
+        mine = [group for group in self.groups_of[name] if group != "all"]
+        ordered = [group for group in ROLE_OF_GROUP if group in mine]
+        for group in [*ordered, *(group for group in mine if group not in ordered)]:
+            yield f"group_data/{group}.py", self.group_data.get(group, {})
+        yield self.file, self.host_data.get(name, {})
+        yield COMMAND_LINE, self.override_data
