@@ -5,8 +5,8 @@ Answer: {"services": [{"binary", "host", "age": s|null, "enabled": bool, "reason
          "computes": [{"host", "address", "hypervisor", "guests": {state: number},
                        "capacity": {class: {"total", "used"}}|null}],
          "guests": {state: number}, "busy": number, "unplaced": number}
-`total` is what Placement gives away: without what is reserved, times the ratio. Without an answer of
-Placement's `capacity` is null.
+`total` is what Placement gives away: without what is reserved, times the ratio. Where Placement did
+not answer, `capacity` is null.
 """
 
 import nova_state

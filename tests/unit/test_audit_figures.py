@@ -37,13 +37,16 @@ PLACEMENT = {
         {"uuid": "r", "name": "compute1.example.org", "parent": None},
         {"uuid": "c", "name": "compute1_pci", "parent": "r"},
     ],
-    "inventories": {"r": {"VCPU": [4, 0, 16.0], "MEMORY_MB": [2000, 512, 1.5]}, "c": {"PCI": [2, 0, 1.0]}},
+    "inventories": {
+        "r": {"VCPU": [4, 0, 16.0], "MEMORY_MB": [2000, 512, 1.5]},
+        "c": {"PCI": [2, 0, 1.0]},
+    },
     "allocations": [
         {"provider": "r", "consumer": "g1", "resources": {"VCPU": 2, "MEMORY_MB": 64}},
         {"provider": "r", "consumer": "g2", "resources": {"VCPU": 1}},
         {"provider": "c", "consumer": "g1", "resources": {"PCI": 1}},
     ],
-}  # fmt: skip
+}
 
 
 def of(placement: Any = PLACEMENT, **rows: Any) -> Any:
