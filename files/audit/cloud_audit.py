@@ -13,9 +13,13 @@ Answer:  {"findings": [as of finding.py], "skipped": {detector: [sources]},
 """
 
 import access
+import allocations
+import disks
+import domains
 import evidence
 import expiry
 import finding
+import guests
 import heartbeats
 import neighbours
 import nodes
@@ -32,6 +36,10 @@ DETECTORS = (
     *neighbours.DETECTORS,
     *access.DETECTORS,
     *expiry.DETECTORS,
+    *guests.DETECTORS,
+    *allocations.DETECTORS,
+    *domains.DETECTORS,
+    *disks.DETECTORS,
 )
 
 

@@ -14,6 +14,7 @@ import nova_tables
 import placement_records
 import rest
 import sql
+import strangers
 
 
 class NotAskedError(Exception):
@@ -22,6 +23,7 @@ class NotAskedError(Exception):
 
 FAILURES = (
     NotAskedError,
+    strangers.NotKnownError,
     broker_queues.NoQueuesError,
     sql.NoAnswerError,
     sql.NotInstalledError,
@@ -41,6 +43,7 @@ class Evidence:
         now: the epoch at which the databases were read.
         databases, placement, broker, identity, network: of the modules that ask for them.
         hosts: of each host that answered, by its name in the inventory; see `host_evidence.py`.
+        strangers: what Nova knows of uuids that the other sources speak of; see `strangers.py`.
         silent: the reason by source, for those that did not answer.
         seconds: how long each source took.
     """
@@ -55,6 +58,7 @@ class Evidence:
         self.identity = sources.get("identity")
         self.network = sources.get("network")
         self.hosts = sources.get("hosts")
+        self.strangers = sources.get("strangers")
 
 
 def hosts_of(request):
@@ -83,7 +87,17 @@ def gathered(request):
             evidence.seconds[name] = seconds
             if error is not None:
                 evidence.silent[name] = error
+    asked_about_strangers(evidence, request)
     return evidence
+
+
+def asked_about_strangers(evidence, request):
+    """After all others: what they speak of may have come or gone since."""
+    found, error, seconds = timed(lambda given: strangers.read(given, evidence), request)
+    evidence.strangers, evidence.seconds["strangers"] = found, seconds
+    evidence.silent.pop("strangers", None)
+    if error is not None:
+        evidence.silent["strangers"] = error
 
 
 def timed(ask, request):

@@ -26,7 +26,7 @@ class HostEvidence(ScriptFact):
     """The guests, files and processes of one host."""
 
     script = "host_evidence"
-    uses = ("certificates", "units", "host_processes", "host_access")
+    uses = ("certificates", "units", "host_processes", "host_access", "host_guests")
     folder = ScriptFact.folder / "audit"
 
 
@@ -48,6 +48,7 @@ class CloudAudit(ScriptFact):
         "endpoint_certificates",
         "placement_records",
         "broker_queues",
+        "strangers",
         "evidence",
         "names",
         "standing",
@@ -59,6 +60,11 @@ class CloudAudit(ScriptFact):
         "access",
         "neighbours",
         "expiry",
+        "guest_rows",
+        "guests",
+        "allocations",
+        "domains",
+        "disks",
     )
     folder = ScriptFact.folder / "audit"
 
