@@ -141,8 +141,10 @@ def guests_and_their_allocations(evidence):
     flavors = {row["uuid"]: row for row in evidence.databases["flavors"]}
     volumes = {row["instance_uuid"] for row in evidence.databases["volume_roots"]}
     nodes = {(node["host"], node["hypervisor_hostname"]): uuid for uuid, node in rows.nodes.items()}
-    for uuid, row in rows.live.items():
+    for uuid, row in {**rows.failed, **rows.live}.items():
         held = holders.held.get(uuid)
+        if uuid in rows.failed and held is None:
+            continue
         if row["vm_state"] == BUILDING or rows.busy(uuid) or (held and rows.is_fresh(held.written)):
             continue
         if held is None:

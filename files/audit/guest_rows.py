@@ -67,7 +67,7 @@ class GuestRows:
         return self._busy[uuid]
 
     def _is_busy(self, uuid):
-        row, migration = self.live[uuid], self.last.get(uuid)
+        row, migration = self.live.get(uuid) or self.failed[uuid], self.last.get(uuid)
         return (
             bool(row["task_state"])
             or uuid in self.moving

@@ -324,8 +324,7 @@ def unrecorded(rows):
             continue
         if row["host"] != source or uuid in rows.moving or rows.is_fresh(migration["written"]):
             continue
-        launched = row["launched_at"]
-        if launched is None or launched <= migration["written"]:
+        if nova_state.epoch(row["launched_at"]) <= nova_state.epoch(migration["written"]):
             found[uuid] = migration
     return found
 

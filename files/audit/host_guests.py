@@ -211,4 +211,7 @@ def backing_file(path):
         if not offset or length > 1023:
             return None
         stream.seek(offset)
-        return os.fsdecode(stream.read(length))
+        found = os.fsdecode(stream.read(length))
+    if found.startswith("json:"):
+        raise OSError(f"{path} is made of {found}")
+    return found
