@@ -60,7 +60,7 @@ def read(request):
 
 
 def virsh(uri, *words):
-    command = ["virsh", "--quiet", "--readonly", "--connect", uri, *words]
+    command = ["virsh", "--quiet", "--connect", uri, *words]
     try:
         done = subprocess.run(
             command,
