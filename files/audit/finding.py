@@ -13,10 +13,6 @@ GRACE = 120
 """Seconds for which whatever compares two sources leaves alone what has changed: they are read one
 after the other, and Nova writes to them one after the other."""
 
-GRACE = 120
-"""Seconds for which whatever compares two sources leaves alone what has changed: they are read one
-after the other, and Nova writes to them one after the other."""
-
 
 def finding(kind, where, what, remedy, since=None, key=None, repair=None):
     """A finding of KIND at WHERE, a host or a service of the cloud.

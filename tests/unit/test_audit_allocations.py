@@ -8,7 +8,7 @@ from typing import Any
 import allocations
 import pytest
 
-from .audit_cloud import EPOCH, WEB, Cloud, ago, allocation, guest, kinds, named
+from .audited_guests import EPOCH, WEB, Cloud, ago, allocation, guest, kinds, named
 
 STRANGER = named("stranger")
 

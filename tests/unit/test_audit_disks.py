@@ -7,7 +7,7 @@ from typing import Any
 import disks
 import pytest
 
-from .audit_cloud import EPOCH, INSTANCES, WEB, Cloud, ago, domain, folder, named
+from .audited_guests import EPOCH, INSTANCES, WEB, Cloud, ago, domain, folder, named
 
 OLD = named("old")
 IMAGE = "da39a3ee5e6b4b0d3255bfef95601890afd80709"

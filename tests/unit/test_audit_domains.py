@@ -7,7 +7,7 @@ from typing import Any
 import domains
 import pytest
 
-from .audit_cloud import EPOCH, WEB, Cloud, ago, domain, kinds, named
+from .audited_guests import EPOCH, WEB, Cloud, ago, domain, kinds, named
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import guests
 import pytest
 
-from .audit_cloud import EPOCH, LONG_AGO, WEB, Cloud, ago, guest, kinds, named
+from .audited_guests import EPOCH, LONG_AGO, WEB, Cloud, ago, guest, kinds, named
 
 
 @pytest.fixture

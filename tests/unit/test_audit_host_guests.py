@@ -10,7 +10,7 @@ from typing import Any
 import host_guests
 import pytest
 
-from .audit_cloud import named
+from .audited_guests import named
 
 LIST = """{web} instance-00000001
 {db} instance-00000002

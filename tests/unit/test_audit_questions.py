@@ -18,7 +18,7 @@ import pytest
 import sql
 import strangers
 
-from .audit_cloud import WEB, Cloud, allocation, domain, folder, named
+from .audited_guests import WEB, Cloud, allocation, domain, folder, named
 
 NAMES = {"api": "nova_api", "cell0": "nova_cell0", "cell1": "nova"}
 CELL = {
