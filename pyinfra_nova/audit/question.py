@@ -63,6 +63,32 @@ class CloudAudit(ScriptFact):
     folder = ScriptFact.folder / "audit"
 
 
+class Repairs(ScriptFact):
+    """What has come of repairs, made on the primary controller."""
+
+    script = "repairs"
+    uses = (*CloudAudit.uses, "cloud_audit", "repair_steps", "api_repairs")
+    folder = ScriptFact.folder / "audit"
+
+
+class Queues(ScriptFact):
+    """The queues, listed on a node of the broker."""
+
+    script = "broker_queues"
+    folder = ScriptFact.folder / "audit"
+
+
+class Placement(ScriptFact):
+    """The rows of Placement, read on the host of its database."""
+
+    script = "placement_records"
+    uses = ("sql", "rest", "keystone", "compute_api", "nova_state", "cloud_services")
+    folder = ScriptFact.folder / "audit"
+
+
+PLACEMENT_DATABASE = "placement"
+
+
 def expected(site: Site) -> dict[str, Any]:
     """What the inventory and the settings say that there is."""
     settings = site.settings
@@ -92,7 +118,7 @@ def of_cloud(site: Site, hosts: Mapping[str, Answer] | None) -> dict[str, Any]:
             "cell0": database.nova_cell0,
             "cell1": database.nova,
         },
-        "placement_database": "placement",
+        "placement_database": PLACEMENT_DATABASE,
         "api": ComputeApi.of(site).as_request(),
         "broker": {
             "hosts": messaging.hosts,
@@ -103,6 +129,19 @@ def of_cloud(site: Site, hosts: Mapping[str, Answer] | None) -> dict[str, Any]:
         },
         "expected": expected(site),
         "hosts": hosts,
+    }
+
+
+def of_broker(site: Site) -> dict[str, Any]:
+    """What Queues is asked on a node of the broker."""
+    return {"broker": {"virtual_host": site.settings.messaging.virtual_host}}
+
+
+def of_placement(site: Site) -> dict[str, Any]:
+    """What Placement is asked on the host of the databases."""
+    return {
+        "placement_database": PLACEMENT_DATABASE,
+        "database": {"host": site.settings.database.host},
     }
 
 
