@@ -1,7 +1,7 @@
 """Repairs by the APIs of Nova and Placement: stale services, allocations that nobody uses.
 
 delete-service:     {"service": uuid, "binary"}
-delete-allocation:  {"consumer": uuid, "provider": uuid} or {"consumer", "providers": [uuids]}
+delete-allocation:  {"consumer": uuid, "providers": [uuids]|absent: all that it has something of}
 """
 
 import nova_state
@@ -110,17 +110,16 @@ def allocations(session, repair):
 def delete_allocation(session, each, held):
     """Take providers out of what a consumer has, unless that has changed since HELD was read."""
     consumer, had = each["repair"]["consumer"], held["allocations"]
-    taken = each["repair"].get("providers") or [each["repair"]["provider"]]
+    taken = each["repair"].get("providers") or list(had)
     known = {
         row["provider"]: row["resources"]
         for row in session.seen.placement["allocations"]
         if row["consumer"] == consumer
     }
-    for provider in taken:
-        if provider not in had:
-            raise Refused(f"{consumer} no longer has anything of provider {provider}")
-        if had[provider]["resources"] != known.get(provider):
-            raise Refused(f"what {consumer} has of provider {provider} has just changed")
+    if known != {provider: part["resources"] for provider, part in had.items()}:
+        raise Refused(f"what {consumer} has in Placement has just changed")
+    if not had or not had.keys() >= set(taken):
+        raise Refused(f"{consumer} has nothing there any more")
     left = {
         provider: {"resources": part["resources"]}
         for provider, part in had.items()

@@ -63,8 +63,9 @@ class Run:
     """What has come of the repairs so far.
 
     Attributes:
-        found: the findings that can be mended, of the last look, by their keys.
-        skipped: the detectors that could not be run then, with what they lacked.
+        found: the findings of the last look, by their keys.
+        lacking: what has not answered then, without which there may be more findings.
+        known: the keys that were found in the first look, in which `lacked` had not answered.
         outcomes: the outcome and what is said of it, by key.
         done: the keys of what has been done.
         stopped: why nothing more is done.
@@ -72,24 +73,39 @@ class Run:
 
     def __init__(self, request):
         self.session = Session(request)
-        self.found, self.skipped = {}, {}
+        self.found, self.lacking = {}, set()
+        self.known, self.lacked = frozenset(), frozenset()
         self.outcomes, self.done = {}, set()
         self.stopped = None
 
     def look(self, sources=evidence.RECORDS):
         self.session.look(sources)
-        found, self.skipped = judged(self.session.seen)
-        self.found = {each["key"]: each for each in found if each["repair"]}
+        found, skipped = judged(self.session.seen)
+        self.found = {each["key"]: each for each in found}
+        self.lacking = set().union(*skipped.values())
 
-    def not_found(self, key):
-        if self.skipped:
-            lacking = "; ".join(
-                f"{source}: {self.session.seen.silent[source]}"
-                for source in sorted(set().union(*self.skipped.values()))
-            )
-            self.outcomes[key] = ("untried", f"nobody could look whether it is still so: {lacking}")
-        else:
+    def first_look(self):
+        self.look()
+        self.known, self.lacked = frozenset(self.found), frozenset(self.lacking)
+
+    def is_gone(self, key):
+        """Whether a finding is not there, and all has answered that it rests on."""
+        missing = self.lacking - self.lacked if key in self.known else self.lacking
+        return key not in self.found and not missing
+
+    def is_wanted(self, key):
+        """Whether a finding is there, and can be mended; why not is noted."""
+        if key in self.found and self.found[key]["repair"]:
+            return True
+        if key in self.found:
+            self.outcomes[key] = ("refused", "it is still so, but to mend it is not safe now")
+        elif self.is_gone(key):
             self.outcomes[key] = ("unneeded", "it is no longer so")
+        else:
+            silent = self.session.seen.silent
+            why = "; ".join(f"{source}: {silent[source]}" for source in sorted(self.lacking))
+            self.outcomes[key] = ("untried", f"nobody could look whether it is still so: {why}")
+        return False
 
     def mend(self, action, keys):
         """Mend the findings KEYS, which all want ACTION."""
@@ -101,15 +117,13 @@ class Run:
             return
         self.look((*evidence.RECORDS, *MORE.get(action, ())))
         for key, before in wanted.items():
-            each = self.found.get(key)
-            if key in self.outcomes or self.stopped:
+            if key in self.outcomes or self.stopped or not self.is_wanted(key):
                 continue
-            if each is None:
-                self.not_found(key)
-            elif each["repair"] != before["repair"]:
-                self.outcomes[key] = ("unneeded", "it is another one now")
-            else:
+            each = self.found[key]
+            if each["repair"] == before["repair"]:
                 self.attempt(key, self.do, do, each, held[key])
+            else:
+                self.outcomes[key] = ("refused", "it has just become another one")
 
     def prepare(self, action, each, held):
         held[each["key"]] = action(self.session, each["repair"])
@@ -148,30 +162,26 @@ class Run:
             _, said = self.outcomes[key]
             if key in self.found:
                 self.outcomes[key] = ("remains", said)
-            elif not self.skipped:
+            elif self.is_gone(key):
                 self.outcomes[key] = ("mended", said)
 
 
 def answer(request):
     keys = list(dict.fromkeys(request["repairs"]))
     run = Run(request)
-    run.look()
-    known = {key: run.found[key]["repair"]["action"] for key in keys if key in run.found}
-    for key in keys:
-        if key not in known:
-            run.not_found(key)
-        elif known[key] not in ACTIONS:
-            run.outcomes[key] = ("refused", f"nobody knows how to {known[key]}")
+    run.first_look()
+    wanted = {key: run.found[key]["repair"]["action"] for key in keys if run.is_wanted(key)}
+    for key, action in wanted.items():
+        if action not in ACTIONS:
+            run.outcomes[key] = ("refused", f"nobody knows how to {action}")
     for action in ACTIONS:
-        mine = [key for key in keys if known.get(key) == action]
+        mine = [key for key, its in wanted.items() if its == action]
         while mine and not run.stopped:
             part, mine = mine[:AT_ONCE], mine[AT_ONCE:]
-            # What the look before has no more cannot be taken up again.
-            for key in [key for key in part if key not in run.found]:
-                run.not_found(key)
-            run.mend(action, [key for key in part if key in run.found])
+            # The look before may have shown more than that what was done is gone.
+            run.mend(action, [key for key in part if run.is_wanted(key)])
     run.close()
-    because = f"after this nothing more was done: {run.stopped}"
+    because = f"nothing more was done after this: {run.stopped}"
     outcomes = [(key, *run.outcomes.get(key, ("untried", because))) for key in keys]
     return {
         "repairs": [{"key": key, "outcome": what, "said": said} for key, what, said in outcomes]
