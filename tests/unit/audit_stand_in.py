@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import evidence
+import finding
 import pytest
 from typing_extensions import override
 
@@ -24,6 +27,15 @@ def ago(seconds: float) -> datetime.datetime:
     """That long ago, as pymysql gives the times of Nova's databases: UTC, without saying so."""
     moment = datetime.datetime.fromtimestamp(NOW - seconds, tz=datetime.timezone.utc)
     return moment.replace(tzinfo=None)
+
+
+Detector = Callable[[Any], Iterator[Json]]
+
+
+def needing(*sources: str) -> Callable[[Detector], Detector]:
+    """Marks a detector with its sources, as finding.py does."""
+    marked: Callable[[Detector], Detector] = finding.needs(*sources)
+    return marked
 
 
 class Cloud(Served):
@@ -196,8 +208,6 @@ class Cloud(Served):
 
 def stand_in_for(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the scripts of an audit read CLOUD's rows, at the time that it is there."""
-    import evidence
-
     monkeypatch.setattr(evidence.nova_tables, "read", cloud.databases)
     monkeypatch.setattr(evidence.broker_queues, "read", cloud.broker)
     monkeypatch.setattr(evidence.cloud_services, "network", lambda _: {"agents": []})

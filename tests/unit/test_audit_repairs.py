@@ -12,10 +12,9 @@ import pytest
 import repair_steps
 import repairs
 from broker_queues import NoQueuesError
-from finding import needs
 from sql import NoAnswerError
 
-from .audit_stand_in import Cloud, stand_in_for
+from .audit_stand_in import Cloud, needing, stand_in_for
 from .serving import FAULTS, running
 
 
@@ -23,7 +22,7 @@ def made(kind: str, where: str, key: str, repair: dict[str, Any]) -> dict[str, A
     return {"kind": kind, "where": where, "key": key, "repair": repair}
 
 
-@needs("databases")
+@needing("databases")
 def strangers(evidence: Any) -> Iterator[dict[str, Any]]:
     for row in evidence.databases["services"]:
         if row["host"] != "compute1":
@@ -31,7 +30,7 @@ def strangers(evidence: Any) -> Iterator[dict[str, Any]]:
             yield made("stranger", row["host"], f"stranger/{row['uuid']}", repair)
 
 
-@needs("databases", "placement")
+@needing("databases", "placement")
 def unused(evidence: Any) -> Iterator[dict[str, Any]]:
     """Allocations of consumers called so."""
     for row in evidence.placement["allocations"]:
@@ -41,7 +40,7 @@ def unused(evidence: Any) -> Iterator[dict[str, Any]]:
             yield made("unused", row["provider"], f"unused/{row['consumer']}", repair)
 
 
-@needs("databases")
+@needing("databases")
 def unmapped(evidence: Any) -> Iterator[dict[str, Any]]:
     for row in evidence.databases["compute_nodes"]:
         if row["host"].startswith("unmapped"):
@@ -138,7 +137,7 @@ def test_a_service_that_may_run_is_not_deleted(cloud: Cloud, happens: Any, said:
 def test_a_service_of_the_inventory_is_never_deleted(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @needs("databases")
+    @needing("databases")
     def wrong(evidence: Any) -> Iterator[dict[str, Any]]:
         repair = {"action": "delete-service", "service": "s1", "binary": "nova-compute"}
         yield made("wrong", "compute1", "wrong", repair)
