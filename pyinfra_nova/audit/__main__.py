@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,8 +53,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 def _note(text: str) -> None:
     """Say something that is no part of the report."""
-    if sys.stderr:  # None where it was closed: nobody is to hear of it on the other one
-        print(text, file=sys.stderr, flush=True)
+    print(text, file=sys.stderr, flush=True)
 
 
 def _loaded(inventory: str) -> tuple[State, Site]:
@@ -72,9 +72,14 @@ def _loaded(inventory: str) -> tuple[State, Site]:
         state = load(inventory)
     except SettingsError:
         raise
-    except Exception as error:  # whatever Python says of a file that somebody else wrote
-        problem = f"{type(error).__name__}: {error}"
-        raise SettingsError([Fault(inventory, "", problem)]) from None
+    except Exception as problem:  # whatever Python says of a file that somebody else wrote
+        # pyinfra has wrapped it, in something that has no text.
+        cause, file = (
+            getattr(problem, "exception", problem),
+            getattr(problem, "filename", inventory),
+        )
+        said = f"{type(cause).__name__}: {cause}"
+        raise SettingsError([Fault(str(file or inventory), "", said)]) from None
     site = site_of(state.inventory, secrets_file(), inventory)
     redaction.install(site.secrets)
     allow_open_connections()
@@ -170,8 +175,16 @@ def _run(options: argparse.Namespace) -> int:
         return ERROR
 
 
+def _open_streams() -> None:
+    """Have both outputs, where the caller has closed one; else some connection takes its place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Audit, and return the exit code."""
+    _open_streams()
     options = _arguments(words)
     from pyinfra.api.exceptions import PyinfraError
 
