@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 
-from pyinfra_nova.audit import question
+from pyinfra_nova.audit import elsewhere, question
 from pyinfra_nova.audit.report import Audit, Repair
 from pyinfra_nova.session.answering import NoAnswerError, answering
 from pyinfra_nova.session.connections import at_once, notice_loss
@@ -109,10 +109,10 @@ class AuditedCloud:
         primary, broker, database = site.primary_controller, site.messaging_host, site.database_host
         if broker and "messaging" not in primary.roles:
             of_broker = questions.setdefault(broker.name, {})
-            of_broker["queues"] = (question.Queues, question.of_broker(site))
+            of_broker["queues"] = (elsewhere.Queues, elsewhere.of_broker(site))
         if database and "database" not in primary.roles:
             of_database = questions.setdefault(database.name, {})
-            of_database["placement"] = (question.Placement, question.of_placement(site))
+            of_database["placement"] = (elsewhere.Placement, elsewhere.of_placement(site))
         return questions
 
     def _side_by_side(

@@ -71,21 +71,6 @@ class Repairs(ScriptFact):
     folder = ScriptFact.folder / "audit"
 
 
-class Queues(ScriptFact):
-    """The queues, listed on a node of the broker."""
-
-    script = "broker_queues"
-    folder = ScriptFact.folder / "audit"
-
-
-class Placement(ScriptFact):
-    """The rows of Placement, read on the host of its database."""
-
-    script = "placement_records"
-    uses = ("sql", "rest", "keystone", "compute_api", "nova_state", "cloud_services")
-    folder = ScriptFact.folder / "audit"
-
-
 PLACEMENT_DATABASE = "placement"
 
 
@@ -129,19 +114,6 @@ def of_cloud(site: Site, hosts: Mapping[str, Answer] | None) -> dict[str, Any]:
         },
         "expected": expected(site),
         "hosts": hosts,
-    }
-
-
-def of_broker(site: Site) -> dict[str, Any]:
-    """What Queues is asked on a node of the broker."""
-    return {"broker": {"virtual_host": site.settings.messaging.virtual_host}}
-
-
-def of_placement(site: Site) -> dict[str, Any]:
-    """What Placement is asked on the host of the databases."""
-    return {
-        "placement_database": PLACEMENT_DATABASE,
-        "database": {"host": site.settings.database.host},
     }
 
 
