@@ -19,17 +19,22 @@ class Refused(Exception):  # noqa: N818 - it is what came of it
 
 
 class NovaManageFailed(OSError):  # noqa: N818
-    """nova-manage did not do what it was asked."""
+    """nova-manage has not come to an end."""
 
 
 class Session:
-    """The evidence of the last look, and one login for all that follows."""
+    """The evidence of the last look, and one login for all that follows.
+
+    Attributes:
+        managed: what has come of each nova-manage.
+        trouble: what one has ended with that did not do all of it.
+    """
 
     def __init__(self, request):
         self.request = request
         self.seen = None
         self._compute = self._placement = None
-        self.managed = {}
+        self.managed, self.trouble = {}, None
 
     def look(self, sources):
         if self.seen is None:
@@ -55,7 +60,10 @@ class Session:
 
 
 def nova_manage(session, *words):
-    """Run nova-manage as its own user, once for all findings that want the same."""
+    """Run nova-manage as its own user, once for all findings that want the same.
+
+    One that ends with an error may have done a part of it: sync_aggregates does what it can.
+    """
     what = "nova-manage " + " ".join(words)
     if words not in session.managed:
         try:
@@ -70,8 +78,9 @@ def nova_manage(session, *words):
             raise NovaManageFailed(f"`{what}` has not ended after {PATIENCE} s") from None
         except OSError as error:
             raise NovaManageFailed(f"`{what}` cannot be run: {error}") from None
+        session.managed[words] = f"`{what}` was run"
         if done.returncode:
             said = " ".join((done.stderr.strip() or done.stdout).split())[-300:]
-            raise NovaManageFailed(f"`{what}` ended with {done.returncode}: {said}")
-        session.managed[words] = f"`{what}` was run"
+            session.trouble = f"`{what}` ended with {done.returncode}: {said}"
+            session.managed[words] = session.trouble
     return session.managed[words]

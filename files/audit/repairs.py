@@ -124,6 +124,7 @@ class Run:
                 self.attempt(key, self.do, do, each, held[key])
             else:
                 self.outcomes[key] = ("refused", "it has just become another one")
+        self.stopped = self.stopped or self.session.trouble
 
     def prepare(self, action, each, held):
         held[each["key"]] = action(self.session, each["repair"])

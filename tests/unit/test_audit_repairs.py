@@ -217,6 +217,33 @@ def test_a_host_flagged_as_mapped_is_discovered_by_its_service(ran: list[str]) -
     assert ran[0].endswith("discover_hosts --verbose --by-service")
 
 
+def test_what_a_command_has_done_before_its_error_is_seen(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.nodes |= {"n1": "unmapped1", "n2": "unmapped2"}
+
+    def run(*_: Any, **__: Any) -> Any:
+        cloud.nodes.pop("n1", None)
+        return SimpleNamespace(returncode=4, stdout="", stderr="no mapping for n2")
+
+    monkeypatch.setattr(repair_steps.subprocess, "run", run)
+    found = mend(cloud, "unmapped/unmapped1", "unmapped/unmapped2")
+    assert [outcome for outcome, _ in found] == ["mended", "remains"]
+
+
+def test_a_command_that_never_ends_is_the_last(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.nodes |= {"n1": "unmapped1"}
+
+    def run(*_: Any, **__: Any) -> Any:
+        raise subprocess.TimeoutExpired("nova-manage", 1)
+
+    monkeypatch.setattr(repair_steps.subprocess, "run", run)
+    ((outcome, said),) = mend(cloud, "unmapped/unmapped1")
+    assert outcome == "failed" and "has not ended after 600 s" in said
+
+
 def test_a_command_that_fails_is_the_last(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.nodes |= {"n1": "unmapped1"}
     cloud.service("s9", "compute9")
@@ -224,7 +251,7 @@ def test_a_command_that_fails_is_the_last(cloud: Cloud, monkeypatch: pytest.Monk
     monkeypatch.setattr(repair_steps.subprocess, "run", lambda *_, **__: failed)
     found = mend(cloud, "stranger/s9", "unmapped/unmapped1")
     words = "`nova-manage cell_v2 discover_hosts --verbose` ended with 2: ERROR: Duplicate"
-    assert [outcome for outcome, _ in found] == ["untried", "failed"]
+    assert [outcome for outcome, _ in found] == ["untried", "remains"]
     assert all(words in said for _, said in found)
     assert cloud.changes() == []
 
