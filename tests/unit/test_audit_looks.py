@@ -9,13 +9,11 @@ import broker_queues
 import cloud_audit
 import evidence
 import finding
-import kinds
 import placement_records
 import pytest
-import repairs
 from sql import NoAnswerError
 
-from pyinfra_nova.audit.report import ACTIONS, Audit
+from pyinfra_nova.audit.report import Audit
 
 from .audit_stand_in import Cloud, needing, stand_in_for
 
@@ -119,8 +117,3 @@ def test_a_node_of_the_broker_that_gave_none_makes_the_source_silent() -> None:
 def test_placement_without_a_database_here_is_left_to_its_api() -> None:
     request = {"placement_database": "placement", "database": {"host": "192.0.2.1"}}
     assert placement_records.answer(request) == {"placement": None}
-
-
-def test_every_kind_that_a_plan_names_can_be_done() -> None:
-    assert list(ACTIONS) == list(repairs.ACTIONS)
-    assert kinds.EFFECTS
