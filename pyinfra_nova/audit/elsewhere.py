@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyinfra_nova.audit.question import PLACEMENT_DATABASE
+from pyinfra_nova.audit.question import PLACEMENT_DATABASE, CloudAudit
 from pyinfra_nova.session.host_script import ScriptFact
 from pyinfra_nova.site.settings import Site
 
@@ -20,7 +20,7 @@ class Placement(ScriptFact):
     """The rows of Placement, read on the host of its database."""
 
     script = "placement_records"
-    uses = ("sql", "rest", "keystone", "compute_api", "nova_state", "cloud_services")
+    uses = CloudAudit.uses[: CloudAudit.uses.index(script)]
     folder = ScriptFact.folder / "audit"
 
 
