@@ -68,10 +68,8 @@ def hosts_of(request):
     return {name: host for name, host in request["hosts"].items() if "error" not in host}
 
 
-def gathered(request):
-    """The evidence of all sources, each asked by a thread of its own."""
-    evidence = Evidence(request["expected"])
-    questions = {
+def questions():
+    return {
         "databases": nova_tables.read,
         "placement": placement_records.read,
         "broker": broker_queues.read,
@@ -79,7 +77,31 @@ def gathered(request):
         "network": cloud_services.network,
         "hosts": hosts_of,
     }
-    with concurrent.futures.ThreadPoolExecutor(len(questions)) as pool:
+
+
+RECORDS = ("databases", "placement")
+"""The sources that are cheap to ask, and that say which of all things are in use."""
+
+
+def gathered(request):
+    """The evidence of all sources, each asked by a thread of its own."""
+    return asked(Evidence(request["expected"]), request, questions())
+
+
+def again(request, seen, sources=RECORDS):
+    """The evidence SEEN with SOURCES asked once more, those that have answered."""
+    evidence = Evidence(request["expected"])
+    evidence.silent, evidence.seconds = dict(seen.silent), dict(seen.seconds)
+    repeated = {}
+    for name, ask in questions().items():
+        setattr(evidence, name, getattr(seen, name))
+        if name in sources and name not in seen.silent:
+            repeated[name] = ask
+    return asked(evidence, request, repeated)
+
+
+def asked(evidence, request, questions):
+    with concurrent.futures.ThreadPoolExecutor(max(len(questions), 1)) as pool:
         answers = {name: pool.submit(timed, ask, request) for name, ask in questions.items()}
         for name, answer in answers.items():
             found, error, seconds = answer.result()

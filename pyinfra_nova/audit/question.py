@@ -69,6 +69,17 @@ class CloudAudit(ScriptFact):
     folder = ScriptFact.folder / "audit"
 
 
+class Repairs(ScriptFact):
+    """What has come of repairs, made on the primary controller."""
+
+    script = "repairs"
+    uses = (*CloudAudit.uses, "cloud_audit", "repair_steps", "api_repairs")
+    folder = ScriptFact.folder / "audit"
+
+
+PLACEMENT_DATABASE = "placement"
+
+
 def expected(site: Site) -> dict[str, Any]:
     """What the inventory and the settings say that there is."""
     settings = site.settings
@@ -98,7 +109,7 @@ def of_cloud(site: Site, hosts: Mapping[str, Answer] | None) -> dict[str, Any]:
             "cell0": database.nova_cell0,
             "cell1": database.nova,
         },
-        "placement_database": "placement",
+        "placement_database": PLACEMENT_DATABASE,
         "api": ComputeApi.of(site).as_request(),
         "broker": {
             "hosts": messaging.hosts,
