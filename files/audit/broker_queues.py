@@ -1,4 +1,9 @@
-"""The queues of the broker: how many messages wait in each, and how many listen there."""
+"""The queues of the broker: how many messages wait in each, and how many listen there.
+
+Request: {"broker": {"virtual_host", ...}, "queues": as of the answer|absent,
+          "queues_error": why the node of the broker that was asked gave none|absent}
+Answer:  {"queues": {name: {"messages", "consumers"}}} or {"error": text}
+"""
 
 import json
 import subprocess
@@ -18,6 +23,8 @@ def read(request):
     the list along, in `queues` of the request.
     """
     broker = request["broker"]
+    if request.get("queues_error"):
+        raise NoQueuesError(request["queues_error"])
     if request.get("queues") is not None:
         return request["queues"]
     command = ["rabbitmqctl", "--silent", "--formatter", "json", "list_queues"]
@@ -40,3 +47,10 @@ def read(request):
         return {row["name"]: {key: int(row[key]) for key in COLUMNS[1:]} for row in rows}
     except (ValueError, KeyError, TypeError) as error:
         raise NoQueuesError(f"rabbitmqctl answers no list of queues: {error}") from None
+
+
+def answer(request):
+    try:
+        return {"queues": read(request)}
+    except NoQueuesError as error:
+        return {"error": str(error)}

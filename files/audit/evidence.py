@@ -14,6 +14,7 @@ import nova_tables
 import placement_records
 import rest
 import sql
+import strangers
 
 
 class NotAskedError(Exception):
@@ -22,6 +23,7 @@ class NotAskedError(Exception):
 
 FAILURES = (
     NotAskedError,
+    strangers.NotKnownError,
     broker_queues.NoQueuesError,
     sql.NoAnswerError,
     sql.NotInstalledError,
@@ -41,6 +43,7 @@ class Evidence:
         now: the epoch at which the databases were read.
         databases, placement, broker, identity, network: of the modules that ask for them.
         hosts: of each host that answered, by its name in the inventory; see `host_evidence.py`.
+        strangers: what Nova knows of uuids that the other sources speak of; see `strangers.py`.
         silent: the reason by source, for those that did not answer.
         seconds: how long each source took.
     """
@@ -55,6 +58,7 @@ class Evidence:
         self.identity = sources.get("identity")
         self.network = sources.get("network")
         self.hosts = sources.get("hosts")
+        self.strangers = sources.get("strangers")
 
 
 def hosts_of(request):
@@ -64,10 +68,8 @@ def hosts_of(request):
     return {name: host for name, host in request["hosts"].items() if "error" not in host}
 
 
-def gathered(request):
-    """The evidence of all sources, each asked by a thread of its own."""
-    evidence = Evidence(request["expected"])
-    questions = {
+def questions():
+    return {
         "databases": nova_tables.read,
         "placement": placement_records.read,
         "broker": broker_queues.read,
@@ -75,7 +77,31 @@ def gathered(request):
         "network": cloud_services.network,
         "hosts": hosts_of,
     }
-    with concurrent.futures.ThreadPoolExecutor(len(questions)) as pool:
+
+
+RECORDS = ("databases", "placement")
+"""The sources that are cheap to ask, and that say which of all things are in use."""
+
+
+def gathered(request):
+    """The evidence of all sources, each asked by a thread of its own."""
+    return asked(Evidence(request["expected"]), request, questions())
+
+
+def again(request, seen, sources=RECORDS):
+    """The evidence SEEN with SOURCES asked once more, those that have answered."""
+    evidence = Evidence(request["expected"])
+    evidence.silent, evidence.seconds = dict(seen.silent), dict(seen.seconds)
+    repeated = {}
+    for name, ask in questions().items():
+        setattr(evidence, name, getattr(seen, name))
+        if name in sources and name not in seen.silent:
+            repeated[name] = ask
+    return asked(evidence, request, repeated)
+
+
+def asked(evidence, request, questions):
+    with concurrent.futures.ThreadPoolExecutor(max(len(questions), 1)) as pool:
         answers = {name: pool.submit(timed, ask, request) for name, ask in questions.items()}
         for name, answer in answers.items():
             found, error, seconds = answer.result()
@@ -83,7 +109,17 @@ def gathered(request):
             evidence.seconds[name] = seconds
             if error is not None:
                 evidence.silent[name] = error
+    asked_about_strangers(evidence, request)
     return evidence
+
+
+def asked_about_strangers(evidence, request):
+    """After all others: what they speak of may have come or gone since."""
+    found, error, seconds = timed(lambda given: strangers.read(given, evidence), request)
+    evidence.strangers, evidence.seconds["strangers"] = found, seconds
+    evidence.silent.pop("strangers", None)
+    if error is not None:
+        evidence.silent["strangers"] = error
 
 
 def timed(ask, request):

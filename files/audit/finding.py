@@ -7,7 +7,7 @@ audit says what nobody has looked at.
 
 import kinds
 
-SOURCES = ("databases", "placement", "broker", "identity", "network", "hosts")
+SOURCES = ("databases", "placement", "broker", "identity", "network", "hosts", "strangers")
 
 GRACE = 120
 """Seconds for which whatever compares two sources leaves alone what has changed: they are read one

@@ -67,4 +67,52 @@ EFFECTS = {
     "password-ends": "from then on Nova can ask neither Placement, Neutron nor Glance",
     "certificate-ends": "from then on clients and services refuse to speak to it",
     "rows-not-archived": "queries and schema migrations get slower with each of them",
+    # Guests, in Nova's own rows.
+    "guest-stuck": "its owner can neither use nor change it, and a drain of its host waits for it",
+    "migration-stuck": (
+        "the guest takes its resources on two hosts, and neither can be drained or removed"
+    ),
+    "build-request-left": "its owner sees a guest that is never built, or one guest twice",
+    "guest-in-error": "its owner cannot use it, and it counts against the quota",
+    "guest-on-unnamed-host": "no deploy, upgrade or check reaches the host that it runs on",
+    "guest-without-node": (
+        "no resources are counted for it, and an online data migration of its row never ends"
+    ),
+    "guest-unmapped": "the API does not find it: its owner can neither see nor delete it",
+    "machine-type-unset": (
+        "a new release or default may give it other hardware at its next start, and nova-status "
+        "warns before each upgrade"
+    ),
+    "move-not-recorded": (
+        "every action on it goes to a host on which it does not run, and a drain waits for ever"
+    ),
+    # What guests hold in Placement.
+    "allocation-of-deleted-guest": "the scheduler counts resources as taken that are free",
+    "allocation-of-finished-migration": "the scheduler counts resources as taken that are free",
+    "allocation-of-nobody": "the scheduler counts resources as taken that may be free",
+    "allocation-of-hostless-guest": "the scheduler counts resources as taken that are free",
+    "guest-without-allocation": "the scheduler gives its resources away a second time",
+    "doubled-allocation": (
+        "the scheduler counts it twice, and the host that it has left can not be removed"
+    ),
+    "allocation-on-another-host": (
+        "one host is thought fuller than it is, and the other one is overcommitted"
+    ),
+    "allocation-unlike-flavor": "the scheduler reckons with another size than the guest has",
+    # Guests against the domains of libvirt.
+    "libvirt-silent": "Nova can neither start, stop nor move the guests of this host",
+    "domain-on-two-hosts": "two domains may write to the same disk, which destroys it",
+    "domain-on-another-host": (
+        "Nova neither watches nor stops it there, and may start it a second time"
+    ),
+    "guest-without-domain": "its owner sees a running guest where there is none",
+    "guest-not-running": "its owner sees a running guest that does not answer",
+    "guest-running-unasked": "it runs though Nova says that it does not, and Nova may stop it",
+    "domain-of-deleted-guest": (
+        "it takes memory and CPUs that Nova gives away, and may write to volumes of others"
+    ),
+    "domain-unknown-to-nova": "it takes memory and CPUs of the host that Nova gives away",
+    # Files of guests.
+    "guest-folder-without-owner": "it takes disk that Nova gives away",
+    "base-image-unused": "it takes disk that Nova gives away",
 }

@@ -12,6 +12,7 @@ FINISHED = ("cancelled", "completed", "confirmed", "done", "error", "failed", "r
 """What Nova itself takes for the end of a migration (nova/db/main/api.py,
 migration_get_in_progress_by_host_and_node). `finished` is none: a resize that waits for its
 confirmation."""
+FINISHED_SQL = "(" + ", ".join(f"'{status}'" for status in FINISHED) + ")"
 
 # Of the cell, where guests and services are. Columns that hold what users gave are not read.
 CELL = {
@@ -26,26 +27,44 @@ CELL = {
     ),
     "instances": (
         "SELECT uuid, display_name, host, node, vm_state, task_state, power_state, vcpus,"
-        " memory_mb, root_gb, ephemeral_gb, created_at,"
+        " memory_mb, root_gb, ephemeral_gb, created_at, launched_at,"
         " COALESCE(updated_at, created_at) AS written FROM {cell1}.instances WHERE deleted = 0"
     ),
     "migrations": (
         "SELECT id, uuid, instance_uuid, source_compute, dest_compute, source_node, dest_node,"
         " migration_type, status, COALESCE(updated_at, created_at) AS written"
-        " FROM {cell1}.migrations WHERE deleted = 0"
+        " FROM {cell1}.migrations WHERE deleted = 0 AND (status NOT IN "
+        + FINISHED_SQL
+        + " OR (migration_type = 'evacuation' AND status = 'done')"
+        " OR id IN (SELECT MAX(id) FROM {cell1}.migrations WHERE deleted = 0"
+        " GROUP BY instance_uuid))"
+    ),
+    # The flavor is JSON of Nova's objects; only what adds to the columns of `instances` is read.
+    "flavors": (
+        "SELECT uuid, swap, extra_specs FROM (SELECT i.uuid,"
+        " JSON_EXTRACT(e.flavor, '$.cur.\"nova_object.data\".swap') AS swap,"
+        " JSON_EXTRACT(e.flavor, '$.cur.\"nova_object.data\".extra_specs') AS extra_specs"
+        " FROM {cell1}.instances i"
+        " LEFT JOIN {cell1}.instance_extra e ON e.instance_uuid = i.uuid AND e.deleted = 0"
+        " WHERE i.deleted = 0 AND i.host IS NOT NULL) flavor"
+        " WHERE swap IS NULL OR swap <> 0 OR extra_specs IS NULL OR extra_specs NOT IN ('{{}}')"
+    ),
+    "volume_roots": (
+        "SELECT DISTINCT instance_uuid FROM {cell1}.block_device_mapping"
+        " WHERE deleted = 0 AND boot_index = 0 AND destination_type = 'volume'"
     ),
     "machine_types": (
         "SELECT i.uuid, i.host FROM {cell1}.instances i"
         " LEFT JOIN {cell1}.instance_system_metadata m ON m.instance_uuid = i.uuid"
         " AND m.`key` = 'image_hw_machine_type' AND m.deleted = 0"
-        " WHERE i.deleted = 0 AND i.host IS NOT NULL AND m.id IS NULL"
+        " WHERE i.deleted = 0 AND i.launched_at IS NOT NULL AND m.id IS NULL"
     ),
 }
 API = {
     "cell_mappings": "SELECT id, uuid, name, disabled FROM {api}.cell_mappings",
     "host_mappings": "SELECT id, cell_id, host, created_at FROM {api}.host_mappings",
     "unmapped_instances": (
-        "SELECT i.uuid, i.host, i.created_at FROM {cell1}.instances i"
+        "SELECT i.uuid, i.host, i.created_at, m.id AS mapping FROM {cell1}.instances i"
         " LEFT JOIN {api}.instance_mappings m ON m.instance_uuid = i.uuid"
         " WHERE i.deleted = 0 AND (m.id IS NULL OR m.cell_id IS NULL)"
     ),
@@ -57,7 +76,17 @@ API = {
     "aggregate_hosts": "SELECT aggregate_id, host, created_at FROM {api}.aggregate_hosts",
 }
 FAILED = {
-    "cell0_services": "SELECT id, uuid, host, `binary` FROM {cell0}.services WHERE deleted = 0"
+    "cell0_services": "SELECT id, uuid, host, `binary` FROM {cell0}.services WHERE deleted = 0",
+    "cell0_instances": (
+        "SELECT uuid, display_name, host, vm_state, task_state, created_at,"
+        " COALESCE(updated_at, created_at) AS written FROM {cell0}.instances WHERE deleted = 0"
+    ),
+    "faults": " UNION ALL ".join(
+        f"SELECT f.id, f.instance_uuid, f.message FROM {{{cell}}}.instance_faults f"
+        f" JOIN {{{cell}}}.instances i ON i.uuid = f.instance_uuid"
+        " WHERE i.deleted = 0 AND i.vm_state = 'error' AND f.deleted = 0"
+        for cell in ("cell0", "cell1")
+    ),
 }
 
 SHADOWED = (

@@ -6,7 +6,8 @@ Answer: {"providers": [{"uuid", "name", "parent": uuid|null}], "aggregates": {pr
          "by": "sql"|"api"}
 Where its database is on this host, root reads it in five queries. Its API tells of allocations,
 inventories and aggregates one provider at a time, so elsewhere there are three requests for each.
-`written` is None there: the API does not tell it.
+`written` is None there: the API does not tell it. Whoever asks may bring along what the host of the
+database has read, in `placement` of the request.
 """
 
 import os
@@ -40,6 +41,13 @@ INVENTORIES = (
 
 
 def read(request):
+    if request.get("placement") is not None:
+        return request["placement"]
+    return local(request) or by_api(request)
+
+
+def local(request):
+    """What root reads where the database is this host's own; None where it is not."""
     name = request.get("placement_database")
     is_local = any(map(os.path.exists, nova_state.SOCKETS))
     if name and is_local and nova_state.is_here(request["database"]["host"]) and os.geteuid() == 0:
@@ -47,7 +55,15 @@ def read(request):
             return by_sql(sql.quoted(name))
         except sql.NotThereError:
             pass  # under another name, or on another server: its API knows
-    return by_api(request)
+    return None
+
+
+def answer(request):
+    """For who asks the host of the database; None as `placement` where only the API knows."""
+    try:
+        return {"placement": local(request)}
+    except (sql.NoAnswerError, sql.NotInstalledError) as error:
+        return {"error": str(error)}
 
 
 def by_sql(name):

@@ -26,7 +26,7 @@ class HostEvidence(ScriptFact):
     """The guests, files and processes of one host."""
 
     script = "host_evidence"
-    uses = ("certificates", "units", "host_processes", "host_access")
+    uses = ("certificates", "units", "host_processes", "host_access", "host_guests")
     folder = ScriptFact.folder / "audit"
 
 
@@ -48,6 +48,7 @@ class CloudAudit(ScriptFact):
         "endpoint_certificates",
         "placement_records",
         "broker_queues",
+        "strangers",
         "evidence",
         "names",
         "standing",
@@ -59,8 +60,24 @@ class CloudAudit(ScriptFact):
         "access",
         "neighbours",
         "expiry",
+        "guest_rows",
+        "guests",
+        "allocations",
+        "domains",
+        "disks",
     )
     folder = ScriptFact.folder / "audit"
+
+
+class Repairs(ScriptFact):
+    """What has come of repairs, made on the primary controller."""
+
+    script = "repairs"
+    uses = (*CloudAudit.uses, "cloud_audit", "repair_steps", "api_repairs")
+    folder = ScriptFact.folder / "audit"
+
+
+PLACEMENT_DATABASE = "placement"
 
 
 def expected(site: Site) -> dict[str, Any]:
@@ -92,7 +109,7 @@ def of_cloud(site: Site, hosts: Mapping[str, Answer] | None) -> dict[str, Any]:
             "cell0": database.nova_cell0,
             "cell1": database.nova,
         },
-        "placement_database": "placement",
+        "placement_database": PLACEMENT_DATABASE,
         "api": ComputeApi.of(site).as_request(),
         "broker": {
             "hosts": messaging.hosts,

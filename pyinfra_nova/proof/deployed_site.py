@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,13 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gevent
-from pyinfra import logger
-from pyinfra.api.exceptions import ConnectError, PyinfraError
 from pyinfra.api.host import Host as PyinfraHost
 from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 from testinfra.host import Host
-from typing_extensions import override
 
 from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.proof.testinfra_backend import PyinfraBackend
@@ -29,7 +25,8 @@ from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.preflight import checks_for, judge
 from pyinfra_nova.run.verdicts import Verdict
 from pyinfra_nova.session import redaction
-from pyinfra_nova.session.connections import at_once, connected, load
+from pyinfra_nova.session.answering import NoAnswerError, answering
+from pyinfra_nova.session.connections import at_once, load
 from pyinfra_nova.session.host_script import Answer, ScriptFact, ask
 from pyinfra_nova.site.load import site_of
 from pyinfra_nova.site.run_scope import RunScope, scope_of
@@ -40,25 +37,7 @@ Question = Callable[["DeployedSite", HostPlan], T]
 """Something that every host can be asked; a plain function, because answers are kept by it."""
 Outcomes = dict[str, T | Exception]
 
-
-class _Errors(logging.Handler):
-    """What pyinfra logs about a host that fails; its exception only counts the hosts left."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(logging.ERROR)
-        self.prefix = f"[{name}]"
-        self.texts: list[str] = []
-
-    @override
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if text.startswith(self.prefix):
-            said = text.removeprefix(self.prefix).strip()
-            self.texts += [] if said.startswith("Error: could not load fact") else [said]
-
-
-class NoAnswerError(Exception):
-    """A host that cannot be reached, or on which a question ended with an error."""
+__all__ = ["DeployedSite", "NoAnswerError"]
 
 
 class DeployedSite:
@@ -111,18 +90,8 @@ class DeployedSite:
         Raises:
             NoAnswerError: it cannot be reached, or what was run there failed.
         """
-        heard = _Errors(name)
-        logger.addHandler(heard)
-        try:
-            with connected(self.state, name) as host:
-                yield host
-        except ConnectError as error:
-            raise NoAnswerError(f"{name} cannot be reached: {error}") from None
-        except PyinfraError as error:
-            why = heard.texts[-1] if heard.texts else error
-            raise NoAnswerError(f"{name} gives no answer: {why}") from None
-        finally:
-            logger.removeHandler(heard)
+        with answering(self.state, name) as host:
+            yield host
 
     def ask(self, name: str, fact: type[ScriptFact], request: Mapping[str, Any]) -> Answer:
         """What a script of files/ answers on a host."""

@@ -7,14 +7,15 @@ messages show, so a request may carry secrets; an answer must not.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pyinfra.api import FactBase, StringCommand
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from pyinfra.api.command import QuoteString
-from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.exceptions import FactProcessError, PyinfraError
 from pyinfra.api.host import Host
 from typing_extensions import override
 
@@ -103,14 +104,23 @@ class ScriptFact(FactBase[Answer]):
 
     @override
     def process(self, output: Any) -> Answer:
-        text = "\n".join(output)
-        try:
-            answer = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise FactProcessError(f"{self.script} answered {text[:200]!r}") from error
-        if not isinstance(answer, dict):
-            raise FactProcessError(f"{self.script} answered no object")
-        return answer
+        return answered(self.script, output)
+
+
+def answered(script: str, lines: Iterable[str]) -> Answer:
+    """The JSON object that SCRIPT has printed.
+
+    Raises:
+        FactProcessError: it is none.
+    """
+    text = "\n".join(lines)
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FactProcessError(f"{script} answered {text[:200]!r}") from error
+    if not isinstance(answer, dict):
+        raise FactProcessError(f"{script} answered no object")
+    return answer
 
 
 def ask(host: Host, fact: type[ScriptFact], request: Mapping[str, Any]) -> Answer:
@@ -118,3 +128,20 @@ def ask(host: Host, fact: type[ScriptFact], request: Mapping[str, Any]) -> Answe
     stdin = script_input(fact.script, request, fact.uses, fact.folder)
     answer: Answer = host.get_fact(fact, _stdin=stdin)
     return answer
+
+
+def order(host: Host, fact: type[ScriptFact], verb: str, request: Mapping[str, Any]) -> Answer:
+    """What FACT's script answers on HOST where REQUEST has it change something, outside a deploy.
+
+    Raises:
+        PyinfraError: it failed; the text is its own last line.
+    """
+    # What the inventory says of sudo, su and the like.
+    given, _ignored = pop_global_arguments(host.state, host, {})
+    how = {key: value for key, value in given.items() if key in CONNECTOR_ARGUMENT_KEYS}
+    how["_stdin"] = script_input(fact.script, request, fact.uses, fact.folder)
+    command = StringCommand(*_command_bits(fact.script, verb))
+    succeeded, output = host.run_shell_command(command, **how)
+    if not succeeded:
+        raise PyinfraError((list(output.stderr_lines) or ["it says nothing"])[-1])
+    return answered(fact.script, output.stdout_lines)

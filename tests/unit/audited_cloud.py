@@ -6,7 +6,11 @@ import copy
 import datetime
 from typing import Any
 
-from cloud_audit import DETECTORS
+import allocations
+import cloud_audit
+import disks
+import domains
+import guests
 from evidence import Evidence
 from finding import judged
 from nova_state import CELL0
@@ -17,6 +21,14 @@ NOW = 1_800_000_000.0
 CELL1 = "c1c1c1c1-0000-0000-0000-000000000000"
 DAY = 86400
 OLD = 30 * DAY
+OF_GUESTS = {
+    *guests.DETECTORS,
+    *allocations.DETECTORS,
+    *domains.DETECTORS,
+    *disks.DETECTORS,
+}
+DETECTORS = [each for each in cloud_audit.DETECTORS if each not in OF_GUESTS]
+"""Those of guests have a cloud of their own, in audited_guests.py."""
 AGGREGATE = "a99a99a9-0000-0000-0000-000000000000"
 
 
@@ -133,8 +145,12 @@ def host_answer(*daemons: str, age: float = OLD, **more: Any) -> Row:
         "keys": [],
         "domains": [],
         "domains_error": None,
+        "instances": "/var/lib/nova/instances",
+        "shared": False,
         "folders": [],
         "bases": [],
+        "backing": [],
+        "unread": [],
         **more,
     }
 
@@ -173,6 +189,10 @@ class Cloud:
             "instances": [guest("compute1")],
             "migrations": [],
             "machine_types": [],
+            "flavors": [],
+            "volume_roots": [],
+            "cell0_instances": [],
+            "faults": [],
             "cell_mappings": [cell(1, CELL0, "cell0"), cell(2, CELL1, "cell1")],
             "host_mappings": [mapping(host) for host in COMPUTES],
             "unmapped_instances": [],
@@ -231,6 +251,18 @@ class Cloud:
             del self.hosts[host]
         if self.network is not None:
             self.network["agents"] = [a for a in self.network["agents"] if a["host"] != host]
+
+    def with_its_guest(self) -> Evidence:
+        """The evidence with all that belongs to the one guest, and nothing unknown to Nova."""
+        seen = self.evidence()
+        resources = {"VCPU": 1, "MEMORY_MB": 512, "DISK_GB": 1}
+        place = {"provider": "n-compute1", "consumer": "g-compute1", "written": NOW - OLD}
+        seen.placement["allocations"] = [{**place, "resources": resources}]
+        domain = {"uuid": "g-compute1", "name": "instance-1", "state": "running", "reason": 1}
+        seen.hosts["compute1"]["domains"] = [{**domain, "since": NOW - OLD}]
+        asked = ("guests", "cell0_guests", "migrations", "mappings", "build_requests")
+        seen.strangers = {name: [] for name in asked}
+        return seen
 
     def evidence(self) -> Evidence:
         sources = ("databases", "placement", "broker", "identity", "network", "hosts")
