@@ -10,7 +10,7 @@ Request: {"database", "names": as for nova_state.py, "api": as for compute_api.p
                        "ssh": {"names": [of computes in known_hosts], "from": [patterns]}},
           "hosts": {name: as of host_evidence.py, or {"error": text}}|null}
 Answer:  {"findings": [as of finding.py], "skipped": {detector: [sources]},
-          "silent": {source: reason}, "seconds": {source: s}, "at": epoch}
+          "silent": {source: reason}, "seconds": {source: s}, "figures": of figures.py, "at": epoch}
 A cloud at work is never still: where something is found, the records are read once more, and only
 what is found in them both times is said.
 """
@@ -23,6 +23,7 @@ import disks
 import domains
 import evidence
 import expiry
+import figures
 import finding
 import guests
 import heartbeats
@@ -75,5 +76,6 @@ def answer(request):
         "skipped": skipped,
         "silent": seen.silent,
         "seconds": seen.seconds,
+        "figures": figures.of(seen),
         "at": seen.now,
     }

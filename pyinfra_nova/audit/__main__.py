@@ -55,7 +55,7 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _loaded(inventory: str) -> tuple[State, Site]:
+def loaded(inventory: str) -> tuple[State, Site]:
     """The hosts and the settings.
 
     Raises:
@@ -157,7 +157,7 @@ class _Command:
 
 
 def _run(options: argparse.Namespace) -> int:
-    state, site = _loaded(options.inventory)
+    state, site = loaded(options.inventory)
 
     from pyinfra_nova.audit.cloud import AuditedCloud
     from pyinfra_nova.session.answering import NoAnswerError

@@ -65,6 +65,7 @@ class CloudAudit(ScriptFact):
         "allocations",
         "domains",
         "disks",
+        "figures",
     )
     folder = ScriptFact.folder / "audit"
 

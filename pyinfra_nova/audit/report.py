@@ -58,6 +58,7 @@ class Audit(BaseModel):
         seconds: how long each source took.
         at: the epoch at which the records were read.
         unreachable: why hosts did not answer, by their names in the inventory.
+        figures: the cloud in figures, as of ``files/audit/figures.py``; None without its records.
     """
 
     findings: list[Finding]
@@ -66,6 +67,7 @@ class Audit(BaseModel):
     seconds: dict[str, float]
     at: float
     unreachable: dict[str, str] = {}
+    figures: Mapping[str, Any] | None = None
 
     @property
     def is_whole(self) -> bool:

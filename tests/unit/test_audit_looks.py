@@ -42,6 +42,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> Cloud:
     stand_in_for(cloud, monkeypatch)
     monkeypatch.setattr(evidence.placement_records, "read", lambda _: {"providers": []})
     monkeypatch.setattr(cloud_audit, "DETECTORS", (strangers, others))
+    monkeypatch.setattr(cloud_audit.figures, "of", lambda _: None)
     return cloud
 
 
