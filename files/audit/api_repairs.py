@@ -4,17 +4,11 @@ delete-service:     {"service": uuid, "binary"}
 delete-allocation:  {"consumer": uuid, "providers": [uuids]|absent: all that it has something of}
 """
 
-import nova_state
 import rest
+import standing
+from finding import GRACE
 from repair_steps import Refused
 
-QUIET = 120
-"""Seconds without a heartbeat below which a service may still be at work."""
-TOPICS = {
-    "nova-compute": "compute",
-    "nova-conductor": "conductor",
-    "nova-scheduler": "scheduler",
-}
 CONSUMER = ("project_id", "user_id", "consumer_generation")
 """What Placement wants to hear again of a consumer whose allocations are changed."""
 
@@ -40,7 +34,11 @@ def delete_service(session, each, held):
     nodes = [node["uuid"] for node in nodes if node["host"] == host]
     session.compute.call("DELETE", f"/os-services/{rest.quoted(uuid)}")
     said = f"deleted {binary} on {host}"
-    left = [uuid for uuid in nodes if is_provider(session, uuid)]
+    try:
+        left = [uuid for uuid in nodes if is_provider(session, uuid)]
+    except rest.Failed as error:
+        session.trouble = str(error)
+        return f"{said}; whether its resource provider has gone nobody could say: {error}"
     if left:
         said += (
             f"; Nova has left its resource provider {', '.join(left)} in Placement: see who has a "
@@ -55,10 +53,10 @@ def nobody_runs(session, row):
     binary, host = row["binary"], row["host"]
     if host in session.seen.expected["services"].get(binary, ()):
         raise Refused(f"the inventory has {binary} on {host}")
-    beat = nova_state.epoch(row["last_seen_up"] or row["created_at"])
-    quiet = max(QUIET, session.seen.expected["down_time"])
-    age = session.seen.now - beat
-    if age < quiet:
+    if binary not in standing.TOPICS:
+        raise Refused(f"nobody knows on which queue {binary} listens")
+    age = session.seen.now - standing.seen(row)
+    if age < max(GRACE, session.seen.expected["down_time"]):
         raise Refused(
             f"{binary} on {host} sent a heartbeat {age:.0f} s ago: stop it there first, or its "
             "record comes back"
@@ -66,7 +64,7 @@ def nobody_runs(session, row):
     if "broker" in session.seen.silent:
         why = session.seen.silent["broker"]
         raise Refused(f"nobody could say whether {binary} on {host} still listens: {why}")
-    queue = f"{TOPICS.get(binary, binary)}.{host}"
+    queue = standing.queue_of(row)
     if session.seen.broker.get(queue, {}).get("consumers"):
         raise Refused(f"somebody listens on {queue}: {binary} still runs there, stop it first")
 

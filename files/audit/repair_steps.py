@@ -27,7 +27,7 @@ class Session:
 
     Attributes:
         managed: what has come of each nova-manage.
-        trouble: what one has ended with that did not do all of it.
+        trouble: why nothing more is to be done after what has been done just now.
     """
 
     def __init__(self, request):

@@ -15,7 +15,7 @@ from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 from pyinfra_nova.audit import elsewhere, question
 from pyinfra_nova.audit.report import Audit, Repair
 from pyinfra_nova.session.answering import NoAnswerError, answering
-from pyinfra_nova.session.connections import at_once, notice_loss
+from pyinfra_nova.session.connections import at_once, notice_loss, using
 from pyinfra_nova.session.host_script import Answer, ScriptFact, ask, order
 from pyinfra_nova.site.names import named
 from pyinfra_nova.site.settings import Site
@@ -43,9 +43,9 @@ class AuditedCloud:
     def opened(self) -> Iterator[None]:
         """Pyinfra's context set to this site; all connections are closed at the end."""
         with (
-            ctx_state.use(self.state),
-            ctx_inventory.use(self.state.inventory),
-            ctx_config.use(self.state.config),
+            using(ctx_state, self.state),
+            using(ctx_inventory, self.state.inventory),
+            using(ctx_config, self.state.config),
         ):
             try:
                 yield

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import gevent
 from gevent.pool import Pool
@@ -127,6 +128,17 @@ def load_deploy(state: State, host: Host) -> None:
 
 
 @contextmanager
+def using(context: Any, module: object) -> Iterator[None]:
+    """MODULE as pyinfra's CONTEXT; unlike its own `use`, also undone where an exception ends it."""
+    before = context.get()
+    context.set(module)
+    try:
+        yield
+    finally:
+        context.set(before)
+
+
+@contextmanager
 def connected(state: State, name: str) -> Iterator[Host]:
     """The host NAME, connected, with pyinfra's context set to it.
 
@@ -136,10 +148,10 @@ def connected(state: State, name: str) -> Iterator[Host]:
     """
     host = state.inventory.get_host(name)
     with (
-        ctx_state.use(state),
-        ctx_inventory.use(state.inventory),
-        ctx_config.use(state.config),
-        ctx_host.use(host),
+        using(ctx_state, state),
+        using(ctx_inventory, state.inventory),
+        using(ctx_config, state.config),
+        using(ctx_host, host),
     ):
         if not host.connected:
             state.current_stage = StateStage.Connect

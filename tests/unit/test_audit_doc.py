@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -10,7 +11,8 @@ import repairs
 
 from pyinfra_nova.audit.report import ACTIONS, Repair
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
 
 
 def rows(head: str) -> list[list[str]]:
@@ -21,8 +23,7 @@ def rows(head: str) -> list[list[str]]:
 
 
 def test_every_kind_is_there_with_its_effect() -> None:
-    found = {row[0].strip("`"): row[1] for row in rows("kind")}
-    assert {kind: found.get(kind) for kind in kinds.EFFECTS} == kinds.EFFECTS
+    assert {row[0].strip("`"): row[1] for row in rows("kind")} == kinds.EFFECTS
 
 
 def test_every_kind_has_a_remedy_and_says_whether_it_is_repaired() -> None:
@@ -38,3 +39,10 @@ def test_every_outcome_is_there() -> None:
 def test_every_repair_is_there() -> None:
     assert len(rows("repair")) == len(ACTIONS) == len(repairs.ACTIONS)
     assert list(ACTIONS) == list(repairs.ACTIONS)
+
+
+def test_every_repair_that_a_finding_asks_for_can_be_done() -> None:
+    scripts = (ROOT / "files" / "audit").glob("*.py")
+    texts = (path.read_text(encoding="utf-8") for path in scripts)
+    asked = {action for text in texts for action in re.findall('"action": "([a-z-]+)"', text)}
+    assert asked == set(repairs.ACTIONS)

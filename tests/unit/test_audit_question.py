@@ -53,6 +53,11 @@ def answered(fact: type[ScriptFact], request: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def test_a_host_that_has_nothing_of_nova_says_what_it_is(away: Site) -> None:
+    for host in (away.primary_controller, *away.computes):
+        assert answered(question.HostEvidence, question.of_host(away, host))["time"] > 1e9
+
+
 def test_an_audit_of_which_nothing_answers_finds_nothing_and_says_so(away: Site) -> None:
     found = answered(question.CloudAudit, question.of_cloud(away, {}))
     assert found["findings"] == []

@@ -96,6 +96,18 @@ def test_a_provider_that_nova_has_left_behind_is_named(cloud: Cloud) -> None:
     assert "`openstack resource provider delete rp-compute9`" in said
 
 
+def test_a_service_is_gone_though_nobody_could_say_it_of_its_provider(cloud: Cloud) -> None:
+    cloud.service("s9", "compute9")
+    cloud.hold("nobody", "rp-a")
+    asked = requests_of(cloud, "stranger/s9")
+    cloud.service("s9", "compute9")
+    cloud.fail(next(at for at, line in enumerate(asked, 1) if line.startswith("DELETE")) + 1, "500")
+    (outcome, said), (other, why) = mend(cloud, "stranger/s9", "unused/nobody")
+    # The request after it is a login to Placement.
+    assert outcome == "mended" and "has gone nobody could say: " in said
+    assert other == "untried" and "nothing more was done after this" in why
+
+
 def _comes_back(cloud: Cloud) -> None:
     cloud.services["s9"].update(beat=10)
 

@@ -64,6 +64,12 @@ def test_a_connected_host_answers_and_is_pyinfras_current_one(site: Path) -> Non
     assert not ctx_host.isset()
 
 
+def test_after_an_error_no_host_is_the_current_one(site: Path) -> None:
+    with pytest.raises(ValueError, match="no"), connected(load("inventory.py"), "@local"):
+        raise ValueError("no")
+    assert not ctx_host.isset()
+
+
 def test_a_host_that_cannot_be_reached_is_an_error(site: Path) -> None:
     state = load("inventory.py")
     with pytest.raises(ConnectError), connected(state, "compute1"):
