@@ -9,7 +9,18 @@ from dataclasses import dataclass
 
 OLD = "NOW() - INTERVAL 1 HOUR"
 PREFIX = "audit-"
-GUESTS = ("whole", "unplaced", "twice", "stuck", "failed", "nodeless", "lost", "vanished", "still")
+GUESTS = (
+    "whole",
+    "moved",
+    "unplaced",
+    "twice",
+    "stuck",
+    "failed",
+    "nodeless",
+    "lost",
+    "vanished",
+    "still",
+)
 DELETED = "deleted"
 STRANGE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPlantedPlantedPlantedPlantedPlantedPlantedPlan"
 
@@ -34,7 +45,8 @@ def allocation(consumer: str, host: str) -> str:
     """One processor of HOST for CONSUMER, an expression that gives a uuid."""
     return sql(
         "SET @consumer = " + consumer + ";"
-        " INSERT IGNORE INTO placement.consumers (created_at, uuid, generation, project_id, user_id)"
+        " INSERT IGNORE INTO placement.consumers (created_at, uuid, generation, project_id,"
+        " user_id)"
         f" SELECT {OLD}, @consumer, 1, project_id, user_id FROM placement.consumers LIMIT 1;"
         " INSERT INTO placement.allocations (created_at, updated_at, resource_provider_id,"
         f" consumer_id, resource_class_id, used) SELECT {OLD}, {OLD}, {provider(host)}, @consumer,"
@@ -239,11 +251,11 @@ PLANTS = (
     ),
     Plant(
         "allocation-of-finished-migration",
-        sql(MOVE.format(3, "completed", guest("whole")).replace("IF(host = ", "IF('' = "))
+        sql(MOVE.format(3, "reverted", guest("whole")))
         + ";"
         + allocation(
-            "(SELECT uuid FROM nova.migrations WHERE instance_uuid = "
-            f"{guest('whole')} ORDER BY id LIMIT 1)",
+            "(SELECT uuid FROM nova.migrations WHERE instance_uuid ="
+            f" {guest('whole')} ORDER BY id LIMIT 1)",
             "compute2",
         ),
         sql(
@@ -252,6 +264,11 @@ PLANTS = (
         ),
         "compute2",
         repaired=True,
+    ),
+    Plant(
+        "move-not-recorded",
+        sql(MOVE.format(2, "completed", guest("moved"))),
+        sql(f"DELETE FROM nova.migrations WHERE instance_uuid = {guest('moved')}"),
     ),
     Plant(
         "allocation-of-nobody",
@@ -313,7 +330,8 @@ PLANTS = (
     ),
     Plant(
         "guest-without-domain",
-        "eval $(mysql -N -e \"SELECT CONCAT('h=', host, ' n=instance-', LPAD(LOWER(HEX(id)), 8, '0'))"
+        "eval $(mysql -N -e \"SELECT CONCAT('h=', host, ' n=instance-',"
+        " LPAD(LOWER(HEX(id)), 8, '0'))"
         f" FROM nova.instances WHERE display_name = '{PREFIX}vanished' AND deleted = 0\");"
         " echo $h $n >/root/vanished",
         "true",
