@@ -223,7 +223,9 @@ def test_a_purge_that_fails_says_so(
 def test_no_metrics_are_written_where_no_node_exporter_is(nova: Site, tmp_path: Path) -> None:
     asked = config(nova, metrics={"folder": str(tmp_path / "none")})
     assert jobs.run("metrics", asked, str(tmp_path)) == 0
-    assert state(tmp_path, "metrics")["outcome"] == "put off"
+    found = state(tmp_path, "metrics")
+    assert (found["outcome"], found["rows"]) == ("done", 0)
+    assert "node_exporter is not installed here" in found["said"]
 
 
 def test_a_wrong_word_and_a_missing_configuration_are_one_line(
