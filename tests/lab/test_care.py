@@ -43,7 +43,8 @@ def deleted_guest(deployed: Deployed) -> None:
     boot = (
         "openstack flavor show m1.care >/dev/null 2>&1 ||"
         " openstack flavor create --vcpus 1 --ram 128 --disk 0 m1.care;"
-        " openstack server create --flavor m1.care --image tiny --nic none --wait care &&"
+        " openstack server create --flavor m1.care --image tiny --nic none --wait"
+        " --os-compute-api-version 2.37 care &&"
         " openstack server delete --wait care; openstack flavor delete m1.care"
     )
     assert on("controller", boot).returncode == 0
