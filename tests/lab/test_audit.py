@@ -16,7 +16,7 @@ from .planted import DELETED, GUESTS, OLD, PLANTS, PREFIX, Plant, sql
 Deployed = subprocess.CompletedProcess[str]
 FLAVOR = f"{PREFIX}flavor"
 BOOT = (
-    f"openstack flavor create --vcpus 1 --ram 64 --disk 0 {FLAVOR};"
+    f"openstack flavor create --vcpus 1 --ram 128 --disk 0 {FLAVOR};"
     f" for name in {' '.join((*GUESTS, DELETED))}; do openstack server create --flavor {FLAVOR}"
     f" --image tiny --nic none --os-compute-api-version 2.37 {PREFIX}$name || exit 1; done"
     " >/dev/null;"
@@ -55,10 +55,12 @@ def kinds(found: dict[str, Any]) -> dict[str, list[str]]:
 
 @pytest.fixture
 def guests(deployed: Deployed) -> Iterator[None]:
-    assert on("controller", BOOT).returncode == 0
-    on("controller", AGED)
-    yield
-    on("controller", GONE)
+    try:
+        assert on("controller", BOOT).returncode == 0
+        on("controller", AGED)
+        yield
+    finally:
+        on("controller", GONE)
 
 
 def vanish() -> None:
