@@ -15,15 +15,19 @@ from .planted import DELETED, GUESTS, OLD, PLANTS, PREFIX, Plant, sql
 
 Deployed = subprocess.CompletedProcess[str]
 FLAVOR = f"{PREFIX}flavor"
+CREATE = (
+    f"openstack server create --flavor {FLAVOR} --image tiny --nic none"
+    " --os-compute-api-version 2.37"
+)
+# A project may have ten guests.
 BOOT = (
-    f"openstack flavor create --vcpus 1 --ram 128 --disk 0 {FLAVOR};"
-    f" for name in {' '.join((*GUESTS, DELETED))}; do openstack server create --flavor {FLAVOR}"
-    f" --image tiny --nic none --os-compute-api-version 2.37 {PREFIX}$name || exit 1; done"
-    " >/dev/null;"
-    " for i in $(seq 120); do"
+    f"openstack flavor create --vcpus 1 --ram 128 --disk 0 {FLAVOR} >/dev/null;"
+    f" {CREATE} --wait {PREFIX}{DELETED} >/dev/null &&"
+    f" openstack server delete --wait {PREFIX}{DELETED} || exit 1;"
+    f" for name in {' '.join(GUESTS)}; do {CREATE} {PREFIX}$name >/dev/null || exit 1; done;"
+    " for i in $(seq 60); do"
     f" [ $(openstack server list --name {PREFIX} --status ACTIVE -f value -c ID | wc -l)"
-    f" = {len(GUESTS) + 1} ] && break; sleep 2; done;"
-    f" openstack server delete --wait {PREFIX}{DELETED}"
+    f" = {len(GUESTS)} ] && exit 0; sleep 2; done; exit 1"
 )
 AGED = "; ".join(
     (
