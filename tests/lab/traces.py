@@ -34,6 +34,8 @@ OF_RUNNING_DAEMONS = (
     "var/lib/ceph/",
     # What systemd keeps of its timers and its random seed.
     *("var/lib/systemd/", "var/lib/private/", "var/lib/libuuid/"),
+    # What the timers of `care` have done.
+    "var/lib/pyinfra-nova/",
     # Caches, and places for what is to go again.
     *("var/cache/", "tmp/", "var/tmp/"),
     # Locks, sockets and state of the other services' daemons.
