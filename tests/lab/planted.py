@@ -199,7 +199,8 @@ PLANTS = (
     ),
     Plant(
         "endpoint-doubled",
-        "openstack endpoint create --region RegionOne compute internal http://elsewhere:8774/v2.1",
+        # Of the interface that no client here asks for.
+        "openstack endpoint create --region RegionOne compute admin http://elsewhere:8774/v2.1",
         "openstack endpoint delete $(openstack endpoint list --service compute -f value -c ID"
         " -c URL | awk '/elsewhere/ {print $1}')",
     ),
