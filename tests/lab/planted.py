@@ -26,7 +26,7 @@ STRANGE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPlantedPlantedPlantedPlanted
 
 
 def sql(statement: str) -> str:
-    return f'mysql -e "{statement}"'
+    return f'mysql nova -e "{statement}"'
 
 
 def guest(name: str) -> str:
@@ -183,15 +183,6 @@ PLANTS = (
         repaired=True,
     ),
     Plant(
-        "provider-without-node",
-        sql(
-            "INSERT INTO placement.resource_providers (created_at, updated_at, uuid, name,"
-            f" generation) VALUES ({OLD}, {OLD}, UUID(), 'compute4', 0);"
-            " UPDATE placement.resource_providers SET root_provider_id = id WHERE name = 'compute4'"
-        ),
-        sql("DELETE FROM placement.resource_providers WHERE name = 'compute4'"),
-    ),
-    Plant(
         "agent-of-a-stranger",
         sql(AGENT),
         sql("DELETE FROM neutron.agents WHERE host = 'compute5'"),
@@ -244,10 +235,23 @@ PLANTS = (
         sql(f"UPDATE nova.instances SET deleted_at = {OLD} WHERE uuid = {guest(DELETED)}"),
     ),
     Plant(
+        "provider-without-node",
+        sql(
+            "INSERT INTO placement.resource_providers (created_at, updated_at, uuid, name,"
+            f" generation) VALUES ({OLD}, {OLD}, UUID(), 'compute4', 0);"
+            " UPDATE placement.resource_providers SET root_provider_id = id WHERE name = 'compute4'"
+        ),
+        sql(
+            "UPDATE placement.resource_providers SET root_provider_id = NULL WHERE name = 'compute4';"
+            " DELETE FROM placement.resource_providers WHERE name = 'compute4'"
+        ),
+    ),
+    Plant(
         "allocation-of-deleted-guest",
-        allocation(guest(DELETED), "compute1"),
+        # Of its own provider each nova-compute takes such ones away within a minute.
+        allocation(guest(DELETED), "compute4"),
         sql(f"DELETE FROM placement.allocations WHERE consumer_id = {guest(DELETED)}"),
-        "compute1",
+        "compute4",
         repaired=True,
     ),
     Plant(
@@ -268,7 +272,10 @@ PLANTS = (
     ),
     Plant(
         "move-not-recorded",
-        sql(MOVE.format(2, "completed", guest("moved"))),
+        sql(
+            f"UPDATE nova.instances SET launched_at = NOW() - INTERVAL 3 HOUR"
+            f" WHERE uuid = {guest('moved')}; " + MOVE.format(2, "completed", guest("moved"))
+        ),
         sql(f"DELETE FROM nova.migrations WHERE instance_uuid = {guest('moved')}"),
     ),
     Plant(
@@ -288,7 +295,7 @@ PLANTS = (
     Plant(
         "doubled-allocation",
         sql(f"SELECT IF(host = 'compute1', 'compute2', 'compute1') FROM nova.instances"
-            f" WHERE uuid = {guest('twice')}").replace("mysql -e", "h=$(mysql -N -e")
+            f" WHERE uuid = {guest('twice')}").replace("mysql nova -e", "h=$(mysql -N -e")
         + ");"
         + allocation(guest("twice"), "$h"),
         "true",

@@ -74,7 +74,7 @@ def vanish() -> None:
 
 
 def undo(plants: tuple[Plant, ...]) -> None:
-    for plant in plants:
+    for plant in reversed(plants):
         on(plant.host, plant.undo)
 
 
