@@ -242,7 +242,8 @@ PLANTS = (
             " UPDATE placement.resource_providers SET root_provider_id = id WHERE name = 'compute4'"
         ),
         sql(
-            "UPDATE placement.resource_providers SET root_provider_id = NULL WHERE name = 'compute4';"
+            "UPDATE placement.resource_providers SET root_provider_id = NULL"
+            " WHERE name = 'compute4';"
             " DELETE FROM placement.resource_providers WHERE name = 'compute4'"
         ),
     ),
@@ -374,6 +375,7 @@ PLANTS = (
                 "NOW() + INTERVAL 3 DAY", "UNIX_TIMESTAMP(NOW() + INTERVAL 3 DAY) * 1000000"
             )
         ),
-        sql(PASSWORD.format("NULL", "NULL")),
+        # Keystone keeps what it has read of a user in memcached.
+        sql(PASSWORD.format("NULL", "NULL")) + "; systemctl restart memcached",
     ),
 )  # fmt: skip
