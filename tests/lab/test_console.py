@@ -1,4 +1,5 @@
-"""A guest's console as a person has it: noVNC in a browser, a login, a command."""
+"""What people look at in a browser: a guest's console, with a login and a command, and the page of
+the cloud's state."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ import pytest
 
 from lab import this_machine
 
-from .conftest import on
+from .conftest import on, run
 from .test_resources import booted
 
 Deployed = subprocess.CompletedProcess[str]
 BROWSE = Path(__file__).with_name("browse.py")
+LOOK = Path(__file__).with_name("look.py")
 RELEASE = "bookworm"
 PACKAGES = (
     *("chromium", "chromium-driver", "python3-selenium", "python3-pil", "tesseract-ocr"),
@@ -55,13 +57,16 @@ def console(deployed: Deployed) -> Iterator[str]:
         on("controller", "openstack flavor delete console")
 
 
-def browse(root: Path, folder: Path, url: str, *script: str) -> subprocess.CompletedProcess[str]:
-    shutil.copy(BROWSE, folder)
+def browse(
+    root: Path, folder: Path, program: Path, *words: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program where the browser is, with FOLDER as /mnt."""
+    shutil.copy(program, folder)
     result = subprocess.run(
         (
             *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe"),
             *("-D", str(root), f"--bind={folder}:/mnt"),
-            *("python3", "/mnt/browse.py", url, "/mnt/console.png", *script),
+            *("python3", f"/mnt/{program.name}", *words),
         ),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -82,7 +87,23 @@ def test_a_person_logs_in_on_the_console_in_a_browser(
         *("commands", "uname -sr; echo $((6 * 7))$((6 * 7))$((6 * 7))"),
         "424242",
     )
-    result = browse(browser, tmp_path, console, *talk)
+    result = browse(browser, tmp_path, BROWSE, console, "/mnt/console.png", *talk)
     assert result.returncode == 0
     assert "Linux" in result.stdout
     assert (tmp_path / "console.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_the_page_of_the_clouds_state_shows_every_host_and_its_room(
+    browser: Path, tmp_path: Path
+) -> None:
+    assert run("./run", "status", "--html", str(tmp_path / "status.html")).returncode == 0
+    result = browse(browser, tmp_path, LOOK, "file:///mnt/status.html", "/mnt/status.png")
+    assert result.returncode == 0
+    seen = json.loads(result.stdout.splitlines()[-1])
+    assert [host["name"] for host in seen["hosts"]] == ["compute1", "compute2"]
+    for host in seen["hosts"]:
+        assert host["visible"] and host["state"] == "up"
+        assert len(host["bars"]) == 3 and min(host["bars"]) > 50
+    assert (seen["fetched"], seen["said"]) == (0, [])
+    assert (tmp_path / "status.png").read_bytes().startswith(b"\x89PNG")
