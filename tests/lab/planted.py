@@ -333,11 +333,6 @@ PLANTS = (
         ),
     ),
     Plant(
-        "guest-running-unasked",
-        change("still", "vm_state = 'stopped', power_state = 4"),
-        change("still", "vm_state = 'active', power_state = 1"),
-    ),
-    Plant(
         "guest-without-domain",
         "eval $(mysql -N -e \"SELECT CONCAT('h=', host, ' n=instance-',"
         " LPAD(LOWER(HEX(id)), 8, '0'))"
