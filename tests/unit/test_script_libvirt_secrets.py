@@ -127,7 +127,8 @@ def test_another_value_or_none_is_put_right(virsh: Virsh) -> None:
 def test_a_secret_that_cannot_be_read_again_or_is_for_something_else_is_defined_anew(
     virsh: Virsh,
 ) -> None:
-    for old, new in (('private="no"', 'private="yes"'), ('"ceph"', '"volume"')):
+    usage = '<usage type="ceph"><name>usage</name></usage>'
+    for old, new in (('private="no"', 'private="yes"'), ('"ceph"', '"volume"'), (usage, "")):
         converge()
         virsh.definitions[UUID] = virsh.definitions[UUID].replace(old, new)
         assert converge() == [f"define libvirt secret {UUID} anew (usage)", SET]
