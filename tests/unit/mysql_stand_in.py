@@ -197,8 +197,9 @@ class Session(socketserver.BaseRequestHandler):
         try:
             user = self.let_in()
             while True:
-                self.sequence = 1
+                self.sequence = 0
                 command = self.packet()
+                self.sequence = 1
                 if command[:1] != b"\x03":  # COM_QUERY; the other one that is sent is COM_QUIT
                     return
                 self.answer(user, command[1:].decode())
@@ -207,6 +208,8 @@ class Session(socketserver.BaseRequestHandler):
 
     def packet(self) -> bytes:
         head = self.exactly(4)
+        if head[3] != self.sequence:  # "packets out of order"
+            raise Closed
         return self.exactly(int.from_bytes(head[:3], "little"))
 
     def exactly(self, size: int) -> bytes:
