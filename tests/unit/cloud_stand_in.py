@@ -71,6 +71,18 @@ class StandIn(Served):
         self.flavors[flavor["id"]] = flavor
         return flavor
 
+    def listed_flavors(self, body: None, query: Json) -> Json:
+        """The public ones, and for `is_public=None` those that only some projects see as well."""
+        everybodys = query.get("is_public") != "None"
+        listed = self.flavors.values()
+        found = [f for f in listed if f["os-flavor-access:is_public"] or not everybodys]
+        return {"flavors": found}
+
+    def listed_servers(self, body: None, query: Json) -> Json:
+        """Guests are of projects that are not the administrator's."""
+        everybodys = query.get("all_tenants") == "1"
+        return {"servers": [g for g in self.guests if everybodys and g == query["flavor"]]}
+
     def make_flavor(self, body: Json, query: Json) -> Json:
         given = body["flavor"]
         for flavor in self.flavors.values():
@@ -242,7 +254,7 @@ ROUTES: list[tuple[str, Route]] = [
             "projects": [{"id": PROJECT}] if query["name"] == "admin" else []
         },
     ),
-    (f"GET {NOVA}/flavors/detail", _listed("flavors", "flavors")),
+    (f"GET {NOVA}/flavors/detail", StandIn.listed_flavors),
     (f"GET {NOVA}/flavors/([^/]+)", _one("flavors", "flavor")),
     (f"POST {NOVA}/flavors", StandIn.make_flavor),
     (f"DELETE {NOVA}/flavors/([^/]+)", StandIn.delete_flavor),
@@ -271,10 +283,7 @@ ROUTES: list[tuple[str, Route]] = [
         f"GET {NOVA}/flavors/([^/]+)/os-extra_specs",
         lambda cloud, body, query, key: {"extra_specs": cloud.flavors[key]["extra_specs"]},
     ),
-    (
-        f"GET {NOVA}/servers",
-        lambda cloud, body, query: {"servers": [g for g in cloud.guests if g == query["flavor"]]},
-    ),
+    (f"GET {NOVA}/servers", StandIn.listed_servers),
     (f"GET {NOVA}/os-aggregates", _listed("aggregates", "aggregates")),
     (f"GET {NOVA}/os-aggregates/([^/]+)", _one("aggregates", "aggregate")),
     (f"POST {NOVA}/os-aggregates", StandIn.make_aggregate),
@@ -286,10 +295,11 @@ ROUTES: list[tuple[str, Route]] = [
     (f"DELETE {NOVA}/os-aggregates/([^/]+)", StandIn.delete_aggregate),
     (
         f"GET {NOVA}/os-services",
-        lambda cloud, *_: {
+        lambda cloud, body, query: {
             "services": [
                 {"host": host, "status": "UNKNOWN" if host in cloud.away else "enabled"}
                 for host in cloud.hosts
+                if query["binary"] == "nova-compute"
             ]
         },
     ),

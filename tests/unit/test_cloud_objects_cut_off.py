@@ -6,6 +6,7 @@ Every request in turn is the one that fails, against a stand-in for the APIs.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -223,11 +224,43 @@ def test_it_becomes_what_is_declared_by_now(cloud: StandIn) -> None:
     assert cloud.access == {"42": ["one", "two"]}
 
 
-def test_a_flavor_of_somebodys_that_is_only_called_so_is_left_alone(cloud: StandIn) -> None:
-    theirs = dict(cloud.flavor("m1.pyinfra-nova-replaces", description='{"name": "m1"}'))
+WHOLE: Json = {
+    **{"name": "m1", "id": "42", "description": None, "extra_specs": {}, "access": []},
+    **{"vcpus": 8, "ram": 512, "disk": 1, "ephemeral": 0, "swap": 0, "is_public": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("is_public", "description"),
+    [
+        (True, json.dumps(WHOLE)),
+        (False, json.dumps({**WHOLE, "name": "m2"})),
+        (False, json.dumps({key: value for key, value in WHOLE.items() if key != "access"})),
+        (False, "the one of before"),
+        (False, "[]"),
+        (False, "7"),
+        (False, None),
+    ],
+    ids=["public", "of another", "half", "words", "list", "number", "nothing"],
+)
+def test_a_flavor_of_somebodys_that_is_only_called_so_is_left_alone(
+    is_public: bool, description: str | None, cloud: StandIn
+) -> None:
+    more = {"os-flavor-access:is_public": is_public, "description": description}
+    theirs = dict(cloud.flavor("m1.pyinfra-nova-replaces", **more))
     cloud.flavor("m1", **LARGE)
     assert converge(cloud, flavors={"m1": LARGE}) == []
     assert theirs in cloud.flavors.values()
+
+
+def test_a_note_of_ours_is_told_by_all_of_that(cloud: StandIn) -> None:
+    more = {"os-flavor-access:is_public": False, "description": json.dumps(WHOLE)}
+    cloud.flavor("m1.pyinfra-nova-replaces", **more)
+    cloud.flavor("m1", **LARGE)
+    assert converge(cloud, flavors={"m1": LARGE}) == [
+        "remove flavor m1.pyinfra-nova-replaces: "
+        "the replacement of flavor m1 was cut off before it began"
+    ]
 
 
 # --- what has changed since it was compared -------------------------------------------------------
