@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from pyinfra_nova.site.faults import SecretsError
-from pyinfra_nova.site.secret_files import age_identity, secrets_file
+from pyinfra_nova.site.secret_files import HOW_TO_ENCRYPT, age_identity, secrets_file
 from pyinfra_nova.site.secrets import load_secrets, main
 from tests.unit.site_data import AWKWARD, secrets
 
@@ -259,11 +260,24 @@ def test_of_two_none_is_taken_and_both_are_named(
 ) -> None:
     for name in (one, another):
         (here / name).touch()
-    with pytest.raises(SecretsError, match=f"{one}: is not the only .* there is {another} too"):
+    with pytest.raises(SecretsError) as error:
         load_secrets()
+    assert [str(fault) for fault in error.value.faults] == [
+        f"{one}: is not the only secrets file here, there is {another} too; "
+        "remove all but one, or name it in PYINFRA_NOVA_SECRETS"
+    ]
     assert main(["init", "--if-missing"]) == 1
     monkeypatch.setenv("PYINFRA_NOVA_SECRETS", another)
     assert secrets_file() == Path(another)
+
+
+def test_of_three_all_are_named(here: Path) -> None:
+    for name in ("secrets.yml", "secrets.sops.yml", "secrets.yml.age"):
+        (here / name).touch()
+    with pytest.raises(SecretsError) as error:
+        load_secrets()
+    assert "secrets.yml: is not the only" in str(error.value)
+    assert re.search(r"there is secrets\.\S+ and secrets\.\S+ too", str(error.value))
 
 
 # --- init -----------------------------------------------------------------------------------------
@@ -297,5 +311,8 @@ def test_init_makes_no_plain_file_under_an_encrypted_ones_name(
 ) -> None:
     monkeypatch.setenv("PYINFRA_NOVA_SECRETS", "secrets.yml.age")
     assert main(["init", "--if-missing"]) == 1
-    assert "docs/secrets.md" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "secrets.yml.age: is missing, and a file encrypted with age is not made here; "
+        f"{HOW_TO_ENCRYPT}\n"
+    )
     assert list(here.iterdir()) == []
