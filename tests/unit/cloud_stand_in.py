@@ -18,7 +18,8 @@ from typing_extensions import override
 
 from .serving import ApiError, Headers, Json, Served
 
-PROJECT = "project-of-admin"
+PROJECT, OTHER = "project-of-admin", "project-of-others"
+PROJECTS = {"admin": PROJECT, "others": OTHER}
 
 
 class StandIn(Served):
@@ -39,7 +40,8 @@ class StandIn(Served):
         self.known_traits = {"HW_CPU_X86_AVX", "HW_GPU_API_VULKAN"}
         self.conflicts = 0
         self.groups: dict[str, Json] = {}
-        self.quotas: dict[str, int] = {}
+        self.quotas: dict[str, int] = {}  # of the administrator's project
+        self.quotas_of_others: dict[str, int] = {}
         self.keypairs: dict[str, Json] = {}
         self.images: dict[str, Json] = {}
         self.services: tuple[str, ...] = ("compute", "placement", "image")
@@ -147,14 +149,18 @@ class StandIn(Served):
         self.groups[made["id"]] = made
         return {"server_group": made}
 
+    def held(self, project: str) -> dict[str, int]:
+        return {PROJECT: self.quotas, OTHER: self.quotas_of_others}[project]
+
     def put_quota(self, body: Json, query: Json, key: str) -> Json:
         if body["quota_set"].get("cores") == 1:
             raise ApiError(400, "Quota limit 1 for cores must be greater than or equal to 4.")
-        self.quotas.update(body["quota_set"])
+        self.held(key).update(body["quota_set"])
         return {}
 
-    def quota(self) -> Json:
-        return {"quota_set": {"id": PROJECT, **DEFAULT_QUOTA, **self.quotas}}
+    def projects(self, body: None, query: Json) -> Json:
+        found = PROJECTS.get(query["name"]) if query["domain_id"] == "d" else None
+        return {"projects": [{"id": found}] if found else []}
 
     def make_keypair(self, body: Json, query: Json) -> Json:
         self.keypairs[body["keypair"]["name"]] = body["keypair"]
@@ -248,12 +254,7 @@ def _deleted(kind: str) -> Route:
 ROUTES: list[tuple[str, Route]] = [
     ("POST /identity/v3/auth/tokens", StandIn.token),
     ("GET /identity/v3/domains", lambda *_: {"domains": [{"id": "d", "name": "Default"}]}),
-    (
-        "GET /identity/v3/projects",
-        lambda cloud, body, query: {
-            "projects": [{"id": PROJECT}] if query["name"] == "admin" else []
-        },
-    ),
+    ("GET /identity/v3/projects", StandIn.projects),
     (f"GET {NOVA}/flavors/detail", StandIn.listed_flavors),
     (f"GET {NOVA}/flavors/([^/]+)", _one("flavors", "flavor")),
     (f"POST {NOVA}/flavors", StandIn.make_flavor),
@@ -313,13 +314,21 @@ ROUTES: list[tuple[str, Route]] = [
     (f"GET {NOVA}/os-server-groups/([^/]+)", _one("groups", "server_group")),
     (f"POST {NOVA}/os-server-groups", StandIn.make_group),
     (f"DELETE {NOVA}/os-server-groups/([^/]+)", _deleted("groups")),
-    (f"GET {NOVA}/os-quota-sets/{PROJECT}", lambda cloud, *_: cloud.quota()),
     (
-        f"GET {NOVA}/os-quota-sets/{PROJECT}/defaults",
-        lambda *_: {"quota_set": {"id": PROJECT, **DEFAULT_QUOTA}},
+        f"GET {NOVA}/os-quota-sets/([^/]+)",
+        lambda cloud, body, query, key: {
+            "quota_set": {"id": key, **DEFAULT_QUOTA, **cloud.held(key)}
+        },
     ),
-    (f"PUT {NOVA}/os-quota-sets/(.+)", StandIn.put_quota),
-    (f"DELETE {NOVA}/os-quota-sets/{PROJECT}", lambda cloud, *_: cloud.quotas.clear()),
+    (
+        f"GET {NOVA}/os-quota-sets/([^/]+)/defaults",
+        lambda cloud, body, query, key: {"quota_set": {"id": key, **DEFAULT_QUOTA}},
+    ),
+    (f"PUT {NOVA}/os-quota-sets/([^/]+)", StandIn.put_quota),
+    (
+        f"DELETE {NOVA}/os-quota-sets/([^/]+)",
+        lambda cloud, body, query, key: cloud.held(key).clear(),
+    ),
     (
         f"GET {NOVA}/os-keypairs",
         lambda cloud, *_: {"keypairs": [{"keypair": key} for key in cloud.keypairs.values()]},
