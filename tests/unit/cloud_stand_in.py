@@ -51,6 +51,10 @@ class StandIn(Served):
         url = urlsplit(target)
         if url.path.startswith("/compute"):
             assert headers["OpenStack-API-Version"] == "compute 2.75"
+        if url.path.startswith("/placement"):
+            assert headers["OpenStack-API-Version"] == "placement 1.20"
+        if method == "PATCH":
+            assert headers["Content-Type"] == "application/openstack-images-v2.1-json-patch"
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         for pattern, function in ROUTES:
             verb, _, path = pattern.partition(" ")
@@ -98,6 +102,13 @@ class StandIn(Served):
         self.access.pop(key, None)
         return {}
 
+    def extra_specs(self, key: str, *names: str) -> dict[str, str]:
+        """Those of a flavor, which are to have NAMES."""
+        held: dict[str, str] = self.flavors.get(key, {}).get("extra_specs", {})
+        if key not in self.flavors or not {*names} <= {*held}:
+            raise ApiError(404, f"Flavor {key} has no extra specs with key {names}.")
+        return held
+
     def add_access(self, body: Json, query: Json, key: str) -> Json:
         projects = self.access.setdefault(key, [])
         if (project := body["addTenantAccess"]["tenant"]) in projects:
@@ -120,6 +131,8 @@ class StandIn(Served):
         return {"aggregate": aggregate}
 
     def delete_aggregate(self, body: None, query: Json, key: str) -> Json:
+        if key not in self.aggregates:
+            raise ApiError(404, f"Aggregate {key} could not be found.")
         if self.aggregates[key]["hosts"]:
             raise ApiError(400, "Cannot remove aggregate. Reason: Host aggregate is not empty.")
         del self.aggregates[key]
@@ -179,7 +192,8 @@ class StandIn(Served):
 
     def patch_image(self, body: list[Json], query: Json, key: str) -> Json:
         for change in body:
-            name = change["path"][1:]
+            # JSON pointers, RFC 6901.
+            name = change["path"][1:].replace("~1", "/").replace("~0", "~")
             assert (name in self.images[key]) == (change["op"] != "add")
             if change["op"] == "remove":
                 del self.images[key][name]
@@ -271,7 +285,7 @@ ROUTES: list[tuple[str, Route]] = [
     ),
     (
         f"DELETE {NOVA}/flavors/([^/]+)/os-extra_specs/([^/]+)",
-        lambda cloud, body, query, key, name: cloud.flavors[key]["extra_specs"].pop(name) and {},
+        lambda cloud, body, query, key, name: cloud.extra_specs(key, name).pop(name) and {},
     ),
     (
         f"GET {NOVA}/flavors/([^/]+)/os-flavor-access",
@@ -282,7 +296,7 @@ ROUTES: list[tuple[str, Route]] = [
     (f"POST {NOVA}/flavors/([^/]+)/action", StandIn.add_access),
     (
         f"GET {NOVA}/flavors/([^/]+)/os-extra_specs",
-        lambda cloud, body, query, key: {"extra_specs": cloud.flavors[key]["extra_specs"]},
+        lambda cloud, body, query, key: {"extra_specs": cloud.extra_specs(key)},
     ),
     (f"GET {NOVA}/servers", StandIn.listed_servers),
     (f"GET {NOVA}/os-aggregates", _listed("aggregates", "aggregates")),
