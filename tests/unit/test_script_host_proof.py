@@ -178,17 +178,34 @@ def virsh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return program
 
 
-def test_libvirt_that_answers_is_no_fault(virsh: Path) -> None:
-    virsh.write_text("#!/bin/sh\necho compute1\n")
+def test_libvirt_that_answers_is_no_fault(virsh: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is asked at the place that the compute's own nova.conf names, and shows nothing."""
+    right = "--quiet --connect qemu+unix:///system hostname"
+    virsh.write_text(f'#!/bin/sh\necho compute1; cat; [ "$*" = "{right}" ]\n')
     virsh.chmod(0o755)
-    assert faults(host_proof.libvirt_faults("qemu:///system")) == []
+    assert faults(host_proof.libvirt_faults("qemu+unix:///system")) == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_libvirt_is_quoted_where_it_refuses(virsh: Path) -> None:
     virsh.write_text('#!/bin/sh\necho "error: $4 is refused" >&2; exit 1\n')
     virsh.chmod(0o755)
+    assert list(host_proof.libvirt_faults("qemu:///system")) == [
+        {
+            "what": "libvirt",
+            "problem": "qemu:///system answers: error: hostname is refused",
+            "remedy": "see the journal of its daemon",
+            "passing": False,
+        }
+    ]
+
+
+def test_libvirt_that_hangs_is_not_waited_for(virsh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    virsh.write_text("#!/bin/sh\nexec sleep 60\n")
+    virsh.chmod(0o755)
+    monkeypatch.setattr(host_proof, "TIMEOUT", 0.2)
     (said,) = faults(host_proof.libvirt_faults("qemu:///system"))
-    assert said == "libvirt: qemu:///system answers: error: hostname is refused"
+    assert said.startswith("libvirt: qemu:///system does not answer: ") and "timed out" in said
 
 
 def test_a_host_without_virsh_is_named(virsh: Path) -> None:
