@@ -169,6 +169,8 @@ def test_a_unit_that_gives_no_whole_answer_is_not_said_to_be_broken(data: bytes)
         (answer("301 X", "versions", "Location: /y"), "GET {} answers 301: go to /y"),
         (answer("302 X", "versions", "Location: /y"), "GET {} answers 302: go to /y"),
         (answer("400 X", "versions"), "GET {} answers 400: versions"),
+        (answer("404 X", ""), "GET {} answers 404"),
+        (answer("404 X", "gone", "Location: /y"), "GET {} answers 404: gone"),
         (b"", "GET {} does not answer: Remote end closed connection without response"),
     ],
 )

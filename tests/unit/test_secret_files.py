@@ -102,23 +102,46 @@ def test_a_missing_program_is_named(
 ) -> None:
     path = encrypt(form)
     monkeypatch.setenv("PATH", "/nowhere")
-    assert f"the program `{program_name}` that opens it does not run here" in fault_of(path)
+    how = {"age": "age, Debian's package `age`", "SOPS": "SOPS, https://getsops.io"}[form]
+    assert fault_of(path) == (
+        f"{path}: is encrypted, and the program `{program_name}` that opens it does not run here; "
+        f"install {how}"
+    )
 
 
 def test_the_wrong_age_identity_is_named(
     encrypt: Encrypt, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYINFRA_NOVA_AGE_IDENTITY", str(keys / "other"))
-    text = fault_of(encrypt("age"))
-    assert f"is not encrypted for the identity in {keys}/other" in text
-    assert "PYINFRA_NOVA_AGE_IDENTITY" in text
+    path = encrypt("age")
+    assert fault_of(path) == (
+        f"{path}: is not encrypted for the identity in {keys}/other; "
+        "name the right one in PYINFRA_NOVA_AGE_IDENTITY"
+    )
 
 
 def test_a_missing_age_identity_is_named(
     encrypt: Encrypt, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYINFRA_NOVA_AGE_IDENTITY", str(keys / "gone"))
-    assert f"the identity {keys}/gone is not at hand; name yours in" in fault_of(encrypt("age"))
+    path = encrypt("age")
+    assert fault_of(path) == (
+        f"{path}: is encrypted with age, and the identity {keys}/gone is not at hand; "
+        "name yours in PYINFRA_NOVA_AGE_IDENTITY (No such file or directory)"
+    )
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_to_an_encrypted_file_no_key_is_added_that_everybody_could_read(
+    encrypt: Encrypt, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = encrypt(form)
+    before = path.read_bytes()
+    assert main(["add-ceph-key", str(path)]) == 1
+    assert path.read_bytes() == before
+    assert capsys.readouterr().err == (
+        f"{path}: rbd_secret_key: is missing; docs/storage.md says what it is\n"
+    )
 
 
 def test_an_identity_that_others_may_read_is_refused(
