@@ -51,8 +51,12 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
             "host_mappings": [{"host": host} for host in mapped],
         }
 
-        def rows(_: Any, name: str, table: str, *__: str) -> list[dict[str, Any]]:
-            assert name in NAMES.values()
+        def rows(_: Any, name: str, table: str, what: str, more: str = "") -> list[dict[str, Any]]:
+            """Nova keeps rows of what was deleted in a cell, of other daemons, too."""
+            assert name == ("nova_api" if table == "host_mappings" else "nova")
+            assert (" WHERE deleted = 0" in more) == (table != "host_mappings")
+            assert ("`binary` IN ('nova-compute', " in more) == (table == "services")
+            assert all(column in what for row in tables[table] for column in row)
             return tables[table]
 
         monkeypatch.setattr(site_proof.nova_state, "read_if_there", rows)
