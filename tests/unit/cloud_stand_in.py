@@ -18,7 +18,8 @@ from typing_extensions import override
 
 from .serving import ApiError, Headers, Json, Served
 
-PROJECT = "project-of-admin"
+PROJECT, OTHER = "project-of-admin", "project-of-others"
+PROJECTS = {"admin": PROJECT, "others": OTHER}
 
 
 class StandIn(Served):
@@ -39,7 +40,8 @@ class StandIn(Served):
         self.known_traits = {"HW_CPU_X86_AVX", "HW_GPU_API_VULKAN"}
         self.conflicts = 0
         self.groups: dict[str, Json] = {}
-        self.quotas: dict[str, int] = {}
+        self.quotas: dict[str, int] = {}  # of the administrator's project
+        self.quotas_of_others: dict[str, int] = {}
         self.keypairs: dict[str, Json] = {}
         self.images: dict[str, Json] = {}
         self.services: tuple[str, ...] = ("compute", "placement", "image")
@@ -49,6 +51,10 @@ class StandIn(Served):
         url = urlsplit(target)
         if url.path.startswith("/compute"):
             assert headers["OpenStack-API-Version"] == "compute 2.75"
+        if url.path.startswith("/placement"):
+            assert headers["OpenStack-API-Version"] == "placement 1.20"
+        if method == "PATCH":
+            assert headers["Content-Type"] == "application/openstack-images-v2.1-json-patch"
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         for pattern, function in ROUTES:
             verb, _, path = pattern.partition(" ")
@@ -71,6 +77,18 @@ class StandIn(Served):
         self.flavors[flavor["id"]] = flavor
         return flavor
 
+    def listed_flavors(self, body: None, query: Json) -> Json:
+        """The public ones, and for `is_public=None` those that only some projects see as well."""
+        everybodys = query.get("is_public") != "None"
+        listed = self.flavors.values()
+        found = [f for f in listed if f["os-flavor-access:is_public"] or not everybodys]
+        return {"flavors": found}
+
+    def listed_servers(self, body: None, query: Json) -> Json:
+        """Guests are of projects that are not the administrator's."""
+        everybodys = query.get("all_tenants") == "1"
+        return {"servers": [g for g in self.guests if everybodys and g == query["flavor"]]}
+
     def make_flavor(self, body: Json, query: Json) -> Json:
         given = body["flavor"]
         for flavor in self.flavors.values():
@@ -83,6 +101,13 @@ class StandIn(Served):
             raise ApiError(404, f"Flavor {key} could not be found.")
         self.access.pop(key, None)
         return {}
+
+    def extra_specs(self, key: str, *names: str) -> dict[str, str]:
+        """Those of a flavor, which are to have NAMES."""
+        held: dict[str, str] = self.flavors.get(key, {}).get("extra_specs", {})
+        if key not in self.flavors or not {*names} <= {*held}:
+            raise ApiError(404, f"Flavor {key} has no extra specs with key {names}.")
+        return held
 
     def add_access(self, body: Json, query: Json, key: str) -> Json:
         projects = self.access.setdefault(key, [])
@@ -106,6 +131,8 @@ class StandIn(Served):
         return {"aggregate": aggregate}
 
     def delete_aggregate(self, body: None, query: Json, key: str) -> Json:
+        if key not in self.aggregates:
+            raise ApiError(404, f"Aggregate {key} could not be found.")
         if self.aggregates[key]["hosts"]:
             raise ApiError(400, "Cannot remove aggregate. Reason: Host aggregate is not empty.")
         del self.aggregates[key]
@@ -135,14 +162,18 @@ class StandIn(Served):
         self.groups[made["id"]] = made
         return {"server_group": made}
 
+    def held(self, project: str) -> dict[str, int]:
+        return {PROJECT: self.quotas, OTHER: self.quotas_of_others}[project]
+
     def put_quota(self, body: Json, query: Json, key: str) -> Json:
         if body["quota_set"].get("cores") == 1:
             raise ApiError(400, "Quota limit 1 for cores must be greater than or equal to 4.")
-        self.quotas.update(body["quota_set"])
+        self.held(key).update(body["quota_set"])
         return {}
 
-    def quota(self) -> Json:
-        return {"quota_set": {"id": PROJECT, **DEFAULT_QUOTA, **self.quotas}}
+    def projects(self, body: None, query: Json) -> Json:
+        found = PROJECTS.get(query["name"]) if query["domain_id"] == "d" else None
+        return {"projects": [{"id": found}] if found else []}
 
     def make_keypair(self, body: Json, query: Json) -> Json:
         self.keypairs[body["keypair"]["name"]] = body["keypair"]
@@ -161,7 +192,8 @@ class StandIn(Served):
 
     def patch_image(self, body: list[Json], query: Json, key: str) -> Json:
         for change in body:
-            name = change["path"][1:]
+            # JSON pointers, RFC 6901.
+            name = change["path"][1:].replace("~1", "/").replace("~0", "~")
             assert (name in self.images[key]) == (change["op"] != "add")
             if change["op"] == "remove":
                 del self.images[key][name]
@@ -236,13 +268,8 @@ def _deleted(kind: str) -> Route:
 ROUTES: list[tuple[str, Route]] = [
     ("POST /identity/v3/auth/tokens", StandIn.token),
     ("GET /identity/v3/domains", lambda *_: {"domains": [{"id": "d", "name": "Default"}]}),
-    (
-        "GET /identity/v3/projects",
-        lambda cloud, body, query: {
-            "projects": [{"id": PROJECT}] if query["name"] == "admin" else []
-        },
-    ),
-    (f"GET {NOVA}/flavors/detail", _listed("flavors", "flavors")),
+    ("GET /identity/v3/projects", StandIn.projects),
+    (f"GET {NOVA}/flavors/detail", StandIn.listed_flavors),
     (f"GET {NOVA}/flavors/([^/]+)", _one("flavors", "flavor")),
     (f"POST {NOVA}/flavors", StandIn.make_flavor),
     (f"DELETE {NOVA}/flavors/([^/]+)", StandIn.delete_flavor),
@@ -258,7 +285,7 @@ ROUTES: list[tuple[str, Route]] = [
     ),
     (
         f"DELETE {NOVA}/flavors/([^/]+)/os-extra_specs/([^/]+)",
-        lambda cloud, body, query, key, name: cloud.flavors[key]["extra_specs"].pop(name) and {},
+        lambda cloud, body, query, key, name: cloud.extra_specs(key, name).pop(name) and {},
     ),
     (
         f"GET {NOVA}/flavors/([^/]+)/os-flavor-access",
@@ -269,12 +296,9 @@ ROUTES: list[tuple[str, Route]] = [
     (f"POST {NOVA}/flavors/([^/]+)/action", StandIn.add_access),
     (
         f"GET {NOVA}/flavors/([^/]+)/os-extra_specs",
-        lambda cloud, body, query, key: {"extra_specs": cloud.flavors[key]["extra_specs"]},
+        lambda cloud, body, query, key: {"extra_specs": cloud.extra_specs(key)},
     ),
-    (
-        f"GET {NOVA}/servers",
-        lambda cloud, body, query: {"servers": [g for g in cloud.guests if g == query["flavor"]]},
-    ),
+    (f"GET {NOVA}/servers", StandIn.listed_servers),
     (f"GET {NOVA}/os-aggregates", _listed("aggregates", "aggregates")),
     (f"GET {NOVA}/os-aggregates/([^/]+)", _one("aggregates", "aggregate")),
     (f"POST {NOVA}/os-aggregates", StandIn.make_aggregate),
@@ -286,10 +310,11 @@ ROUTES: list[tuple[str, Route]] = [
     (f"DELETE {NOVA}/os-aggregates/([^/]+)", StandIn.delete_aggregate),
     (
         f"GET {NOVA}/os-services",
-        lambda cloud, *_: {
+        lambda cloud, body, query: {
             "services": [
                 {"host": host, "status": "UNKNOWN" if host in cloud.away else "enabled"}
                 for host in cloud.hosts
+                if query["binary"] == "nova-compute"
             ]
         },
     ),
@@ -303,13 +328,21 @@ ROUTES: list[tuple[str, Route]] = [
     (f"GET {NOVA}/os-server-groups/([^/]+)", _one("groups", "server_group")),
     (f"POST {NOVA}/os-server-groups", StandIn.make_group),
     (f"DELETE {NOVA}/os-server-groups/([^/]+)", _deleted("groups")),
-    (f"GET {NOVA}/os-quota-sets/{PROJECT}", lambda cloud, *_: cloud.quota()),
     (
-        f"GET {NOVA}/os-quota-sets/{PROJECT}/defaults",
-        lambda *_: {"quota_set": {"id": PROJECT, **DEFAULT_QUOTA}},
+        f"GET {NOVA}/os-quota-sets/([^/]+)",
+        lambda cloud, body, query, key: {
+            "quota_set": {"id": key, **DEFAULT_QUOTA, **cloud.held(key)}
+        },
     ),
-    (f"PUT {NOVA}/os-quota-sets/(.+)", StandIn.put_quota),
-    (f"DELETE {NOVA}/os-quota-sets/{PROJECT}", lambda cloud, *_: cloud.quotas.clear()),
+    (
+        f"GET {NOVA}/os-quota-sets/([^/]+)/defaults",
+        lambda cloud, body, query, key: {"quota_set": {"id": key, **DEFAULT_QUOTA}},
+    ),
+    (f"PUT {NOVA}/os-quota-sets/([^/]+)", StandIn.put_quota),
+    (
+        f"DELETE {NOVA}/os-quota-sets/([^/]+)",
+        lambda cloud, body, query, key: cloud.held(key).clear(),
+    ),
     (
         f"GET {NOVA}/os-keypairs",
         lambda cloud, *_: {"keypairs": [{"keypair": key} for key in cloud.keypairs.values()]},

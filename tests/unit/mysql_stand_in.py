@@ -8,6 +8,7 @@ by that instead: by an error of the server's, by an end of the connection, or by
 from __future__ import annotations
 
 import datetime
+import hashlib
 import re
 import socketserver
 import struct
@@ -24,14 +25,17 @@ Databases = dict[str, dict[str, list[Row]]]
 # Protocol 4.1, secure passwords, plugins; and that a session commits by itself.
 CAPABILITIES = 0x200 | 0x8000 | 0x80000 | 0x8
 AUTOCOMMIT = 2
+SALT, ANOTHER_SALT = b"twenty random bytes.", b"twenty other bytes.."
 GREETING = (
     b"\x0a10.11.6-MariaDB\0"
     + struct.pack("<I", 7)
-    + b"8 random\0"
+    + SALT[:8]
+    + b"\0"
     + struct.pack("<HBHH", CAPABILITIES & 0xFFFF, 45, AUTOCOMMIT, CAPABILITIES >> 16)
     + b"\x15"
     + bytes(10)
-    + b"12 more of it\0"[-13:]
+    + SALT[8:]
+    + b"\0"
     + b"mysql_native_password\0"
 )
 OK = b"\0\0\0" + struct.pack("<HH", AUTOCOMMIT, 0)
@@ -71,6 +75,8 @@ class Server:
     """Attributes:
     databases: name -> table -> rows.
     refuses: what it says to a user's login, by the user's name.
+    passwords: by the user's name, where the password matters.
+    asks_for: the plugin that it asks for instead of the one that a login comes with.
     denies: users who may log in, but not read these tables.
     at: the event, counted from 0, at which `fault` is due.
     before: what happens right before a statement that begins with the key; done once.
@@ -78,6 +84,8 @@ class Server:
 
     databases: Databases = field(default_factory=dict)
     refuses: dict[str, SqlError] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict)
+    asks_for: str | None = None
     denies: dict[str, set[str]] = field(default_factory=dict)
     cluster: str = "OFF"
     sessions: list[Row] = field(default_factory=list)
@@ -171,6 +179,14 @@ def result(rows: list[Row], names: list[str]) -> Iterator[bytes]:
     yield EOF
 
 
+def is_proof(proof: bytes, salt: bytes, password: str) -> bool:
+    """As a server tells it, which keeps of a password its double SHA-1 alone."""
+    stored = hashlib.sha1(hashlib.sha1(password.encode()).digest()).digest()
+    mask = hashlib.sha1(salt + stored).digest()
+    once = bytes(a ^ b for a, b in zip(proof, mask, strict=False))
+    return len(proof) == 20 and hashlib.sha1(once).digest() == stored
+
+
 class Session(socketserver.BaseRequestHandler):
     """One client."""
 
@@ -181,8 +197,9 @@ class Session(socketserver.BaseRequestHandler):
         try:
             user = self.let_in()
             while True:
-                self.sequence = 1
+                self.sequence = 0
                 command = self.packet()
+                self.sequence = 1
                 if command[:1] != b"\x03":  # COM_QUERY; the other one that is sent is COM_QUIT
                     return
                 self.answer(user, command[1:].decode())
@@ -191,6 +208,8 @@ class Session(socketserver.BaseRequestHandler):
 
     def packet(self) -> bytes:
         head = self.exactly(4)
+        if head[3] != self.sequence:  # "packets out of order"
+            raise Closed
         return self.exactly(int.from_bytes(head[:3], "little"))
 
     def exactly(self, size: int) -> bytes:
@@ -219,9 +238,21 @@ class Session(socketserver.BaseRequestHandler):
             raise Closed
         self.send(GREETING, cut=bool(fault and fault.how == "half an answer"))
         reply = self.packet()
-        user = reply[32 : reply.index(b"\0", 32)].decode()
+        flags, _, charset = struct.unpack("<IIB", reply[:9])
+        assert flags & 0x88200 == 0x88200 and charset in (33, 45), reply[:9]
+        end = reply.index(b"\0", 32)
+        user, proof = reply[32:end].decode(), reply[end + 2 : end + 2 + reply[end + 1]]
         self.sequence = 2
+        salt = SALT
+        if self.served.asks_for:
+            salt = ANOTHER_SALT
+            self.send(b"\xfe" + self.served.asks_for.encode() + b"\0" + salt + b"\0")
+            proof = self.packet()
+            self.sequence = 4
         refusal = self.served.refuses.get(user)
+        password = self.served.passwords.get(user)
+        if password is not None and not is_proof(proof, salt, password):
+            refusal = SqlError(1045, f"Access denied for user '{user}'")
         if fault and fault.how == "said":
             refusal = SqlError(fault.number, "as told")
         elif fault:

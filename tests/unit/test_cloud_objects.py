@@ -16,6 +16,7 @@ from pyinfra_nova.resources.cloud_objects.declaration import Declared
 from pyinfra_nova.resources.keystone import KeystoneAdmin
 from pyinfra_nova.session import steps
 
+NOTHING: dict[str, Any] = {kind: {} for kind in Declared.model_fields}
 DECLARATION = Declaration(
     KeystoneAdmin("http://controller:5000/v3", "admin", SecretStr("s3cret")),
     "RegionOne",
@@ -78,16 +79,49 @@ def test_a_host_that_nova_does_not_know_ends_a_run_but_not_a_plan(
 def test_what_is_refused_ends_both_before_anything_is_changed(
     monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
-    answer = {"refused": ["flavor m1 differs"], "changes": ["create a"]}
-    with pytest.raises(OperationError, match="controller: flavor m1 differs"):
+    answer = {"refused": ["flavor m1 differs", "image i, too"], "changes": ["create a"]}
+    with pytest.raises(OperationError, match=r"controller: flavor m1 differs; image i, too$"):
         commands(monkeypatch, executing=False, **answer)
     (command,) = commands(monkeypatch, executing=True, **answer)
     assert command.endswith(">&2; exit 1")
 
 
-def test_the_request_names_what_is_given_and_who_is_left_out() -> None:
-    request = DECLARATION.as_request(apply=False)
-    assert request["left_out"] == ["compute2"]
-    assert request["declared"]["flavors"] == {"m1": {"vcpus": 1, "ram": 512, "disk": 1}}
-    assert request["admin"]["password"] == "s3cret"
+def test_the_request_is_what_the_script_reads() -> None:
+    """Its keys are those of files/cloud_objects.py and files/cloud_session.py."""
+    assert DECLARATION.as_request(apply=False) == {
+        "auth_url": "http://controller:5000/v3",
+        "region": "RegionOne",
+        "interface": "internal",
+        "places": {},
+        "admin": {
+            "username": "admin",
+            "password": "s3cret",
+            "project": "admin",
+            "user_domain": "Default",
+            "project_domain": "Default",
+        },
+        "declared": {**NOTHING, "flavors": {"m1": {"vcpus": 1, "ram": 512, "disk": 1}}},
+        "left_out": ["compute2"],
+        "apply": False,
+    }
+    assert DECLARATION.as_request(apply=True)["apply"] is True
     assert "s3cret" not in repr(DECLARATION)
+
+
+def test_a_host_that_answers_nothing_is_no_cloud_without_differences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+    answers: list[dict[str, Any]] = [{}, {"error": None, "changes": ["create a"]}]
+
+    def ask(*words: Any) -> dict[str, Any]:
+        asked.append(words[1:])
+        return answers.pop(0)
+
+    monkeypatch.setattr(cloud_objects, "ask", ask)
+    where: Any = SimpleNamespace(name="controller")
+    nothing, something = (Differences.of(where, DECLARATION) for _ in range(2))
+    assert (nothing.error, nothing.changes) == ("nothing was answered", [])
+    assert (something.error, something.changes) == (None, ["create a"])
+    request = DECLARATION.as_request(apply=False)
+    assert asked == [(cloud_objects.DeclaredDifferences, request)] * 2

@@ -6,6 +6,7 @@ Every request in turn is the one that fails, against a stand-in for the APIs.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 import rest
 
 from .cloud_requests import LARGE, asked, changes, converge, group
-from .cloud_stand_in import PROJECT, StandIn
+from .cloud_stand_in import StandIn
 from .serving import FAULTS, Json, running
 
 OLD_KEY, NEW_KEY = "ssh-ed25519 AAAAold", "ssh-ed25519 AAAAnew"
@@ -223,121 +224,40 @@ def test_it_becomes_what_is_declared_by_now(cloud: StandIn) -> None:
     assert cloud.access == {"42": ["one", "two"]}
 
 
-def test_a_flavor_of_somebodys_that_is_only_called_so_is_left_alone(cloud: StandIn) -> None:
-    theirs = dict(cloud.flavor("m1.pyinfra-nova-replaces", description='{"name": "m1"}'))
+WHOLE: Json = {
+    **{"name": "m1", "id": "42", "description": None, "extra_specs": {}, "access": []},
+    **{"vcpus": 8, "ram": 512, "disk": 1, "ephemeral": 0, "swap": 0, "is_public": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("is_public", "description"),
+    [
+        (True, json.dumps(WHOLE)),
+        (False, json.dumps({**WHOLE, "name": "m2"})),
+        (False, json.dumps({key: value for key, value in WHOLE.items() if key != "access"})),
+        (False, "the one of before"),
+        (False, "[]"),
+        (False, "7"),
+        (False, None),
+    ],
+    ids=["public", "of another", "half", "words", "list", "number", "nothing"],
+)
+def test_a_flavor_of_somebodys_that_is_only_called_so_is_left_alone(
+    is_public: bool, description: str | None, cloud: StandIn
+) -> None:
+    more = {"os-flavor-access:is_public": is_public, "description": description}
+    theirs = dict(cloud.flavor("m1.pyinfra-nova-replaces", **more))
     cloud.flavor("m1", **LARGE)
     assert converge(cloud, flavors={"m1": LARGE}) == []
     assert theirs in cloud.flavors.values()
 
 
-# --- what has changed since it was compared -------------------------------------------------------
-
-
-class Meanwhile(StandIn):
-    """Somebody changes the cloud once, right after the first answer to a chosen question."""
-
-    def __init__(self, question: str, change: Callable[[StandIn], object]) -> None:
-        super().__init__()
-        self.question, self.change = question, change
-
-    def answer(self, method: str, target: str, body: Any, headers: Any) -> Any:
-        found = copy.deepcopy(super().answer(method, target, body, headers))
-        if self.asked[-1] == self.question and self.question in self.asked:
-            self.question = ""
-            self.change(self)
-        return found
-
-
-def first(things: dict[str, Json]) -> Json:
-    return next(iter(things.values()))
-
-
-CHANGED: dict[str, tuple[str, Callable[[StandIn], object], Json, str]] = {
-    "guests of a flavor": (
-        "GET /compute/v2.1/servers",
-        lambda cloud: cloud.guests.append(first(cloud.flavors)["id"]),
-        {"flavors": {"gone": {"absent": True}}},
-        "remove flavor gone: there are guests of it",
-    ),
-    "a cell that went away": (
-        "GET /compute/v2.1/servers",
-        lambda cloud: cloud.away.append("compute2"),
-        {"flavors": {"gone": {"absent": True}}},
-        "the cell of compute2 does not answer, which may have guests of it",
-    ),
-    "a flavor's extra specs": (
-        "POST /compute/v2.1/flavors",
-        lambda cloud: cloud.flavors["42"]["extra_specs"].update(x="y"),
-        {"flavors": REPLACED},
-        "flavor m1 has changed meanwhile: run it again",
-    ),
-    "members of a group": (
-        "GET /compute/v2.1/os-server-groups",
-        lambda cloud: first(cloud.groups)["members"].append("guest"),
-        {"server_groups": {"g": {"policy": "soft-affinity", "replace": True}}},
-        "it has 1 members",
-    ),
-    "hosts of an aggregate": (
-        "GET /compute/v2.1/os-services",
-        lambda cloud: first(cloud.aggregates)["hosts"].append("compute2"),
-        {"aggregates": {"old": {"absent": True}}},
-        "remove aggregate old: compute2 is in it",
-    ),
-    "a keypair": (
-        "GET /compute/v2.1/os-keypairs",
-        lambda cloud: cloud.keypairs["mine"].update(public_key="ssh-ed25519 AAAAthird"),
-        {"keypairs": {"mine": {"public_key": NEW_KEY, "replace": True}}},
-        "keypair mine has changed meanwhile",
-    ),
-    "an image": (
-        "GET /image/v2/images",
-        lambda cloud: cloud.put_image(b"third", {}, first(cloud.images)["id"]),
-        {"images": {"gone": {"absent": True}}},
-        "has changed meanwhile: run it again",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", CHANGED)
-def test_nothing_goes_whose_reason_has_gone(what: str) -> None:
-    question, change, kinds, text = CHANGED[what]
-    with running(Meanwhile(question, change)) as cloud:
-        if "m1" in kinds.get("flavors", {}):
-            private_flavor(cloud)
-        else:
-            cloud.flavor("gone")
-        cloud.make_aggregate({"aggregate": {"name": "old"}}, {})
-        group(cloud, "g")
-        cloud.keypairs = {"mine": {"name": "mine", "public_key": OLD_KEY}}
-        made = cloud.make_image({"name": "gone", "disk_format": "raw"}, {})
-        cloud.put_image(b"old", {}, made["id"])
-        with pytest.raises(SystemExit) as error:
-            asked(cloud, apply=True, **kinds)
-    assert text in str(error.value)
-    assert not [line for line in cloud.asked if line.startswith("DELETE")]
-
-
-def test_a_quota_that_is_the_default_by_now_is_not_reset() -> None:
-    with running(
-        Meanwhile("GET /compute/v2.1/os-quota-sets/" + PROJECT, lambda cloud: cloud.quotas.clear())
-    ) as cloud:
-        cloud.quotas = {"instances": 5}
-        asked(cloud, apply=True, quotas={"admin": {"absent": True}})
-    assert not [line for line in cloud.asked if line.startswith("DELETE")]
-
-
-def test_a_flavor_stays_while_the_cell_of_its_guests_may_be_away(cloud: StandIn) -> None:
-    cloud.flavor("gone")
-    cloud.away = ["compute2"]
-    (text,) = asked(cloud, flavors={"gone": {"absent": True}})["refused"]
-    assert text == (
-        "flavor gone is not removed: the cell of compute2 does not answer, "
-        "which may have guests of it"
-    )
-
-
-def test_an_image_that_somebody_is_uploading_is_left_to_them(cloud: StandIn) -> None:
-    made = cloud.make_image({"name": "i", "disk_format": "raw", "status": "saving"}, {})
-    for wanted in ({"absent": True}, {"url": "http://x", "disk_format": "raw", "replace": True}):
-        (text,) = asked(cloud, images={"i": wanted})["refused"]
-        assert text.startswith(f"image i ({made['id']}) is being uploaded")
+def test_a_note_of_ours_is_told_by_all_of_that(cloud: StandIn) -> None:
+    more = {"os-flavor-access:is_public": False, "description": json.dumps(WHOLE)}
+    cloud.flavor("m1.pyinfra-nova-replaces", **more)
+    cloud.flavor("m1", **LARGE)
+    assert converge(cloud, flavors={"m1": LARGE}) == [
+        "remove flavor m1.pyinfra-nova-replaces: "
+        "the replacement of flavor m1 was cut off before it began"
+    ]

@@ -75,6 +75,49 @@ def test_a_user_who_may_do_everything_is_told_so() -> None:
     assert not found["refused"] and not found["forbidden"]
 
 
+class Sent:
+    """What is sent on a line."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def sendall(self, data: bytes) -> None:
+        self.data += data
+
+
+DIRECT, NOBODYS = b"\x0aamq.direct", b"\x11pyinfra-nova-asks"
+
+
+@pytest.mark.parametrize(
+    ("attempt", "frames"),
+    [
+        (
+            # exchange.declare of the broker's own amq.direct: direct, durable, no arguments
+            script.configure,
+            [(1, b"\x00\x28\x00\x0a\0\0" + DIRECT + b"\x06direct\x02\0\0\0\0")],
+        ),
+        (
+            # basic.publish, the header of no content at all, basic.qos without a limit
+            script.write,
+            [
+                (1, b"\x00\x3c\x00\x28\0\0" + DIRECT + NOBODYS + b"\0"),
+                (2, b"\x00\x3c\0\0" + bytes(8) + b"\0\0"),
+                (1, b"\x00\x3c\x00\x0a" + bytes(4) + bytes(2) + b"\0"),
+            ],
+        ),
+        # basic.get, to be acknowledged
+        (script.read, [(1, b"\x00\x3c\x00\x46\0\0" + NOBODYS + b"\0")]),
+    ],
+)
+def test_what_is_tried_leaves_no_trace(attempt: Any, frames: list[tuple[int, bytes]]) -> None:
+    """Each in the words of AMQP 0-9-1, on the channel of its own."""
+    sent = Sent()
+    attempt(sent, 7)
+    assert sent.data == b"".join(
+        struct.pack(">BHI", kind, 7, len(payload)) + payload + b"\xce" for kind, payload in frames
+    )
+
+
 def test_a_refused_login_is_the_brokers_word() -> None:
     with broker(START, LOGIN_REFUSED) as port:
         found = asked(port)

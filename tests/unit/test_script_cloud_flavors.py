@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .cloud_requests import LARGE, converge, refused, remarks
+from .cloud_requests import LARGE, changes, converge, refused, remarks
 from .cloud_stand_in import StandIn
 
 
@@ -30,6 +30,22 @@ def test_only_what_differs_is_sent(cloud: StandIn) -> None:
         "flavor m1: no extra spec c (was 3)",
     ]
     assert flavor["extra_specs"] == specs
+
+
+def test_a_new_flavor_is_said_with_all_that_it_gets(cloud: StandIn) -> None:
+    wanted = {**LARGE, "is_public": False, "extra_specs": {"a": "b", "c": None}}
+    assert converge(cloud, flavors={"m1": wanted}) == [
+        "create flavor m1: vcpus 2, ram 1024, disk 10, is_public False, extra spec a b"
+    ]
+    (made,) = cloud.flavors.values()
+    assert (made["extra_specs"], made["os-flavor-access:is_public"]) == ({"a": "b"}, False)
+
+
+def test_the_identifier_of_another_flavor_is_not_to_be_had(cloud: StandIn) -> None:
+    cloud.flavor("theirs", id="42")
+    text = "flavor m1 cannot have id 42: another flavor has it"
+    assert refused(cloud, flavors={"m1": {**LARGE, "id": "42"}}) == text
+    assert changes(cloud, flavors={"theirs": {"vcpus": 1, "ram": 512, "disk": 1, "id": "42"}}) == []
 
 
 def test_other_numbers_of_a_flavor_are_drift_unless_it_may_be_replaced(cloud: StandIn) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cloud_requests import KEY, converge, group, refused
+from .cloud_requests import KEY, asked, converge, group, refused
 from .cloud_stand_in import StandIn
 
 
@@ -45,6 +45,26 @@ def test_a_quota_changes_in_the_limits_that_are_declared(cloud: StandIn) -> None
     gone = {"admin": {"absent": True}}
     assert converge(cloud, quotas=gone) == ["quota of project admin: the default one"]
     assert cloud.quotas == {}
+
+
+def test_the_quota_of_each_project_is_judged_by_itself(cloud: StandIn) -> None:
+    default, more = {"absent": True}, {"cores": 40}
+    said = "quota of project others: cores 40 (was 20)"
+    assert converge(cloud, quotas={"admin": default, "others": more}) == [said]
+    assert converge(cloud, quotas={"others": default, "admin": {"cores": 20}}) == [
+        "quota of project others: the default one"
+    ]
+    cloud.quotas_of_others = {"cores": 40}
+    assert converge(cloud, quotas={"admin": {"ram": 1024}}) == [
+        "quota of project admin: ram 1024 (was 51200)"
+    ]
+    assert (cloud.quotas, cloud.quotas_of_others) == ({"ram": 1024}, {"cores": 40})
+
+
+def test_all_projects_that_are_not_there_are_named(cloud: StandIn) -> None:
+    said = "there is no project {} in domain Default, which has a quota"
+    none = {name: {"cores": 4} for name in ("x", "y")}
+    assert asked(cloud, quotas=none)["refused"] == [said.format(name) for name in none]
 
 
 def test_the_quota_of_a_project_that_is_not_there_is_refused(cloud: StandIn) -> None:

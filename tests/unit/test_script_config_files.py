@@ -1,9 +1,11 @@
 """files/config_files.py: compare, show, write."""
 
 import grp
+import hashlib
 import os
 import pwd
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import config_files
@@ -65,6 +67,59 @@ def test_a_wrong_mode_is_mended_without_touching_the_time_of_the_content(tmp_pat
     write(file)
     assert path.stat().st_mode & 0o7777 == 0o640
     assert path.stat().st_mtime == 1000
+
+
+def test_what_differs_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "nova.conf"
+    path.write_text("y\n")
+    path.chmod(0o604)
+    (found,) = compare({**wanted(path, "x\n"), "owner": "nobody"})
+    assert found["path"] == str(path)
+    assert found["change"] == f"content, owner {OWNER}:{GROUP}, mode 0604"
+
+
+def test_an_owner_who_has_no_name_is_said_by_number() -> None:
+    nobodys: Any = SimpleNamespace(st_uid=4_000_000_001, st_gid=4_000_000_002)
+    assert config_files.owner_names(nobodys) == ("4000000001", "4000000002")
+
+
+def test_a_file_that_is_no_text_is_another_one(tmp_path: Path) -> None:
+    (tmp_path / "nova.conf").write_bytes(b"\xff\xfe\n")
+    (found,) = compare(wanted(tmp_path / "nova.conf", "x\n", mode="0644"))
+    assert found["change"].startswith("content")
+
+
+def test_a_long_file_is_compared_by_its_digest_and_no_diff_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "known_hosts"
+    write(wanted(path, "long\n"))
+    by_digest = {**wanted(path, ""), "digest": hashlib.sha256(b"long\n").hexdigest()}
+    del by_digest["content"]
+    assert compare(by_digest) == []
+    path.write_text("other\n")
+    assert compare(by_digest) == [{"path": str(path), "change": "content", "diff": ""}]
+
+
+def test_a_file_that_is_a_secret_as_a_whole_is_never_shown(tmp_path: Path) -> None:
+    path = tmp_path / "migration_key"
+    key = {**wanted(path, "-----BEGIN-----\nb3BlbnNza\n"), "hidden": True}
+    created = {"path": str(path), "change": "create", "diff": ""}
+    assert compare(key) == [created]
+    write({**key, "content": "-----BEGIN-----\nb3BlbnNzb\n"})
+    assert compare(key) == [{**created, "change": "content"}]
+
+
+def test_a_file_that_is_being_written_is_its_owners_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the run is killed before it has its mode."""
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(config_files.os, "fchown", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write(wanted(tmp_path / "nova.conf", "password = TopSecret\n", mode="0644"))
+    assert (tmp_path / ".nova.conf.pyinfra-nova").stat().st_mode & 0o7777 == 0o600
 
 
 def test_what_an_interrupted_write_left_beside_the_file_is_replaced(tmp_path: Path) -> None:

@@ -122,6 +122,19 @@ def test_a_compute_that_left_the_inventory_is_forgotten_by_the_others(host: Host
     assert host.text(AUTHORIZED) == before != files[AUTHORIZED].content
 
 
+@pytest.mark.parametrize("number", range(12))
+def test_a_key_of_ours_is_told_whatever_bytes_it_has(number: int) -> None:
+    pem, _ = migration_ssh.key_pair(f"{SECRET} {number}")
+    assert config_files.is_our_key(pem, "pyinfra-nova")
+
+
+@pytest.mark.parametrize("rest", ["", "\n", " \n\n"])
+def test_a_file_in_which_only_blank_lines_are_left_goes(host: Host, rest: str) -> None:
+    host.deployed()
+    host.put(AUTHORIZED, host.text(AUTHORIZED) + rest)
+    assert host.converged(WITHOUT)[AUTHORIZED] == "remove"
+
+
 # --- what is somebody else's ----------------------------------------------------------------------
 
 OTHERS = "# ours\nssh-rsa BBBB somebody@elsewhere\n"
@@ -160,6 +173,11 @@ def other_key(comment: bytes) -> str:
     [
         (migration_ssh.KEY, other_key(b"pyinfra-nove")),
         (migration_ssh.KEY, "-----BEGIN OPENSSH PRIVATE KEY-----\nnot base64!\n"),
+        (migration_ssh.KEY, migration_ssh.key_pair(SECRET)[0].replace("\n", "\nmy own: \n", 1)),
+        (
+            migration_ssh.KEY,
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nno base64!\n-----END OPENSSH PRIVATE KEY-----\n",
+        ),
         (migration_ssh.KEY, ""),
         (migration_ssh.SSH_CONFIG, "Host *\n    ForwardAgent no\n"),
         (migration_ssh.SSH_CONFIG, f"Host *\n{migration_ssh.MARKER}\n"),
@@ -175,6 +193,34 @@ def test_what_is_not_recognisably_ours_is_left_and_named(
     answer = host.asked(absent, write=True)
     assert answer == {"files": [], "left": [f"{host.root}{path}"]}
     assert host.text(path) == content
+
+
+def test_each_file_is_judged_by_itself(host: Host) -> None:
+    """What has to be left of others stands before and behind what is ours."""
+    for name in ("a", "c"):
+        host.put(f"/etc/nova/known_hosts.{name}", "# by hand\ncompute3 ssh-rsa AAAA\n")
+    host.put("/etc/nova/known_hosts.b", "compute3 ssh-rsa AAAA\n")
+    absent = unwanted_migration_files(WITHOUT, WITHOUT.hosts["compute1"], debian())
+    answer = host.asked(absent, write=True)
+    assert [found["path"] for found in answer["files"]] == [f"{host.root}/etc/nova/known_hosts.b"]
+    assert answer["left"] == [f"{host.root}/etc/nova/known_hosts.{name}" for name in "ac"]
+    assert host.files() == {"/etc/nova/known_hosts.a", "/etc/nova/known_hosts.c"}
+
+
+def test_what_stays_of_others_is_shown_to_nobody_while_it_is_written(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    host.deployed()
+    host.put(AUTHORIZED, host.text(AUTHORIZED) + OTHERS, mode=0o600)
+    absent = unwanted_migration_files(WITHOUT, WITHOUT.hosts["compute1"], debian())
+    monkeypatch.setattr(config_files.os, "fchown", killed)
+    with pytest.raises(KeyboardInterrupt):
+        host.asked(absent, write=True)
+    (left,) = host.root.rglob(".authorized_keys.*")
+    assert left.stat().st_mode & 0o7777 == 0o600
 
 
 def test_a_link_is_not_followed_and_not_removed(host: Host) -> None:

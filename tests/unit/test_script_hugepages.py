@@ -237,6 +237,55 @@ def test_pages_that_guests_use_are_said(host: Host) -> None:
     )
 
 
+def test_pages_are_in_use_from_the_first_one_on(host: Host) -> None:
+    converge(pages(2048, 512))
+    free = SMALL.replace("nr_", "free_")
+    for number, said in ((512, 0), (511, 1)):
+        host.put(free, f"{number}\n")
+        assert len(asked()["remarks"]) == said
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (f"{KERNEL} hugepagesz=1G hugepages=2", True),
+        (f"{KERNEL} hugepagesz=1G hugepages=2 quiet", True),
+        ("\tmodule2 /boot/vmlinuz-6.1 placeholder hugepagesz=1G hugepages=2", True),
+        ("\tmodule /boot/vmlinuz-6.1 hugepagesz=1G hugepages=2", True),
+        (f"{KERNEL} hugepagesz=1G hugepages=20", False),
+        (f"{KERNEL} hugepagesz=1G x hugepages=2", False),
+        ("# linux hugepagesz=1G hugepages=2", False),
+        ("\techo hugepagesz=1G hugepages=2", False),
+        ("linux", False),
+        ("", False),
+    ],
+)
+def test_a_menu_starts_kernels_with_arguments_in_the_lines_that_start_kernels(
+    host: Host, line: str, found: bool
+) -> None:
+    host.put(hugepages.GRUB_CFG, f"menuentry 'Debian' {{\n{line}\n}}\n")
+    assert hugepages.in_grub_cfg("hugepagesz=1G hugepages=2") is found
+
+
+def test_a_count_that_the_kernel_does_not_take_ends_the_run(host: Host) -> None:
+    (host.root / SMALL[1:]).unlink()
+    (host.root / SMALL[1:]).mkdir()
+    with pytest.raises(SystemExit, match=f"^{SMALL} cannot be set: Is a directory$"):
+        hugepages.set_count(pages(2048, 1))
+
+
+def test_what_is_written_can_be_read_by_all_and_is_whole(host: Host) -> None:
+    converge(pages(BIG, 2))
+    unit = host.root / hugepages.mount_unit(BIG)[0][1:]
+    assert unit.stat().st_mode & 0o7777 == 0o644
+    assert [path.name for path in unit.parent.iterdir()] == [MOUNT]
+    assert unit.read_text() == (
+        f"{hugepages.WRITTEN}[Unit]\nDescription=Huge pages of 1G\nDefaultDependencies=no\n"
+        "Before=sysinit.target\n\n[Mount]\nWhat=hugetlbfs\nWhere=/dev/hugepages1G\n"
+        "Type=hugetlbfs\nOptions=pagesize=1G\n\n[Install]\nWantedBy=sysinit.target\n"
+    )
+
+
 @pytest.mark.parametrize("row", table().platforms, ids=lambda row: f"{row.system}-{row.release}")
 def test_a_platforms_own_daemon_alone_is_restarted(row: Platform) -> None:
     started = {unit.name for unit in row.units if unit.role == "compute"}

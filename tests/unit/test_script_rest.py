@@ -166,7 +166,11 @@ def test_a_unit_that_gives_no_whole_answer_is_not_said_to_be_broken(data: bytes)
         (answer("300 Multiple Choices", "versions"), None),
         (answer("200 OK", "nothing"), "GET {} answers 200, but without 'versions'"),
         (answer("503 X", "versions"), "GET {} answers 503: versions"),
+        (answer("301 X", "versions", "Location: /y"), "GET {} answers 301: go to /y"),
         (answer("302 X", "versions", "Location: /y"), "GET {} answers 302: go to /y"),
+        (answer("400 X", "versions"), "GET {} answers 400: versions"),
+        (answer("404 X", ""), "GET {} answers 404"),
+        (answer("404 X", "gone", "Location: /y"), "GET {} answers 404: gone"),
         (b"", "GET {} does not answer: Remote end closed connection without response"),
     ],
 )
@@ -176,9 +180,56 @@ def test_a_url_answers_only_with_the_right_text(data: bytes, said: str | None) -
     assert found == (said and said.format(url))
 
 
+def placement(url: str) -> dict[str, str]:
+    return {"name": "Placement", "url": url, "holds": "versions"}
+
+
+def test_who_does_not_answer_is_named() -> None:
+    with saying(answer("200 OK", "versions"), answer("503 X", "later")) as (url, _):
+        nova = {**placement(url), "name": "Nova"}
+        assert http_answers.answer({"urls": [nova, placement(url)]}) == {
+            "failing": [
+                {"name": "Placement", "url": url, "detail": f"GET {url} answers 503: later"}
+            ]
+        }
+
+
+def test_a_url_is_waited_for_until_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(http_answers.time, "sleep", pauses.append)
+    with saying(answer("503 X"), answer("503 X"), answer("200 OK", "versions")) as (url, asked):
+        assert http_answers.answer({"urls": [placement(url)], "wait": 60}) == {"failing": []}
+    assert (len(asked), len(pauses)) == (3, 2)
+
+
+def test_a_url_that_does_not_answer_in_time_ends_the_run_with_its_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with saying(answer("503 X", "later")) as (url, _), pytest.raises(SystemExit) as end:
+        http_answers.answer({"urls": [placement(url)], "wait": 0})
+    assert end.value.code == 1
+    assert capsys.readouterr().out == f"Placement: GET {url} answers 503: later\n"
+
+
+def test_a_url_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for script in (http_answers, host_report):
+        monkeypatch.setattr(script, "TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert http_answers.problem(placement(url)) == f"GET {url} does not answer: timed out"
+        with pytest.raises(rest.NoAnswer, match="timed out"):
+            host_report.service_problem(url)
+
+
 @pytest.mark.parametrize(
     ("status", "said"),
-    [("200 OK", None), ("300 X", None), ("401 X", None), ("503 X", "GET {} answers 503: no")],
+    [
+        ("200 OK", None),
+        ("300 X", None),
+        ("401 X", None),
+        ("500 X", "GET {} answers 500: no"),
+        ("503 X", "GET {} answers 503: no"),
+    ],
 )
 def test_a_service_of_the_catalogue_is_there_when_it_answers_below_500(
     status: str, said: str | None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from datetime import datetime, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,6 +43,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
         nodes: list[dict[str, Any]],
         mapped: tuple[str, ...] = ("compute1",),
         age: float | None = PROCESS,
+        changes: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         tables = {
             "services": services,
@@ -48,8 +51,12 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
             "host_mappings": [{"host": host} for host in mapped],
         }
 
-        def rows(_: Any, name: str, table: str, *__: str) -> list[dict[str, Any]]:
-            assert name in NAMES.values()
+        def rows(_: Any, name: str, table: str, what: str, more: str = "") -> list[dict[str, Any]]:
+            """Nova keeps rows of what was deleted in a cell, of other daemons, too."""
+            assert name == ("nova_api" if table == "host_mappings" else "nova")
+            assert (" WHERE deleted = 0" in more) == (table != "host_mappings")
+            assert ("`binary` IN ('nova-compute', " in more) == (table == "services")
+            assert all(column in what for row in tables[table] for column in row)
             return tables[table]
 
         monkeypatch.setattr(site_proof.nova_state, "read_if_there", rows)
@@ -64,6 +71,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
             "down_time": 60,
             "broker": None,
             "queues": {},
+            **(changes or {}),
         }
         answer: dict[str, Any] = site_proof.look(None, NOW, request)
         return answer
@@ -181,3 +189,164 @@ def test_every_queue_has_somebody_who_listens_and_a_computes_has_one(
 def test_a_name_with_dots_is_whole() -> None:
     said = site_proof.crowds({}, {"queues": {"compute.c1.example.org": 1}})
     assert list(said) == ["c1.example.org"]
+
+
+# --- the broker -----------------------------------------------------------------------------------
+
+BROKER = {"hosts": ["mq1", "mq2"], "port": 5672, "user": "o", "password": "p", "virtual_host": "/"}
+QUEUES = {"compute.compute1": 1}
+
+
+@pytest.fixture
+def brokers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What each broker says of its queues, or does instead; and who was asked, under "asked"."""
+    said: dict[str, Any] = {"asked": []}
+
+    def consumers(request: dict[str, Any], queues: dict[str, int | None]) -> dict[str, int]:
+        said["asked"].append(request["host"])
+        assert request == {**BROKER, "host": request["host"]} and queues == QUEUES
+        if isinstance(found := said[request["host"]], Exception):
+            raise found
+        counts: dict[str, int] = found
+        return counts
+
+    monkeypatch.setattr(site_proof.messaging, "consumers", consumers)
+    return said
+
+
+LISTENS = {"compute.compute1": 1}
+DENIED = ConnectionError("403 ACCESS_REFUSED")
+
+
+@pytest.mark.parametrize(
+    ("mq1", "mq2", "found", "asked"),
+    [
+        (LISTENS, OSError("away"), (LISTENS, None), ["mq1"]),
+        (OSError("away"), LISTENS, (LISTENS, None), ["mq1", "mq2"]),
+        (struct.error("half"), LISTENS, (LISTENS, None), ["mq1", "mq2"]),
+        (OSError("away"), DENIED, ({}, f"RabbitMQ at mq2:5672: {DENIED}"), ["mq1", "mq2"]),
+    ],
+)
+def test_the_first_broker_that_answers_tells_of_the_queues(
+    brokers: dict[str, Any], mq1: Any, mq2: Any, found: Any, asked: list[str]
+) -> None:
+    brokers.update(mq1=mq1, mq2=mq2)
+    assert site_proof.consumers({"broker": BROKER, "queues": QUEUES}) == found
+    assert brokers["asked"] == asked
+
+
+def test_queues_are_counted_once_every_service_has_shown_itself(
+    look: Any, brokers: dict[str, Any]
+) -> None:
+    brokers.update(mq1={"compute.compute1": 0})
+    with_broker = {"broker": BROKER, "queues": QUEUES}
+    found = look([service()], [node()], changes=with_broker)
+    said = "nobody listens on queue compute.compute1: no call to it is answered"
+    assert (found["missing"], found["error"]) == ({"compute1": [said]}, None)
+    assert brokers["asked"] == ["mq1"]
+    found = look([], [node()], changes=with_broker)
+    assert found["missing"] == {"compute1": ["nova-compute has not registered"]}
+    assert brokers["asked"] == ["mq1"]
+
+
+def test_a_broker_that_does_not_answer_says_of_nobody_that_he_does_not_listen(
+    look: Any, brokers: dict[str, Any]
+) -> None:
+    brokers.update(mq1=OSError("away"), mq2=OSError("away, too"))
+    found = look([service()], [node()], changes={"broker": BROKER, "queues": QUEUES})
+    assert (found["missing"], found["error"]) == ({}, "RabbitMQ at mq2:5672: away, too")
+
+
+# --- waiting, and the whole answer ----------------------------------------------------------------
+
+
+def test_every_service_of_a_host_is_said(look: Any) -> None:
+    services = {"nova-compute": {"compute1": 5.0}, "nova-conductor": {"compute1": 5.0, "b": None}}
+    found = look([service("nova-conductor", "b")], [], changes={"services": services})
+    assert found["missing"] == {
+        "compute1": ["nova-compute has not registered", "nova-conductor has not registered"]
+    }
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What is found at each look in turn, at the last one again and again; POLL passes between."""
+    found: list[dict[str, Any]] = []
+    clock = {"now": 50.0}
+    begun: list[float] = []
+
+    def look(_: Any, since: float, __: Any) -> dict[str, Any]:
+        begun.append(since)
+        assert set(begun) == {NOW}, "ages of processes are of the beginning"
+        return found.pop(0) if len(found) > 1 else found[0]
+
+    def sleep(seconds: float) -> None:
+        clock["now"] += seconds
+
+    monkeypatch.setattr(site_proof, "look", look)
+    fake = SimpleNamespace(
+        time=lambda: NOW + clock["now"] - 50, monotonic=lambda: clock["now"], sleep=sleep
+    )
+    monkeypatch.setattr(site_proof, "time", fake)
+    return found
+
+
+SHOWN: dict[str, Any] = {"missing": {}, "error": None, "unmapped": []}
+LACKING = {**SHOWN, "missing": {"compute1": ["nova-compute has not registered"]}}
+SILENT = {**SHOWN, "error": "RabbitMQ at mq1:5672: away"}
+
+
+@pytest.mark.parametrize(
+    ("found", "wait", "last"),
+    [
+        ([SHOWN, LACKING], 60, SHOWN),
+        ([LACKING, SILENT, SHOWN], 60, SHOWN),
+        ([LACKING], 60, LACKING),
+        ([SILENT], 60, SILENT),
+        ([LACKING, LACKING, LACKING, SHOWN], 1, LACKING),
+    ],
+)
+def test_it_is_waited_until_all_is_shown_or_the_time_is_over(
+    looks: list[dict[str, Any]], found: list[dict[str, Any]], wait: float, last: dict[str, Any]
+) -> None:
+    looks += found
+    assert site_proof.wait(None, {"wait": wait}) == last
+
+
+def test_where_the_databases_cannot_be_read_nothing_is_shown_and_no_api_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+
+    def ask(api: Any) -> str:
+        asked.append(api)
+        return "found"
+
+    monkeypatch.setattr(site_proof.compute_api, "answer", ask)
+    request = {"computes": {"compute1": ADDRESS}, "api": {"auth_url": "x"}}
+
+    def answer(found: Any, error: Any, early: bool = False, **changes: Any) -> dict[str, Any]:
+        def looked(_: Any, read: Any) -> Any:
+            assert read is site_proof.wait
+            return found, error, early
+
+        monkeypatch.setattr(site_proof.nova_state, "look", looked)
+        said: dict[str, Any] = site_proof.answer({**request, **changes})
+        return said
+
+    assert answer(None, OSError("1205: Lock wait timeout"), True) == {
+        "missing": {},
+        "unmapped": ["compute1"],
+        "flagged": False,
+        "strangers": [],
+        "error": "1205: Lock wait timeout",
+        "early": True,
+        "api": None,
+    }
+    # What root has found comes with the refusal of Nova's own user.
+    assert answer(dict(SHOWN), OSError("1045: denied"))["error"] == "1045: denied"
+    assert answer(dict(SILENT), None)["error"] == SILENT["error"]
+    assert asked == []
+    assert answer(dict(SHOWN), None) == {**SHOWN, "early": False, "api": "found"}
+    assert answer(dict(SHOWN), None, api=None)["api"] is None
+    assert asked == [{"auth_url": "x"}]

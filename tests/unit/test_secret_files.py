@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from pyinfra_nova.site.faults import SecretsError
-from pyinfra_nova.site.secret_files import age_identity, secrets_file
+from pyinfra_nova.site.secret_files import HOW_TO_ENCRYPT, age_identity, secrets_file
 from pyinfra_nova.site.secrets import load_secrets, main
 from tests.unit.site_data import AWKWARD, secrets
 
@@ -101,23 +102,46 @@ def test_a_missing_program_is_named(
 ) -> None:
     path = encrypt(form)
     monkeypatch.setenv("PATH", "/nowhere")
-    assert f"the program `{program_name}` that opens it does not run here" in fault_of(path)
+    how = {"age": "age, Debian's package `age`", "SOPS": "SOPS, https://getsops.io"}[form]
+    assert fault_of(path) == (
+        f"{path}: is encrypted, and the program `{program_name}` that opens it does not run here; "
+        f"install {how}"
+    )
 
 
 def test_the_wrong_age_identity_is_named(
     encrypt: Encrypt, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYINFRA_NOVA_AGE_IDENTITY", str(keys / "other"))
-    text = fault_of(encrypt("age"))
-    assert f"is not encrypted for the identity in {keys}/other" in text
-    assert "PYINFRA_NOVA_AGE_IDENTITY" in text
+    path = encrypt("age")
+    assert fault_of(path) == (
+        f"{path}: is not encrypted for the identity in {keys}/other; "
+        "name the right one in PYINFRA_NOVA_AGE_IDENTITY"
+    )
 
 
 def test_a_missing_age_identity_is_named(
     encrypt: Encrypt, keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYINFRA_NOVA_AGE_IDENTITY", str(keys / "gone"))
-    assert f"the identity {keys}/gone is not at hand; name yours in" in fault_of(encrypt("age"))
+    path = encrypt("age")
+    assert fault_of(path) == (
+        f"{path}: is encrypted with age, and the identity {keys}/gone is not at hand; "
+        "name yours in PYINFRA_NOVA_AGE_IDENTITY (No such file or directory)"
+    )
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_to_an_encrypted_file_no_key_is_added_that_everybody_could_read(
+    encrypt: Encrypt, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = encrypt(form)
+    before = path.read_bytes()
+    assert main(["add-ceph-key", str(path)]) == 1
+    assert path.read_bytes() == before
+    assert capsys.readouterr().err == (
+        f"{path}: rbd_secret_key: is missing; docs/storage.md says what it is\n"
+    )
 
 
 def test_an_identity_that_others_may_read_is_refused(
@@ -259,11 +283,24 @@ def test_of_two_none_is_taken_and_both_are_named(
 ) -> None:
     for name in (one, another):
         (here / name).touch()
-    with pytest.raises(SecretsError, match=f"{one}: is not the only .* there is {another} too"):
+    with pytest.raises(SecretsError) as error:
         load_secrets()
+    assert [str(fault) for fault in error.value.faults] == [
+        f"{one}: is not the only secrets file here, there is {another} too; "
+        "remove all but one, or name it in PYINFRA_NOVA_SECRETS"
+    ]
     assert main(["init", "--if-missing"]) == 1
     monkeypatch.setenv("PYINFRA_NOVA_SECRETS", another)
     assert secrets_file() == Path(another)
+
+
+def test_of_three_all_are_named(here: Path) -> None:
+    for name in ("secrets.yml", "secrets.sops.yml", "secrets.yml.age"):
+        (here / name).touch()
+    with pytest.raises(SecretsError) as error:
+        load_secrets()
+    assert "secrets.yml: is not the only" in str(error.value)
+    assert re.search(r"there is secrets\.\S+ and secrets\.\S+ too", str(error.value))
 
 
 # --- init -----------------------------------------------------------------------------------------
@@ -297,5 +334,8 @@ def test_init_makes_no_plain_file_under_an_encrypted_ones_name(
 ) -> None:
     monkeypatch.setenv("PYINFRA_NOVA_SECRETS", "secrets.yml.age")
     assert main(["init", "--if-missing"]) == 1
-    assert "docs/secrets.md" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "secrets.yml.age: is missing, and a file encrypted with age is not made here; "
+        f"{HOW_TO_ENCRYPT}\n"
+    )
     assert list(here.iterdir()) == []

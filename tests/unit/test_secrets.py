@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import os
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from pyinfra_nova.site.faults import SecretsError
-from pyinfra_nova.site.secrets import PASSWORDS, ceph_key, create, load_secrets, main
+from pyinfra_nova.site.secrets import PASSWORDS, ceph_key, create, generated, load_secrets, main
 from tests.unit.site_data import AWKWARD, secrets
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -67,11 +68,65 @@ def test_init_makes_a_private_usable_file_once(tmp_path: Path) -> None:
 def test_init_follows_no_link_and_says_what_is_wrong(tmp_path: Path) -> None:
     link = tmp_path / "secrets.yml"
     link.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(SecretsError, match="exists"):
+    with pytest.raises(SecretsError, match=f"- {link}: exists"):
         create(link)
     assert not (tmp_path / "elsewhere").exists()
-    with pytest.raises(SecretsError, match="cannot be made"):
-        create(tmp_path / "no" / "directory")
+    nowhere = tmp_path / "no" / "directory"
+    with pytest.raises(SecretsError, match=f"- {nowhere}: cannot be made: No such file"):
+        create(nowhere)
+
+
+def test_a_file_that_is_being_made_is_private_from_its_first_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fchmod", killed)
+    old = os.umask(0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            create(tmp_path / "secrets.yml")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "secrets.yml").stat().st_mode) == 0o600
+
+
+def test_what_is_made_is_said_and_what_is_wrong_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "secrets.yml"
+    assert main(["init", str(path)]) == 0
+    said = f"{path}: made, readable by you alone; keep it out of git\n"
+    assert capsys.readouterr() == (said, "")
+    assert main(["init", str(path)]) == 1
+    assert capsys.readouterr() == ("", f"{path}: exists and is left as it is\n")
+    text = path.read_text().replace("nova_password", "nova_pasword")
+    path.write_text(text)
+    assert main(["add-ceph-key", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and [line.split(": ")[1] for line in err.splitlines()] == [
+        "nova_password",
+        "nova_pasword",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [[], ["remove"]])
+def test_without_a_word_that_is_known_nothing_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_generated_password_cannot_be_guessed(tmp_path: Path) -> None:
+    first, second = (generated() for _ in range(2))
+    assert list(first) == list(PASSWORDS)
+    assert all(len(value) == 32 for value in first.values())
+    assert set(first.values()).isdisjoint(second.values())
 
 
 def test_init_shows_no_password(tmp_path: Path) -> None:
@@ -138,12 +193,18 @@ def test_an_unusable_value_is_named_but_not_shown(tmp_path: Path, written: str, 
     assert message.count("\n") == 1, "exactly one fault"
 
 
-def test_every_fault_of_the_keys_comes_at_once(tmp_path: Path) -> None:
+def test_every_fault_of_the_keys_comes_at_once_with_file_key_and_remedy(tmp_path: Path) -> None:
     text = with_value("nova_password", "1").replace("metadata_secret:", "metadata_sekret:")
-    message = fault_of(write(tmp_path / "secrets.yml", text))
-    assert "metadata_sekret: unknown key" in message
-    assert "metadata_secret: is missing" in message
-    assert "nova_password: is not a text" in message
+    path = write(tmp_path / "secrets.yml", text)
+    known = (
+        "database_password, messaging_password, nova_password, placement_password, "
+        "neutron_password, metadata_secret, admin_password, migration_secret, rbd_secret_key"
+    )
+    assert fault_of(path).splitlines()[1:] == [
+        f"  - {path}: nova_password: is not a text; put it in quotes",
+        f"  - {path}: metadata_secret: is missing; add a line `metadata_secret: ...`",
+        f"  - {path}: metadata_sekret: unknown key; known are {known}",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "just text", "null"])
@@ -220,7 +281,9 @@ def test_what_is_no_key_of_ceph_is_refused_unseen(tmp_path: Path, key: str) -> N
     assert key not in text
 
 
-def test_a_key_is_added_once_and_nothing_else_is_changed(tmp_path: Path) -> None:
+def test_a_key_is_added_once_and_nothing_else_is_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write(tmp_path / "secrets.yml", with_value("admin_password", "'12345678'").rstrip())
     before = path.read_text()
     assert main(["add-ceph-key", str(path)]) == 0
@@ -229,10 +292,32 @@ def test_a_key_is_added_once_and_nothing_else_is_changed(tmp_path: Path) -> None
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert main(["add-ceph-key", str(path)]) == 0
     assert path.read_text() == added
+    said = [f"{path}: rbd_secret_key added", f"{path}: rbd_secret_key is there"]
+    assert capsys.readouterr().out.splitlines() == said
 
 
-def test_no_key_is_added_where_a_line_would_break_the_file(tmp_path: Path) -> None:
+def test_a_key_is_added_to_the_file_that_a_deploy_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYINFRA_NOVA_SECRETS", raising=False)
+    assert main(["init"]) == main(["add-ceph-key"]) == 0
+    key = load_secrets().rbd_secret_key
+    assert key is not None
+    first, *lines = (tmp_path / "secrets.yml").read_text().splitlines()
+    assert first.startswith("# Made by ") and len(lines) == len(PASSWORDS) + 1
+    # Type AES, valid from the epoch on, 16 bytes (src/auth/Crypto.cc).
+    data = base64.b64decode(key.get_secret_value())
+    assert (data[:12], len(data)) == (bytes([1, 0, *[0] * 8, 16, 0]), 28)
+
+
+def test_no_key_is_added_where_a_line_would_break_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = json.dumps({key: f"{key} 12345678" for key in PASSWORDS})
     path = write(tmp_path / "secrets.yml", text)
     assert main(["add-ceph-key", str(path)]) == 1
     assert path.read_text() == text
+    assert capsys.readouterr().err == (
+        f"{path}: rbd_secret_key: is missing; docs/storage.md says what it is\n"
+    )

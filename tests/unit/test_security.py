@@ -26,7 +26,7 @@ case "$*" in
     --get-zone-of-interface=lo) echo internal ;;
     --get-default-zone) echo public ;;
     "--zone=internal --list-ports") echo "22/tcp 8774/tcp 5900-5999/tcp" ;;
-    "--permanent --zone=internal --list-ports") echo "5900-5950/tcp" ;;
+    "--permanent --zone=internal --list-ports") echo "8774/tcp 5900-5950/tcp" ;;
     *) exit 2 ;;
 esac
 """
@@ -79,11 +79,44 @@ def test_firewalld_is_asked_about_the_zone_of_the_address(
         "ports": ["8774/tcp", "5900-5999/tcp"],
         "address": "127.0.0.1",
     }
-    answer = security.answer(request)
-    assert (answer["firewalld"], answer["zone"]) == (True, "internal")
-    assert answer["ports"] == []
-    assert answer["permanent"] == ["8774/tcp", "5900-5999/tcp"]
+    assert security.answer(request) == {
+        "selinux": security.selinux(),
+        "booleans": [],
+        "firewalld": True,
+        "zone": "internal",
+        "ports": [],
+        "permanent": ["5900-5999/tcp"],
+    }
     assert security.zone_of("192.0.2.1") == "public"
+
+
+def test_a_firewall_that_does_not_run_keeps_nothing_from_working(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "firewall-cmd").write_text("#!/bin/sh\necho not running; echo no >&2; exit 252\n")
+    (tmp_path / "firewall-cmd").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    request = {"booleans": [], "ports": ["8774/tcp"], "address": "127.0.0.1"}
+    answer = security.answer(request)
+    assert (answer["firewalld"], answer["ports"], answer["permanent"]) == (False, [], [])
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("enforce", "state", "off"),
+    [("1", "enforcing", ["b"]), ("0", "permissive", ["b"]), (None, "off", [])],
+)
+def test_booleans_are_looked_at_where_selinux_runs(
+    monkeypatch: pytest.MonkeyPatch, enforce: str | None, state: str, off: list[str]
+) -> None:
+    """Also where it only logs: it may enforce again after the next boot."""
+    files = {"enforce": enforce, "booleans/a": "1 1", "booleans/b": "0 1"}
+    monkeypatch.setattr(security, "read", lambda path: files[path.removeprefix("/sys/fs/selinux/")])
+    request = {"booleans": ["a", "b"], "ports": [], "address": "127.0.0.1"}
+    assert security.answer(request) == {
+        **{"selinux": state, "booleans": off, "firewalld": False, "zone": None},
+        **{"ports": [], "permanent": []},
+    }
 
 
 def test_a_host_without_either_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
