@@ -141,6 +141,20 @@ care = {
     "metrics": {"every": 1, "folder": "/var/lib/prometheus/node-exporter"},
 }
 
+# What a backup holds beside Nova's own databases: others on the same server, each with the units on
+# controllers that use it; those that are not there are left out, and None leaves one out.
+backup = {
+    "also": {
+        "placement": ["placement-api"],
+        "neutron": [
+            "neutron-server",
+            "neutron-api",
+            "neutron-rpc-server",
+            "neutron-periodic-workers",
+        ],
+    },
+}
+
 # Any other option of nova.conf, written literally: {"section": {"option": value}}. None takes an
 # option out; a list is written with commas, or several times where the option may be given so. Also
 # in controllers.py, computes.py and for a single host; the more particular place wins. What other

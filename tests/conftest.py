@@ -7,4 +7,5 @@ from pathlib import Path
 import pyinfra_cli  # noqa: F401
 
 FILES = Path(__file__).resolve().parents[1] / "files"
-sys.path[:0] = [str(FILES / "common"), str(FILES / "audit"), str(FILES / "care"), str(FILES)]
+FOLDERS = ("common", "audit", "care", "backup")
+sys.path[:0] = [*(str(FILES / folder) for folder in FOLDERS), str(FILES)]

@@ -7,6 +7,7 @@ messages show, so a request may carry secrets; an answer must not.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,9 @@ RUNNER = (
     "json.dump(module.answer(message['request']), sys.stdout); print()"
 )
 
+# The same where more than the request comes in: the object is one line, the rest is for the script.
+STREAM_RUNNER = RUNNER.replace("json.load(sys.stdin)", "json.loads(sys.stdin.buffer.readline())")
+
 Answer = dict[str, Any]
 FactT = TypeVar("FactT", bound="ScriptFact")
 
@@ -42,7 +46,7 @@ def script_input(
 ) -> SecretInput:
     """The standard input that makes RUNNER run ``FOLDER/NAME.py`` with REQUEST.
 
-    USES names what it imports, of ``files/common/``, ``files/audit/`` or
+    USES names what it imports, of ``files/common/``, ``files/audit/``, ``files/backup/`` or
     ``files/``, in an order in which it can be.
     """
     modules = _modules(name, tuple(uses), folder)
@@ -58,7 +62,7 @@ def _modules(name: str, uses: tuple[str, ...], folder: Path) -> str:
 
 def source_path(used: str) -> Path:
     """The file that a script imports by the name USED."""
-    folders = (SCRIPTS / "common", SCRIPTS / "audit", SCRIPTS)
+    folders = (SCRIPTS / "common", SCRIPTS / "audit", SCRIPTS / "backup", SCRIPTS)
     return next(p for p in (folder / f"{used}.py" for folder in folders) if p.exists())
 
 
@@ -80,6 +84,16 @@ def script_command(
     """The command that runs ``FOLDER/NAME.py``; VERB is there to be read in logs and in ``ps``."""
     stdin = script_input(name, request, uses, folder)
     return StringCommand(*_command_bits(name, verb), _stdin=stdin)
+
+
+def streamed(fact: type[ScriptFact], verb: str, request: Mapping[str, Any]) -> tuple[str, bytes]:
+    """A shell command that runs FACT's script, and what its standard input begins with.
+
+    For ``ssh`` itself: pyinfra's connections keep all that a command prints in memory.
+    """
+    words = ("python3", "-c", STREAM_RUNNER, fact.script, verb)
+    first = "".join(script_input(fact.script, request, fact.uses, fact.folder))
+    return shlex.join(words), first.encode() + b"\n"
 
 
 def _command_bits(name: str, verb: str) -> tuple[object, ...]:

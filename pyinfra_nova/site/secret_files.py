@@ -102,6 +102,20 @@ def _content(path: Path) -> tuple[bytes, os.stat_result]:
         return stream.read(), status
 
 
+def private_or_fault(path: Path) -> None:
+    """Pass PATH, a file that is there, if nobody but its owner may read it.
+
+    Raises:
+        SecretsError: others may, or it is somebody else's.
+    """
+    try:
+        fault = _privacy_fault(path, path.stat())
+    except OSError as error:
+        fault = Fault(str(path), "", f"cannot be read: {error.strerror}")
+    if fault:
+        raise SecretsError([fault])
+
+
 def _privacy_fault(path: Path, status: os.stat_result) -> Fault | None:
     if status.st_uid not in _own_uids():
         remedy = f"run `chown $(id -u) {path}`"

@@ -31,6 +31,7 @@ from pyinfra_nova.site.value_types import (
     Server,
     SqlName,
     Text,
+    UnitName,
     Url,
     Uuid,
     VirtualHost,
@@ -165,6 +166,29 @@ class Workers(Section):
     scheduler: Count = 2
 
 
+class Backup(Section):
+    """What a backup holds beside Nova's own databases.
+
+    Attributes:
+        also: names of databases on the same server, each with the units on controllers that use
+            it and stand still while it is restored; None leaves one out.
+    """
+
+    also: dict[SqlName, list[UnitName] | None] = {
+        "placement": ["placement-api"],
+        "neutron": [
+            "neutron-server",
+            "neutron-api",
+            "neutron-rpc-server",
+            "neutron-periodic-workers",
+        ],
+    }
+
+    @property
+    def others(self) -> dict[str, list[str]]:
+        return {name: units for name, units in self.also.items() if units is not None}
+
+
 class Settings(Section):
     """What holds for the whole site: ``group_data/all.py``.
 
@@ -196,6 +220,7 @@ class Settings(Section):
     report_interval: Seconds = 10
     service_down_time: Seconds = 60
     care: Care = Care()
+    backup: Backup = Backup()
     enabled_apis: Annotated[list[Api], Field(min_length=1)] = [
         "osapi_compute",
         "metadata",

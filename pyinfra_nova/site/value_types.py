@@ -14,6 +14,7 @@ from pyinfra_nova.site.secrets import forbidden_character
 # RFC 1123 host names; Nova uses them as oslo.messaging topics and in URLs.
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 SQL_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+UNIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]*")
 # nova's rabbit driver puts the name into kombu's URL unquoted (oslo.messaging, impl_rabbit.py).
 VIRTUAL_HOST = re.compile(r"/|(?!-)[A-Za-z0-9._-]{1,255}")
 # MariaDB's limit is 80; rabbitmqctl prints other characters escaped, and takes - for an option.
@@ -119,6 +120,7 @@ HostName = Annotated[str, AfterValidator(_host_name)]
 SqlName = Annotated[
     str, spelled(SQL_NAME, "is not a plain SQL name (letters, digits, _)", named=True)
 ]
+UnitName = Annotated[str, spelled(UNIT_NAME, "is not the name of a unit of systemd", named=True)]
 Text = Annotated[str, AfterValidator(_one_line)]
 Login = Annotated[
     str, spelled(LOGIN, "is not made of at most 80 letters, digits, '.', '_', '-', '+' and '@'")

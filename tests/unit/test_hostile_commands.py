@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from pyinfra.context import ctx_host
 
-from pyinfra_nova.commands.ssh import ssh_arguments
 from pyinfra_nova.resources.cells import nova_manage
 from pyinfra_nova.resources.databases import DatabaseUser, statements
+from pyinfra_nova.session.ssh_command import ssh_arguments
 from pyinfra_nova.session.steps import refused
 from tests.unit.hostile_text import HOSTILE, fuzzed
 from tests.unit.rabbitmqctl_stand_in import Rabbitmqctl

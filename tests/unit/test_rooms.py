@@ -26,6 +26,7 @@ ROOMS = (
     "run",
     "proof",
     "audit",
+    "backup",
     "care",
     "commands",
 )

@@ -1,0 +1,1 @@
+"""The databases of a cloud in one encrypted file, and back again."""

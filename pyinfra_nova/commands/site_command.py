@@ -1,0 +1,93 @@
+"""What commands that work on a whole site begin with, and how they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.state import State
+
+from pyinfra_nova.backup.seal import BackupError
+from pyinfra_nova.session import redaction
+from pyinfra_nova.session.answering import NoAnswerError
+from pyinfra_nova.session.connections import allow_open_connections, load
+from pyinfra_nova.site.faults import Fault, SettingsError
+from pyinfra_nova.site.load import site_of
+from pyinfra_nova.site.secret_files import secrets_file
+from pyinfra_nova.site.settings import Site
+
+ERROR, INTERRUPTED = 1, 130
+
+
+def note(text: str) -> None:
+    """Say something beside the report."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def loaded(inventory: str) -> tuple[State, Site]:
+    """The hosts and the settings.
+
+    Raises:
+        SettingsError: something is wrong with them.
+    """
+    try:
+        state = load(inventory)
+    except SettingsError:
+        raise
+    except Exception as problem:  # whatever Python says of a file that somebody else wrote
+        # pyinfra has wrapped it, in something that has no text.
+        cause = getattr(problem, "exception", problem)
+        file = str(getattr(problem, "filename", inventory) or inventory)
+        raise SettingsError([Fault(file, "", f"{type(cause).__name__}: {cause}")]) from None
+    site = site_of(state.inventory, secrets_file(), inventory)
+    redaction.install(site.secrets)
+    allow_open_connections()
+    return state, site
+
+
+def named_from(folder: str | None, path: str) -> Path:
+    """PATH as who typed it in FOLDER means it; ``./run`` has changed to its own."""
+    return Path(folder or ".") / Path(path).expanduser()
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Whether it may be done: said beforehand, or at a terminal."""
+    if yes:
+        return True
+    if not sys.stdin or not sys.stdin.isatty():
+        note("nothing was done: there is nobody to ask here; -y does it without")
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    note("nothing was done")
+    return False
+
+
+def _ended(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def ended(work: Callable[[], int]) -> int:
+    """The exit code of WORK; what went wrong is said in its own words, without a traceback."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+    signal.signal(signal.SIGTERM, _ended)  # so what is half made is taken away
+    try:
+        return work()
+    except BrokenPipeError:
+        # Nobody reads on; Python would say so once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR
+    except (BackupError, NoAnswerError, PyinfraError) as error:
+        note(str(error))
+        return ERROR
+    except KeyboardInterrupt:
+        note("interrupted")
+        return INTERRUPTED
