@@ -48,6 +48,11 @@ WRITTEN = {
         re.compile("# Written by pyinfra-nova"),
         "/etc/systemd/system/nova-care-*.timer",
     ),
+    "restore": (
+        re.compile("# Written by pyinfra-nova"),
+        "/etc/pyinfra-nova/restore-under-way",
+        "/etc/systemd/system/nova-compute.service.d/pyinfra-nova-restore.conf",
+    ),
     # Definitions; values are in files beside them.
     "libvirt_secrets": (re.compile(r"(?s).*<name>pyinfra-nova "), "/etc/libvirt/secrets/*.xml"),
 }

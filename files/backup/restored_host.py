@@ -6,8 +6,10 @@ Request: {"verb", ...}, of which
     stop     {"units"}: and leave no unit of them running
     start    {"units"}: those that are enabled
     identify {"compute_id": uuid}: give a compute its UUID back; another one is kept beside
+    heal     {}: have Placement know the guests that Nova knows
     release  {"log": bool}: no restore is under way any more; with `log` computes reap again, too
 Answer to all of them, as it is afterwards: {"marker": text|null, "log": bool,
+          "os": {"id", "version"}, "healed": {"code", "said"}|absent,
           "compute_id": uuid|null, "units": {name: {"state", "enabled": bool}}, "care": [units]}
 With `log` nova-compute keeps what it finds running of guests that Nova calls deleted, whatever
 nova.conf says: oslo.config reads the environment before its files. It is a drop-in of systemd, so
@@ -30,7 +32,10 @@ TEXT = (
     "[Service]\n"
     "Environment=OS_DEFAULT__RUNNING_DELETED_INSTANCE_ACTION=log\n"
 )
+SYSTEM = "/etc/os-release"
+HEAL = ("nova-manage", "placement", "heal_allocations", "--max-count", "1000")
 CARE = "nova-care-*"
+COMPUTE = ("nova-compute.service", "openstack-nova-compute.service")
 PATIENCE = 120
 """Seconds that a unit may take to start or to stop."""
 
@@ -104,7 +109,9 @@ def compute_id():
 
 
 def look(request):
+    system = dict(re.findall(r"(?m)^(ID|VERSION_ID)=[\"']?([^\"'\n]*)", text_of(SYSTEM) or ""))
     return {
+        "os": {"id": system.get("ID", ""), "version": system.get("VERSION_ID", "")},
         "marker": text_of(MARKER),
         "log": text_of(DROP_IN) is not None,
         "compute_id": compute_id(),
@@ -187,12 +194,25 @@ def release(request):
         raise SystemExit(f"{DROP_IN} is not this project's: look at it, and remove it")
     os.unlink(DROP_IN)
     reload()
-    if states(["nova-compute.service", "openstack-nova-compute.service"]):
-        for name, state in states(
-            ["nova-compute.service", "openstack-nova-compute.service"]
-        ).items():
-            if state["state"] == "active":
-                systemctl("restart", "--", name)
+    for name, state in states(COMPUTE).items():
+        if state["state"] == "active":
+            systemctl("restart", "--", name)
+
+
+def heal():
+    """The exit code of the last call, and what it said; 1 is that there are more."""
+    while True:
+        done = subprocess.run(
+            ["runuser", "-u", "nova", "--", *HEAL],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if done.returncode != 1:
+            lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+            return {"code": done.returncode, "said": lines[-1][-300:] if lines else ""}
 
 
 VERBS = {
@@ -205,6 +225,8 @@ VERBS = {
 
 
 def answer(request):
+    if request["verb"] == "heal":
+        return {**look(request), "healed": heal()}
     if request["verb"] in VERBS:
         VERBS[request["verb"]](request)
     return look(request)

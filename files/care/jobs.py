@@ -20,6 +20,8 @@ import time
 
 CONFIG = "/etc/pyinfra-nova/care.json"
 STATE = "/var/lib/pyinfra-nova/care"
+RESTORE = "/etc/pyinfra-nova/restore-under-way"
+"""There while databases are being restored (files/backup/restored_host.py)."""
 LOCK = "/run/pyinfra-nova/lock"
 """Every command with which a deploy changes this host holds it, shared (session/steps.py)."""
 QUIET = 600
@@ -43,6 +45,8 @@ def nobody_else():
 
     Raises PutOffError where a deploy is at it, or was a moment ago.
     """
+    if os.path.exists(RESTORE):
+        raise PutOffError("a restore is under way")
     os.makedirs(os.path.dirname(LOCK), mode=0o700, exist_ok=True)
     made = not os.path.exists(LOCK)
     descriptor = os.open(LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -93,7 +93,9 @@ def _last(text: str) -> str:
     """What age says, without its advice to report bugs."""
     lines = [line.removeprefix("age: ").removeprefix("error: ") for line in text.splitlines()]
     kept = [line for line in lines if line.strip() and not line.startswith("report unexpected")]
-    return kept[0] if kept else "it says nothing"
+    if not kept:
+        return "it says nothing"
+    return kept[-1] if kept[0].startswith("Traceback") else kept[0]
 
 
 def identities(given: Path | None, secrets: Path) -> list[Path]:

@@ -31,6 +31,30 @@ class RestoredHost(ScriptFact):
     folder = ScriptFact.folder / "backup"
 
 
+class Load(ScriptFact):
+    """Takes a backup, and loads it beside what is there."""
+
+    script = "load"
+    uses = ("sql", "layout", "restored_databases")
+    folder = ScriptFact.folder / "backup"
+
+
+class RestoredDatabases(ScriptFact):
+    """The databases that a restore replaces, and what it has left beside them."""
+
+    script = "restored_databases"
+    uses = ("sql",)
+    folder = ScriptFact.folder / "backup"
+
+
+class KnownRevisions(ScriptFact):
+    """Which schemas the installed Nova knows."""
+
+    script = "known_revisions"
+    uses = ("sql", "nova_state")
+    folder = ScriptFact.folder / "backup"
+
+
 def has_identity(site: Site) -> bool:
     """Whether computes of this release keep their UUID in a file."""
     return releases.VERSIONS[site.settings.release] >= IDENTIFIED

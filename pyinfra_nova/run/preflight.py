@@ -300,6 +300,26 @@ def _host_key_findings(
                 )
 
 
+def _restore_findings(host: HostSettings, report: Report) -> Iterator[Verdict]:
+    """What a restore has left here, which no deploy takes away: it keeps guests from being removed.
+
+    The files are those of ``files/backup/restored_host.py``.
+    """
+    left = report.written.get("restore", [])
+    if any(path.endswith("restore-under-way") for path in left):
+        detail = (
+            "was cut off, and the databases may be half replaced: go on with `./run restore FILE`, "
+            "or see docs/backup.md"
+        )
+        yield Verdict(host.name, "restore", False, detail)
+    elif left:
+        detail = (
+            "nova-compute has running_deleted_instance_action = log of a restore until "
+            "`./run restore --finish`"
+        )
+        yield Verdict(host.name, "restore", True, detail)
+
+
 def _host_findings(
     scope: RunScope, host: HostSettings, report: Report, skew: float
 ) -> Iterator[Verdict]:
@@ -318,6 +338,7 @@ def _host_findings(
         detail = f"still changes this host: {who}; let it end, or end it, and run again"
         yield finding("a command of an earlier run", False, detail)
     yield finding("systemd", report.systemd, "runs" if report.systemd else "is not PID 1")
+    yield from _restore_findings(host, report)
     is_right = abs(skew) <= clock_tolerance(scope.site)
     yield finding("clock", is_right, f"{skew:+.1f} s off this machine's")
     if host.my_ip is not None:
