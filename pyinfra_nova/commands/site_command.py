@@ -69,8 +69,12 @@ def agreed(question: str, *, yes: bool) -> bool:
     return False
 
 
-def _ended(*_: Any) -> None:
-    raise KeyboardInterrupt
+class Interrupted(SystemExit):
+    """Somebody has ended this process; gevent prints no traceback of a SystemExit."""
+
+
+def _interrupted(*_: Any) -> None:
+    raise Interrupted
 
 
 def ended(work: Callable[[], int]) -> int:
@@ -78,7 +82,8 @@ def ended(work: Callable[[], int]) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
-    signal.signal(signal.SIGTERM, _ended)  # so what is half made is taken away
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupted)  # so what is half made is taken away
     try:
         return work()
     except BrokenPipeError:
@@ -88,6 +93,6 @@ def ended(work: Callable[[], int]) -> int:
     except (BackupError, NoAnswerError, PyinfraError) as error:
         note(str(error))
         return ERROR
-    except KeyboardInterrupt:
+    except Interrupted:
         note("interrupted")
         return INTERRUPTED
