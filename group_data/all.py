@@ -139,6 +139,9 @@ care = {
     # Prometheus' node_exporter, which are written only where it has this folder.
     "audit": {"every": 60},
     "metrics": {"every": 1, "folder": "/var/lib/prometheus/node-exporter"},
+    # A backup each day on the first controller, encrypted for whoever has the key of `recipient`.
+    # "backup": {"at": "02:10", "keep": 14, "folder": "/var/backups/pyinfra-nova",
+    #            "recipient": "age1..."},
 }
 
 # What a backup holds beside Nova's own databases: others on the same server, each with the units on

@@ -28,7 +28,7 @@ NODES = (
 )
 BUILDS = "SELECT COUNT(*) AS number FROM {api}.build_requests"
 DELETED = "SELECT COUNT(*) AS number FROM {cell1}.instances WHERE deleted <> 0"
-JOBS = ("archive", "purge", "audit", "metrics")
+JOBS = ("archive", "purge", "audit", "metrics", "backup")
 
 
 class Page:

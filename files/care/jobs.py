@@ -1,9 +1,10 @@
 """What takes care of the cloud day by day: `python3 jobs.py JOB`, from a timer of systemd.
 
 It reads what it is to do from CONFIG, which the deploy writes: {"archive": {"days", "batch",
-"pause"}, "purge": {"days"}, "metrics": {"folder"}, "audit": request of cloud_audit.py, "heads":
-{"api", "main"}: folders of migrations}. What a run did is left in STATE: {"job", "began", "ended",
-"outcome": "done"|"put off"|"failed", "rows", "said", "done": epoch of the last that was done|null}.
+"pause"}, "purge": {"days"}, "metrics": {"folder"}, "audit": request of cloud_audit.py, "backup":
+{"keep", "folder", "recipient", "request": of dump.py}, "databases": request of nova_state.py}. What
+a run did is left in STATE: {"job", "began", "ended", "outcome": "done"|"put off"|"failed", "rows",
+"said", "done": epoch of the last that was done|null}.
 Exit: 0 done or put off, 1 failed.
 """
 
@@ -167,7 +168,26 @@ def metrics(config, folder):
     return text.count("\n"), ""
 
 
-JOBS = {"archive": archive, "purge": purge, "audit": audit, "metrics": metrics}
+def backup(config, _):
+    """Leave a backup of this moment; where it is verified, the oldest ones go."""
+    import daily_backup
+
+    # A deploy may begin meanwhile: the dump ends by itself where it finds another schema.
+    with nobody_else():
+        schema_is_current(config)
+    try:
+        return daily_backup.made(config["backup"])
+    except daily_backup.NoBackupError as error:
+        raise JobError(str(error)) from None
+
+
+JOBS = {
+    "archive": archive,
+    "purge": purge,
+    "audit": audit,
+    "metrics": metrics,
+    "backup": backup,
+}
 
 
 def left_by(folder, name):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,12 +12,12 @@ from pathlib import Path
 from typing import IO
 
 from pyinfra_nova.backup.seal import BackupError
+from pyinfra_nova.site.care import RECIPIENT
 from pyinfra_nova.site.faults import SecretsError
 from pyinfra_nova.site.secret_files import age_identity, is_encrypted, private_or_fault
 
 KEY_FILE = "backup-key.txt"
 """Beside a secrets file that is not encrypted."""
-RECIPIENT = re.compile(r"age1[0-9a-z]{10,}|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( .*)?")
 INSTALL = "install age, Debian's package `age`"
 PIECE = 1 << 16
 STDERR = 4000

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pyinfra_nova.audit.question import CloudAudit, of_cloud
+from pyinfra_nova.backup.question import Dump, login, of_dump
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
 from pyinfra_nova.nova_conf.render import environment
 from pyinfra_nova.resources.nova_state import NovaDatabases
@@ -24,8 +25,9 @@ PREFIX = "nova-care-"
 STATE = "/var/lib/pyinfra-nova/care"
 MARKER = "Written by pyinfra-nova"
 MODULES = (*CloudAudit.uses, CloudAudit.script)
-OWN = ("cloud_metrics", "jobs")
-JobName = Literal["archive", "purge", "audit", "metrics"]
+BACKUP = (*Dump.uses, Dump.script)
+OWN = ("cloud_metrics", "daily_backup", "jobs")
+JobName = Literal["archive", "purge", "audit", "metrics", "backup"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def jobs_of(site: Site) -> list[Job]:
         found.append(Job("audit", "Audit the cloud", every=care.audit.every))
     if care.metrics:
         found.append(Job("metrics", "Write Nova's metrics", every=care.metrics.every))
+    if care.backup:
+        found.append(Job("backup", "Back up Nova's databases", at=care.backup.at))
     return found
 
 
@@ -76,6 +80,10 @@ def _config(site: Site, databases: NovaDatabases) -> str:
             value[name] = part.model_dump()
     if care.audit:
         value["audit"] = of_cloud(site, None)
+    if care.backup:
+        # No compute is asked from there: what each knows itself by is in the databases, too.
+        request = {**of_dump(site, {}), "login": login(site)}
+        value["backup"] = {**care.backup.model_dump(), "request": request}
     return json.dumps(value) + "\n"
 
 
@@ -83,7 +91,8 @@ def _config(site: Site, databases: NovaDatabases) -> str:
 def _sources() -> tuple[tuple[str, str], ...]:
     """Names and texts of the modules; those of the audit are what an audit from here uses, too."""
     audit = SCRIPTS / "audit"
-    paths: list[Path] = [source_path(name) for name in CloudAudit.uses]
+    uses = dict.fromkeys((*CloudAudit.uses, *BACKUP))
+    paths: list[Path] = [source_path(name) for name in uses]
     paths += [audit / f"{CloudAudit.script}.py", *(SCRIPTS / "care" / f"{n}.py" for n in OWN)]
     return tuple(
         (path.name, f"# {MARKER} (files/{path.relative_to(SCRIPTS)}).\n{path.read_text()}")
@@ -116,7 +125,7 @@ def files_for(site: Site, databases: NovaDatabases) -> list[ConfigFile]:
 def unwanted(jobs: list[Job]) -> list[AbsentFile]:
     """What an earlier run has written, and these JOBS do not need."""
     wanted = {job.name for job in jobs}
-    names: tuple[JobName, ...] = ("archive", "purge", "audit", "metrics")
+    names: tuple[JobName, ...] = ("archive", "purge", "audit", "metrics", "backup")
     found = [
         AbsentFile(f"{UNITS}/{PREFIX}{name}.{kind}", f"# {MARKER} .*", "marker")
         for name in names

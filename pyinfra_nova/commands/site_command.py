@@ -82,8 +82,10 @@ def ended(work: Callable[[], int]) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupted)  # so what is half made is taken away
+    before = {
+        number: signal.signal(number, _interrupted)  # so what is half made is taken away
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         return work()
     except BrokenPipeError:
@@ -96,3 +98,6 @@ def ended(work: Callable[[], int]) -> int:
     except Interrupted:
         note("interrupted")
         return INTERRUPTED
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

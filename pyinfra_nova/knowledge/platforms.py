@@ -165,6 +165,7 @@ class Platform(Row):
         packager: what installs packages.
         repository: None where there is but one release for the system, its own.
         rbd_packages: what QEMU opens volumes on Ceph with.
+        backup_packages: what a backup is made with, by a timer on the first controller.
         wsgi: what serves the API: its own uwsgi units, the eventlet server nova-api, or Apache.
         wsgi_apps: None where no WSGI server is configured.
         mkisofs: the program that makes config drives.
@@ -186,6 +187,7 @@ class Platform(Row):
     repository: Repository | None
     packages: Packages
     rbd_packages: tuple[str, ...]
+    backup_packages: tuple[str, ...]
     units: tuple[PlatformUnit, ...]
     user: str
     group: str

@@ -98,7 +98,9 @@ class HostPlan:
         """What is to be installed here."""
         has_ceph = self.host.is_compute and self.host.libvirt.rbd_secret_uuid
         ceph = self.platform.rbd_packages if has_ceph else ()
-        return (*self.platform.packages_for(self.host.roles), *ceph)
+        has_backups = self.is_primary_controller and self.site.settings.care.backup
+        backups = self.platform.backup_packages if has_backups else ()
+        return (*self.platform.packages_for(self.host.roles), *ceph, *backups)
 
     @property
     def ceph_secret(self) -> LibvirtSecret | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+RECIPIENT = re.compile(r"age1[0-9a-z]{58}|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( [^\n]*)?")
 FOLDER = re.compile(r"(/[A-Za-z0-9._@+-]+)+")
 
 
@@ -23,9 +24,16 @@ def _folder(text: str) -> str:
     return text
 
 
+def _recipient(text: str) -> str:
+    if not RECIPIENT.fullmatch(text):
+        raise ValueError(f"{text[:20]!r} is no recipient of age: one begins with age1 or ssh-")
+    return text
+
+
 Days = Annotated[int, Field(ge=1, le=36500)]
 TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 Every = Annotated[int, Field(ge=1, le=1440)]
+Recipient = Annotated[str, AfterValidator(_recipient)]
 Folder = Annotated[str, AfterValidator(_folder)]
 
 
@@ -81,6 +89,22 @@ class Metrics(Part):
     folder: Folder = "/var/lib/prometheus/node-exporter"
 
 
+class BackupTimer(Part):
+    """A backup once a day, which stays on the first controller.
+
+    Attributes:
+        at: when, in the controller's own time.
+        keep: how many of them stay; an older one goes once a new one is verified.
+        folder: where they are; root's alone.
+        recipient: for whom age encrypts them; who has that key opens them, the controller does not.
+    """
+
+    at: TimeOfDay = "02:10"
+    keep: Annotated[int, Field(ge=1, le=10_000)] = 14
+    folder: Folder = "/var/backups/pyinfra-nova"
+    recipient: Recipient
+
+
 class Care(Part):
     """All parts of it."""
 
@@ -88,3 +112,4 @@ class Care(Part):
     purge: Purge | None = Purge()
     audit: AuditTimer | None = AuditTimer()
     metrics: Metrics | None = Metrics()
+    backup: BackupTimer | None = None

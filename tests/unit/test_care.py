@@ -46,7 +46,8 @@ def test_none_leaves_a_part_out_and_takes_its_files_away(name: Any) -> None:
     assert not any(f"nova-care-{name}" in path for path in written(found))
     gone = [file.path for file in files.unwanted(jobs)]
     units = "/etc/systemd/system/nova-care-"
-    assert gone == [f"{units}{name}.service", f"{units}{name}.timer"]
+    # A backup is off unless somebody asks for it.
+    assert gone == [f"{units}{n}.{kind}" for n in (name, "backup") for kind in ("service", "timer")]
 
 
 def test_without_any_part_nothing_is_written_and_all_of_it_goes() -> None:
