@@ -71,6 +71,8 @@ def load(stream, suffix, client):
     """Feed CLIENT, and return what went by: the first line, the last one, and the counts."""
     sealed, tally, head, end = layout.Sealed(Discarded()), layout.Tally(), None, None
     for line in stream:
+        if not line.endswith(b"\n"):
+            break  # in the midst of it
         if end is not None:
             raise SystemExit("the backup goes on after its last line")
         if line.startswith(layout.END) and not tally.inserting:

@@ -1,0 +1,457 @@
+"""./run restore: what it refuses, what it does in which order, and how it goes on when cut off."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import layout
+import load
+import pytest
+import restored_databases as databases
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyinfra_nova.audit.report import Audit, Finding
+from pyinfra_nova.backup import question, refusals, restoring
+from pyinfra_nova.backup.restoring import Restoration, differences
+from pyinfra_nova.backup.seal import BackupError, Contents, End, Header
+from pyinfra_nova.commands import restore
+from pyinfra_nova.knowledge.platforms import platform_for
+from pyinfra_nova.session.answering import NoAnswerError
+from pyinfra_nova.site.settings import Site
+
+from . import backup_stand_in
+from .site_data import HOSTS, site
+
+REVISIONS = {"nova_api": ["b30f"], "nova": ["ccb0"], "nova_cell0": ["ccb0"]}
+KNOWN = {"api": {"head": "b30f", "known": ["aaaa", "b30f"]}, "main": {"known": ["ccb0"]}}
+
+
+def contents(of: Site | None = None, **changed: Any) -> Contents:
+    header = question.header(of or site(), changed.pop("compute_ids", {}))
+    header |= {"at": 1.0, "left_out": [], "guests": {"compute1": 2}}
+    header["databases"] = changed.pop("databases", ["nova_api", "nova_cell0", "nova", "placement"])
+    rows = {name: {"t": 3} for name in header["databases"]}
+    end = {"sha256": "5ea1", "bytes": 1, "rows": rows, "seconds": 1.0}
+    revisions = changed.pop("revisions", REVISIONS)
+    return Contents(
+        header=Header.model_validate({**header, **changed}),
+        end=End.model_validate({**end, "revisions": revisions}),
+    )
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+def of_site(found: Contents, here: Site, *, forced: bool = False) -> str:
+    return "\n".join(refusals.of_site(found, here, forced=forced))
+
+
+def test_a_backup_of_this_site_is_refused_for_nothing() -> None:
+    assert of_site(contents(), site()) == ""
+    assert list(refusals.of_schemas(contents(), KNOWN)) == []
+
+
+def test_another_release_is_refused_also_by_force() -> None:
+    text = of_site(contents(site({"release": "2025.1"})), site(), forced=True)
+    assert "the backup is of 2025.1, this site is of zed" in text
+
+
+def test_other_names_of_databases_are_refused_also_by_force() -> None:
+    other = site({"database": {"nova": "nova_cell1"}})
+    assert "database nova_cell1 is called nova here" in of_site(
+        contents(other), site(), forced=True
+    )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"region": "Two"},
+        {"controller_host": "other"},
+        {"keystone": {"auth_url": "http://k:5000/v3"}},
+    ],
+)
+def test_another_site_is_refused_by_what_is_different_and_taken_by_force(
+    changed: dict[str, Any],
+) -> None:
+    other = site(changed)
+    [key] = changed
+    assert f"{key}" in of_site(contents(other), site())
+    assert "it is of another site" in of_site(contents(other), site())
+    assert of_site(contents(other), site(), forced=True) == ""
+
+
+def test_a_site_that_has_none_of_its_computes_is_another() -> None:
+    hosts = {**HOSTS, "x1": {"my_ip": "10.0.0.41"}}
+    groups = {"controllers": ["controller"], "computes": ["x1"]}
+    here = site(groups=groups, hosts={k: hosts[k] for k in ("controller", "x1")})
+    found = contents(hosts={"compute1": "compute1", "compute2": "compute2"})
+    assert "it knows none of the computes here" in of_site(found, here)
+
+
+def test_a_server_that_is_somebody_elses_is_not_written_to() -> None:
+    groups = {"controllers": ["controller"], "computes": ["compute1", "compute2"], "database": []}
+    here = site({"manage_database": False, "database": {"host": "db"}}, groups=groups)
+    assert "the group database is empty" in of_site(contents(here), here)
+
+
+def test_a_schema_that_the_installed_nova_does_not_know_is_refused() -> None:
+    found = contents(revisions={**REVISIONS, "nova": ["f00d"]})
+    [text] = refusals.of_schemas(found, KNOWN)
+    assert "the schema of nova is f00d, which the installed Nova does not know" in text
+
+
+def test_an_older_schema_is_taken() -> None:
+    found = contents(revisions={**REVISIONS, "nova_api": ["aaaa"]})
+    assert list(refusals.of_schemas(found, KNOWN)) == []
+
+
+def test_a_database_without_a_revision_is_none_of_a_working_nova() -> None:
+    [text] = refusals.of_schemas(
+        contents(revisions={"nova_api": ["b30f"], "nova": ["ccb0"]}), KNOWN
+    )
+    assert "nova_cell0 has no schema revision" in text
+
+
+def test_a_controller_without_nova_is_to_be_deployed_first() -> None:
+    nothing: dict[str, Any] = {
+        "api": {"head": None, "known": []},
+        "main": {"head": None, "known": []},
+    }
+    assert "deploy it first" in "".join(refusals.of_schemas(contents(), nothing))
+
+
+def test_what_another_restore_has_replaced_is_not_lost() -> None:
+    record = {"sha256": "other", "old": {"nova": []}, "swapped": "yes"}
+    [text] = refusals.of_databases(contents(), {"record": record, "kept": []})
+    assert "the restore of another backup is not over" in text
+    [text] = refusals.of_databases(contents(), {"record": None, "kept": ["nova_before_restore"]})
+    assert "nova_before_restore, which nobody here has made" in text
+
+
+# --- one table after the other --------------------------------------------------------------------
+
+Tables = dict[str, list[str]]
+NAMES = st.sets(st.sampled_from("abcdef"), max_size=6).map(sorted)
+S = "_restoring"
+
+
+def moved(state: dict[str, set[str]], step: Any) -> None:
+    (source, table), (target, name) = step
+    assert table in state[source]
+    assert name not in state.setdefault(target, set()), "it would be in the way"
+    state[source].remove(table)
+    state[target].add(name)
+
+
+def steps(old: Tables, new: Tables, state: Mapping[str, set[str]]) -> list[Any]:
+    return list(databases.moves(old, new, {k: sorted(v) for k, v in state.items()}, S))
+
+
+@given(NAMES, NAMES, st.integers(0, 20))
+@settings(max_examples=300, deadline=None)
+def test_tables_end_where_they_belong_from_wherever_a_server_has_died(
+    before: list[str], after: list[str], died: int
+) -> None:
+    old, new = {"nova": before}, {"nova": after}
+    state = {"nova": set(before), "nova" + S: set(after)}
+    for step in steps(old, new, state)[:died]:
+        moved(state, step)
+    for step in steps(old, new, state):
+        moved(state, step)
+    assert state["nova"] == set(after)
+    assert state.get("nova" + databases.OLD, set()) == set(before)
+    assert state["nova" + S] == set()
+    assert steps(old, new, state) == []
+
+
+# --- what is loaded -------------------------------------------------------------------------------
+
+
+class Taken:
+    """In the place of the client of a server."""
+
+    def __init__(self) -> None:
+        self.text = b""
+
+    def write(self, data: bytes) -> None:
+        self.text += data
+
+
+def backup() -> bytes:
+    out = io.BytesIO()
+    sealed, tally = layout.Sealed(out), layout.Tally()
+    sealed.write(layout.line(layout.HEAD, {"databases": list(backup_stand_in.CLOUD)}))
+    for line in backup_stand_in.dump(backup_stand_in.CLOUD).encode().splitlines(keepends=True):
+        tally.see(line)
+        sealed.write(line)
+    end = {**sealed.seal(), "rows": tally.rows, "revisions": tally.revisions}
+    out.write(layout.line(layout.END, end))
+    return out.getvalue()
+
+
+def test_it_goes_beside_what_is_there_and_rows_stay_as_they_are() -> None:
+    client = Taken()
+    _, end, tally = load.load(io.BytesIO(backup()), S, client)
+    assert end["rows"] == tally.rows
+    used = [line for line in client.text.splitlines() if line.startswith(b"USE")]
+    assert used == [f"USE `{name}{S}`;".encode() for name in backup_stand_in.CLOUD]
+    assert b"EXISTS*/ `nova_restoring` " in client.text
+    assert b"(1,'USE `mysql`;\\n(2')" in client.text
+
+
+@pytest.mark.parametrize("part", [0.2, 0.6, 0.99])
+def test_half_of_it_is_not_taken(part: float) -> None:
+    whole = backup()
+    with pytest.raises(SystemExit, match="has not come whole"):
+        load.load(io.BytesIO(whole[: int(len(whole) * part)]), S, Taken())
+
+
+def test_what_was_changed_on_the_way_is_not_taken() -> None:
+    with pytest.raises(SystemExit, match="has not come whole"):
+        load.load(io.BytesIO(backup().replace(b"(3,NULL)", b"(3,'xx')")), S, Taken())
+
+
+# --- the whole of it ------------------------------------------------------------------------------
+
+
+class Cloud:
+    """Hosts that remember what they were told, and break off where they are told to."""
+
+    def __init__(self, here: Site) -> None:
+        self.site, self.state = here, None
+        self.record: dict[str, Any] | None = None
+        self.marked: set[str] = set()
+        self.logging: set[str] = set()
+        self.stopped: set[str] = set()
+        self.replaced = False
+        self.compute_ids: dict[str, str | None] = dict.fromkeys(here.hosts)
+        self.done: list[str] = []
+        self.breaks = -1
+
+    def act(self, what: str) -> None:
+        if len(self.done) == self.breaks:
+            self.breaks = -1
+            raise NoAnswerError(f"cut off at {what}")
+        self.done.append(what)
+
+    def look(self) -> dict[str, Any]:
+        system = {"id": "debian", "version": "12"}
+        return {
+            name: {"os": system, "compute_id": self.compute_ids[name]} for name in self.site.hosts
+        }
+
+    def data(self, name: str) -> dict[str, Any]:
+        return {}
+
+    def ask(self, name: str, fact: type, request: Mapping[str, Any]) -> dict[str, Any]:
+        if fact is question.KnownRevisions:
+            return KNOWN
+        return {"databases": {"nova": {"t": 5}}, "record": self.record, "kept": [], "others": []}
+
+    def order(self, name: str, fact: type, verb: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        if verb == "swap":
+            assert self.stopped == {"controller", "compute1", "compute2"}, "somebody writes to them"
+            assert self.logging == {"compute1", "compute2"}
+            assert self.record is not None
+            self.record |= {"old": {}, "swapped": "yes"}
+            self.replaced = True
+        elif verb == "finish":
+            self.record = None
+        self.act(verb)
+        return {}
+
+    def tell(self, verb: str, requests: Mapping[str, Any]) -> dict[str, Any]:
+        for name, request in requests.items():
+            if verb == "hold":
+                self.marked |= {name} if request["marker"] else set()
+                self.logging |= {name} if request["log"] else set()
+            elif verb == "stop":
+                self.stopped.add(name)
+            elif verb == "start":
+                self.stopped.discard(name)
+            elif verb == "identify":
+                self.compute_ids[name] = request["compute_id"]
+            elif verb == "release":
+                self.marked.discard(name)
+                self.logging -= {name} if request["log"] else set()
+        self.act(verb)
+        return {name: {"healed": {"code": 0, "said": ""}} for name in requests}
+
+    def loaded(self, *arguments: Any) -> dict[str, Any]:
+        assert not self.replaced
+        self.record = {"sha256": "5ea1", "loaded": "yes"}
+        self.act("load")
+        return {}
+
+    def facts(self) -> tuple[Any, ...]:
+        ids = tuple(sorted((k, v or "") for k, v in self.compute_ids.items()))
+        return self.record, self.marked, self.logging, self.stopped, self.replaced, ids
+
+
+@contextmanager
+def text_of_it() -> Iterator[Iterator[bytes]]:
+    yield iter([b""])
+
+
+def restoration(cloud: Cloud, found: Contents) -> Restoration:
+    return Restoration(cloud, found, text_of_it, lambda text: None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Cloud]:
+    def made() -> Cloud:
+        found = Cloud(site({"release": "2025.1"}))
+        monkeypatch.setattr(restoring, "given", found.loaded)
+        monkeypatch.setattr(restoring, "platform_for", lambda *_: PLATFORM)
+        return found
+
+    return made
+
+
+PLATFORM = platform_for("debian", "12", "zed")
+IDS: dict[str, str | None] = {"compute1": "c1", "compute2": None}
+
+
+def test_it_is_done_in_this_order(cloud: Callable[[], Cloud]) -> None:
+    found = cloud()
+    restoration(found, contents(compute_ids=IDS)).run()
+    order = ["hold", "load", "stop", "swap", "identify", "start", "start", "release"]
+    assert found.done == order
+    assert (found.marked, found.stopped) == (set(), set())
+    assert found.compute_ids["compute1"] == "c1"
+    assert found.compute_ids["compute2"] is None
+
+
+def test_computes_keep_what_they_find_until_it_is_finished(cloud: Callable[[], Cloud]) -> None:
+    found = cloud()
+    one = restoration(found, contents())
+    one.run()
+    assert found.logging == {"compute1", "compute2"}
+    one.finish()
+    assert found.logging == set()
+    assert found.record is None
+
+
+@pytest.mark.parametrize("breaks", range(8))
+def test_cut_off_after_any_step_a_second_call_ends_where_one_would_have(
+    cloud: Callable[[], Cloud], breaks: int
+) -> None:
+    undisturbed = cloud()
+    restoration(undisturbed, contents(compute_ids=IDS)).run()
+    found = cloud()
+    found.breaks = breaks
+    with pytest.raises(NoAnswerError):
+        restoration(found, contents(compute_ids=IDS)).run()
+    restoration(found, contents(compute_ids=IDS)).run()
+    assert found.facts() == undisturbed.facts()
+    assert found.done.count("swap") <= 1
+
+
+def test_placement_that_was_not_in_the_backup_is_repaired(cloud: Callable[[], Cloud]) -> None:
+    found = cloud()
+    restoration(found, contents(databases=["nova_api", "nova_cell0", "nova"])).run()
+    assert "heal" in found.done
+
+
+def test_units_of_others_stand_still_only_where_their_database_is_replaced() -> None:
+    here = site()
+    seen = {"os": {"id": "debian", "version": "12"}}
+    controller, compute = here.controllers[0], here.computes[0]
+    whole = restoring.units_of(here, controller, seen, ["nova", "placement", "neutron"])
+    assert {"nova-api.service", "placement-api.service", "neutron-server.service"} <= set(whole)
+    part = restoring.units_of(here, controller, seen, ["nova"])
+    assert all(name.startswith("nova-") for name in part)
+    assert restoring.units_of(here, compute, seen, ["nova"]) == ["nova-compute.service"]
+
+
+# --- what is said ---------------------------------------------------------------------------------
+
+
+def finding(kind: str, what: str) -> Finding:
+    values = {"where": "compute1", "since": None, "effect": "e", "remedy": "do", "repair": None}
+    return Finding.model_validate({"kind": kind, "what": what, "key": what, **values})
+
+
+def audit(*findings: Finding) -> Audit:
+    return Audit(findings=list(findings), skipped={}, silent={}, seconds={}, at=1.0)
+
+
+def test_younger_and_deleted_guests_are_told_apart() -> None:
+    found = audit(
+        finding("domain-unknown-to-nova", "domain a"),
+        finding("guest-without-domain", "guest b"),
+        finding("rows-not-archived", "rows"),
+    )
+    text = "\n".join(restore.reported(found, differences(found)))
+    assert "1 guests that are younger than the backup:\n  domain a; do" in text
+    assert "1 guests that were deleted since, or are lost:\n  guest b; do" in text
+    assert "1 other findings: ./run audit" in text
+
+
+def test_each_kind_that_is_waited_for_or_told_is_one_of_the_audits() -> None:
+    import kinds
+
+    assert set(kinds.EFFECTS) >= restoring.COMING
+
+
+def test_what_will_be_replaced_is_shown_with_numbers(cloud: Callable[[], Cloud]) -> None:
+    found = cloud()
+    one = restoration(found, contents(compute_ids=IDS))
+    lines = "\n".join(restore.told(one, one.databases()))
+    assert "nova: 5 rows in 1 tables there, replaced by 3 rows in 1 tables" in lines
+    assert "nova_api: nothing there, replaced by 3 rows" in lines
+    assert "compute_id is written on compute1" in lines
+    assert "Not in the backup, so as they are: neutron" in lines
+
+
+def sealed_file(folder: Path) -> tuple[Path, Path]:
+    key, path = folder / "key", folder / "cloud.age"
+    subprocess.run(["age-keygen", "-o", key], check=True, capture_output=True)
+    recipient = subprocess.run(
+        ["age-keygen", "-y", key], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    text = backup()
+    subprocess.run(["age", "-r", recipient, "-o", path], input=text, check=True)
+    return key, path
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
+def test_half_a_file_is_refused_before_anything(tmp_path: Path, part: float) -> None:
+    key, path = sealed_file(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * part)])
+    with pytest.raises(BackupError, match=f"{path}"):
+        restore.read(path, [key])
+
+
+def test_another_key_opens_nothing(tmp_path: Path) -> None:
+    _, path = sealed_file(tmp_path)
+    other = tmp_path / "other"
+    subprocess.run(["age-keygen", "-o", other], check=True, capture_output=True)
+    with pytest.raises(BackupError, match="cannot be decrypted: age: no identity matched"):
+        restore.read(path, [other])
+
+
+def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
+    key, path = sealed_file(tmp_path)
+    recipient = subprocess.run(
+        ["age-keygen", "-y", key], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    path.unlink()
+    subprocess.run(["age", "-r", recipient, "-o", path], input=b"hello" * 99, check=True)
+    with pytest.raises(BackupError, match="this is no backup of pyinfra-nova"):
+        restore.read(path, [key])
+
+
+def test_the_digest_of_a_backup_is_that_of_all_before_its_last_line() -> None:
+    text, _, end = backup().rpartition(layout.END)
+    assert json.loads(end)["sha256"] == hashlib.sha256(text).hexdigest()
