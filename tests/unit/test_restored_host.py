@@ -1,4 +1,4 @@
-"""files/backup/restored_host.py: units, drop-in and marker, against a `systemctl` that stands in."""
+"""files/backup/restored_host.py: units, drop-in, marker; against a `systemctl` that stands in."""
 
 from __future__ import annotations
 
