@@ -16,6 +16,7 @@ it is found beside.
 
 import json
 import shutil
+import time
 
 import sql
 
@@ -92,6 +93,8 @@ def begin(sha256, names, suffix):
     if found and found.get("old"):
         raise SystemExit("an earlier restore has begun to replace databases: finish it first")
     if found is not None:
+        # A load that was cut off may still be at it: its client ends with its last statement.
+        alone([name + suffix for name in found.get("names", [])])
         dropped([name + suffix for name in found.get("names", [])])
         run("the record", f"DROP DATABASE {RECORD}")
     taken = [name + s for name in names for s in (suffix, OLD) if name + s in names_there()]
@@ -103,6 +106,18 @@ def begin(sha256, names, suffix):
         f"CREATE TABLE {RECORD}.record (k VARCHAR(64) PRIMARY KEY, v LONGTEXT) ENGINE=InnoDB",
     )
     note(sha256=sha256, names=names, suffix=suffix)
+
+
+def alone(names):
+    """Wait until nobody has one of NAMES open."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        others = connected(names) if names else []
+        if not others:
+            return
+        if time.monotonic() > deadline:
+            raise SystemExit(f"an earlier load is still at it: {', '.join(others)}")
+        time.sleep(1)
 
 
 def dropped(names):
@@ -144,6 +159,7 @@ def swap(request):
     if found.get("swapped") == "yes":
         return
     names, suffix, new = found["names"], found["suffix"], found["tables"]
+    alone([name + suffix for name in names])
     others = connected(names)
     if others:
         raise SystemExit(

@@ -133,7 +133,7 @@ class Restoration:
         self.say("starting Nova")
         self.hosts.tell("start", self._all_units(computes=False))
         self.hosts.tell("start", self._all_units(computes=True))
-        if self.site.settings.backup.others and not self._has_placement():
+        if "placement" not in self.contents.header.databases:
             self.heal()
         self.hosts.tell("release", {h.name: {"log": False} for h in self.site.controllers})
 
@@ -157,9 +157,6 @@ class Restoration:
         for name, uuid in self.contents.header.compute_ids.items():
             if uuid and name in known and self.seen[name]["compute_id"] != uuid:
                 yield name, uuid
-
-    def _has_placement(self) -> bool:
-        return "placement" in self.contents.header.databases
 
     def heal(self) -> None:
         """Have Placement, which was not restored, know the guests that Nova knows."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pyinfra_nova.audit.report import CLEAN, FOUND, Audit
+from pyinfra_nova.audit.report import CLEAN, ERROR, FOUND, Audit
 from pyinfra_nova.backup import question, refusals, restoring
 from pyinfra_nova.backup.cloud import Hosts
 from pyinfra_nova.backup.encryption import identities, plain
@@ -140,7 +140,7 @@ def _restored(options: argparse.Namespace) -> int:
         _refuse(restoration.refusals(answer))
         print(mask("\n".join(told(restoration, answer))), flush=True)
         if not agreed("Replace them?", yes=options.yes):
-            return FOUND
+            return ERROR
         restoration.run()
         audit = restoration.audit()
         found = restoring.differences(audit)
@@ -178,7 +178,7 @@ def _finished(options: argparse.Namespace) -> int:
         print(f"To be dropped on {server}: {', '.join(dropped) or 'nothing that was replaced'}.")
         print("Computes remove again what Nova calls deleted; nova-compute is restarted for it.")
         if not agreed("Do it?", yes=options.yes):
-            return FOUND
+            return ERROR
         if record and record.get("swapped") == "yes":
             restoring.finish(hosts, server, record["sha256"])
         else:

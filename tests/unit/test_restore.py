@@ -173,6 +173,19 @@ def test_tables_end_where_they_belong_from_wherever_a_server_has_died(
     assert steps(old, new, state) == []
 
 
+def test_a_load_that_is_still_at_it_is_waited_for_and_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = [["root from localhost (nova_restoring)"], []]
+    monkeypatch.setattr(databases, "connected", lambda names: answers.pop(0))
+    databases.alone(["nova_restoring"])
+    assert answers == []
+    monkeypatch.setattr(databases, "PATIENCE", 0)
+    monkeypatch.setattr(databases, "connected", lambda names: ["root from localhost (x)"])
+    with pytest.raises(SystemExit, match="an earlier load is still at it: root from localhost"):
+        databases.alone(["x"])
+
+
 # --- what is loaded -------------------------------------------------------------------------------
 
 
