@@ -139,6 +139,16 @@ def test_a_deploy_at_work_puts_it_off(
     assert found["said"] == "a deploy changes this host at this moment"
 
 
+def test_a_restore_puts_it_off(
+    manage: Manage, lock: Path, nova: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "restore").touch()
+    monkeypatch.setattr(jobs, "RESTORE", str(tmp_path / "restore"))
+    manage.answers((1, TABLE))
+    assert jobs.run("archive", config(nova), str(tmp_path)) == 0
+    assert (manage.called, state(tmp_path, "archive")["said"]) == ([], "a restore is under way")
+
+
 def test_a_deploy_between_two_of_its_commands_puts_it_off(
     manage: Manage, lock: Path, nova: Site, tmp_path: Path
 ) -> None:

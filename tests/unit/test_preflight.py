@@ -58,6 +58,20 @@ def faults(*, skew: float = 0.0, **changes: Any) -> list[str]:
     return [f"{finding.what}: {finding.detail}" for finding in findings if not finding.ok]
 
 
+def test_a_restore_that_was_cut_off_ends_a_deploy_and_one_that_is_settled_does_not() -> None:
+    import restored_host
+
+    marker, drop_in = restored_host.MARKER, restored_host.DROP_IN
+    assert {marker, drop_in} <= set(script.WRITTEN["restore"])
+    [text] = faults(written={"restore": [marker, drop_in]})
+    assert "was cut off, and the databases may be half replaced" in text
+    assert "`./run restore FILE`" in text
+    assert faults(written={"restore": [drop_in]}) == []
+    reports = {"compute1": report("compute1", "10.0.0.31", written={"restore": [drop_in]})}
+    said = [finding.detail for finding in judge(whole(site()), reports, {"compute1": 0.0})]
+    assert any("until `./run restore --finish`" in text for text in said)
+
+
 def check_named(name: str, **all_data: Any) -> dict[str, Any]:
     wanted = site(**all_data)
     checks = checks_for(whole(wanted), wanted.hosts["compute1"])
