@@ -5,7 +5,7 @@ Request: {"verb", "databases": [names]} with
     swap    {"sha256"}: what is loaded takes the place of what is there, which is kept beside
     finish  {"sha256"}: drop what was replaced, and the record
     abandon drop what was loaded, and the record, where nothing was replaced yet
-Answer:  {"databases": {name: {table: rows|null}}, "record": {...}|null,
+Answer:  {"databases": {name: {table: rows|null}}, "progress": {...}|null,
           "others": [who is connected to them, in words], "kept": [names of what was replaced]}
 As root over the local socket. The record is a table of this project's own: {"sha256", "names",
 "loaded": "yes"|absent, "tables": {name: {table: rows}}, "old": {name: [tables]}|absent,
@@ -257,7 +257,7 @@ def look(request):
     every = sorted({*names, *(found or {}).get("names", [])})
     return {
         "databases": {name: counted(name) for name in names if name in there},
-        "record": found,
+        "progress": found,
         "others": connected(every) if every else [],
         "kept": [name + OLD for name in every if name + OLD in there],
     }

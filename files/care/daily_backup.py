@@ -31,7 +31,8 @@ class Drain(threading.Thread):
     """Writes what a program prints to a file, and knows its digest."""
 
     def __init__(self, source, target):
-        super().__init__(daemon=True)
+        super().__init__()
+        self.daemon = True
         self.source, self.target = source, target
         self.digest, self.error = hashlib.sha256(), None
 

@@ -61,7 +61,7 @@ def of_schemas(contents: Contents, known: Mapping[str, Any]) -> Iterator[str]:
 
 def of_databases(contents: Contents, answer: Mapping[str, Any]) -> Iterator[str]:
     """What another restore has left on the server."""
-    record = answer["record"]
+    record = answer["progress"]
     if record and record.get("old") and record.get("sha256") != contents.end.sha256:
         how = "is not over" if record.get("swapped") == "yes" else "was cut off"
         yield (

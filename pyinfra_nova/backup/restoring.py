@@ -116,7 +116,7 @@ class Restoration:
         Raises:
             BackupError, NoAnswerError: a step failed; the next call goes on with it.
         """
-        record = self.databases()["record"] or {}
+        record = self.databases()["progress"] or {}
         mine = record.get("sha256") == self.sha256
         self.say("no guest is removed by a compute from now on")
         self.hosts.tell("hold", hold(self.site))

@@ -72,7 +72,7 @@ def read(path: Path, keys: Sequence[Path]) -> Contents:
 def told(restoration: Restoration, answer: Mapping[str, Any]) -> Iterator[str]:
     """What will be replaced by what, and what happens meanwhile."""
     contents, site = restoration.contents, restoration.site
-    header, record = contents.header, answer["record"] or {}
+    header, record = contents.header, answer["progress"] or {}
     at = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(header.at))
     yield f"The backup is of {at}, with {contents.guests:,} guests."
     if header.settings != question.digest(site):
@@ -171,7 +171,7 @@ def _finished(options: argparse.Namespace) -> int:
     with hosts.opened():
         look = {"verb": "look", "databases": []}
         answer = hosts.ask(server, question.RestoredDatabases, look)
-        record = answer["record"]
+        record = answer["progress"]
         if record and record.get("old") and record.get("swapped") != "yes":
             raise BackupError("databases are half replaced: go on with `./run restore FILE`")
         dropped = answer["kept"] if record and record.get("swapped") == "yes" else []

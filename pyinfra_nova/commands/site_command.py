@@ -22,6 +22,8 @@ from pyinfra_nova.site.secret_files import secrets_file
 from pyinfra_nova.site.settings import Site
 
 ERROR, INTERRUPTED = 1, 130
+AGAIN = 10
+"""Seconds that what is half made may take to be taken away."""
 
 
 def note(text: str) -> None:
@@ -74,6 +76,8 @@ class Interrupted(SystemExit):
 
 
 def _interrupted(*_: Any) -> None:
+    # Where Python runs a finalizer at the moment, what is raised is lost: so once more.
+    signal.setitimer(signal.ITIMER_REAL, AGAIN)
     raise Interrupted
 
 
@@ -84,7 +88,7 @@ def ended(work: Callable[[], int]) -> int:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     before = {
         number: signal.signal(number, _interrupted)  # so what is half made is taken away
-        for number in (signal.SIGTERM, signal.SIGINT)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
     }
     try:
         return work()
@@ -99,5 +103,6 @@ def ended(work: Callable[[], int]) -> int:
         note("interrupted")
         return INTERRUPTED
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)

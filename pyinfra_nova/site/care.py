@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from pyinfra_nova.site.section import Section
 
 TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 RECIPIENT = re.compile(r"age1[0-9a-z]{58}|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( [^\n]*)?")
@@ -37,13 +39,7 @@ Recipient = Annotated[str, AfterValidator(_recipient)]
 Folder = Annotated[str, AfterValidator(_folder)]
 
 
-class Part(BaseModel):
-    """A part of the care; a key that it does not name is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Archive(Part):
+class Archive(Section):
     """Deleted rows go to the shadow tables once a day.
 
     Attributes:
@@ -59,7 +55,7 @@ class Archive(Part):
     pause: Annotated[int, Field(ge=0, le=3600)] = 1
 
 
-class Purge(Part):
+class Purge(Section):
     """What is in the shadow tables is deleted once a day.
 
     Attributes:
@@ -71,13 +67,13 @@ class Purge(Part):
     at: TimeOfDay = "04:10"
 
 
-class AuditTimer(Part):
+class AuditTimer(Section):
     """The cloud's records are held against each other; EVERY is in minutes."""
 
     every: Every = 60
 
 
-class Metrics(Part):
+class Metrics(Section):
     """Figures for Prometheus' node_exporter.
 
     Attributes:
@@ -89,7 +85,7 @@ class Metrics(Part):
     folder: Folder = "/var/lib/prometheus/node-exporter"
 
 
-class BackupTimer(Part):
+class BackupTimer(Section):
     """A backup once a day, which stays on the first controller.
 
     Attributes:
@@ -105,7 +101,7 @@ class BackupTimer(Part):
     recipient: Recipient
 
 
-class Care(Part):
+class Care(Section):
     """All parts of it."""
 
     archive: Archive | None = Archive()

@@ -194,7 +194,7 @@ def test_only_files_with_this_projects_mark_are_its_own(
         for kind, (mark, *patterns) in script.WRITTEN.items()
     }
     monkeypatch.setattr(script, "WRITTEN", written)
-    assert script.written() == {"hugepages": [], "libvirt_secrets": []}
+    assert script.written() == dict.fromkeys(script.WRITTEN, [])
     secret = "<secret ephemeral='no'>\n  <usage type='ceph'>\n    <name>{}</name>"
     contents = {
         hugepages.SYSCTL: hugepages.WRITTEN,
@@ -210,6 +210,8 @@ def test_only_files_with_this_projects_mark_are_its_own(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
     assert script.written() == {
+        "care": [],
+        "restore": [],
         "hugepages": [
             f"{tmp_path}{hugepages.SYSCTL}",
             f"{tmp_path}/etc/systemd/system/dev-hugepages1G.mount",
