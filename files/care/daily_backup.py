@@ -32,7 +32,6 @@ class Drain(threading.Thread):
 
     def __init__(self, source, target):
         super().__init__()
-        self.daemon = True
         self.source, self.target = source, target
         self.digest, self.error = hashlib.sha256(), None
 

@@ -194,7 +194,7 @@ def test_only_files_with_this_projects_mark_are_its_own(
         for kind, (mark, *patterns) in script.WRITTEN.items()
     }
     monkeypatch.setattr(script, "WRITTEN", written)
-    assert script.written() == dict.fromkeys(script.WRITTEN, [])
+    assert script.written() == {kind: [] for kind in script.WRITTEN}
     secret = "<secret ephemeral='no'>\n  <usage type='ceph'>\n    <name>{}</name>"
     contents = {
         hugepages.SYSCTL: hugepages.WRITTEN,

@@ -62,11 +62,11 @@ def test_a_load_that_is_still_at_it_is_waited_for_and_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answers = [["root from localhost (nova_restoring)"], []]
-    monkeypatch.setattr(databases, "connected", lambda names: answers.pop(0))
+    monkeypatch.setattr(databases, "connected", lambda _: answers.pop(0))
     databases.alone(["nova_restoring"])
     assert answers == []
     monkeypatch.setattr(databases, "PATIENCE", 0)
-    monkeypatch.setattr(databases, "connected", lambda names: ["root from localhost (x)"])
+    monkeypatch.setattr(databases, "connected", lambda _: ["root from localhost (x)"])
     with pytest.raises(SystemExit, match="an earlier load is still at it: root from localhost"):
         databases.alone(["x"])
 
@@ -118,7 +118,7 @@ def test_what_was_changed_on_the_way_is_not_taken() -> None:
         load.load(io.BytesIO(backup().replace(b"(3,NULL)", b"(3,'xx')")), S, Taken())
 
 
-# --- the file ---------------------------------------------------------------------------------------
+# --- the file -------------------------------------------------------------------------------------
 
 
 def sealed_file(folder: Path) -> tuple[Path, Path]:
