@@ -153,7 +153,11 @@ PLANTS = (
     Plant(
         "node-of-a-stranger",
         sql(NODE),
-        sql("DELETE FROM nova.compute_nodes WHERE host = 'compute7'"),
+        # Who maps hosts maps this one, too.
+        sql(
+            "DELETE FROM nova.compute_nodes WHERE host = 'compute7';"
+            " DELETE FROM nova_api.host_mappings WHERE host = 'compute7'"
+        ),
         "compute7",
     ),
     Plant(
