@@ -123,6 +123,9 @@ MOVE = (
     " FROM nova.instances WHERE uuid = {2}"
 )
 
+FORGET = "; systemctl restart memcached"
+"""Keystone keeps there what it has read of a user."""
+
 PLANTS = (
     Plant(
         "service-of-a-stranger",
@@ -373,8 +376,8 @@ PLANTS = (
             PASSWORD.format(
                 "NOW() + INTERVAL 3 DAY", "UNIX_TIMESTAMP(NOW() + INTERVAL 3 DAY) * 1000000"
             )
-        ),
-        # Keystone keeps what it has read of a user in memcached.
-        sql(PASSWORD.format("NULL", "NULL")) + "; systemctl restart memcached",
+        )
+        + FORGET,
+        sql(PASSWORD.format("NULL", "NULL")) + FORGET,
     ),
 )  # fmt: skip

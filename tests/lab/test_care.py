@@ -34,7 +34,8 @@ def done(job: str) -> dict[str, Any]:
 
 
 def left_by(job: str) -> dict[str, Any]:
-    return dict(json.loads(on("controller", f"cat {STATE}/{job}.json").stdout.splitlines()[-1]))
+    text = on("controller", f"cat {STATE}/{job}.json").stdout
+    return dict(json.loads(text[text.index("{") :]))
 
 
 @pytest.fixture
