@@ -21,7 +21,7 @@ GUESTS = (
     "vanished",
     "still",
 )
-DELETED = "deleted"
+DELETED, GHOST = "deleted", "compute4"
 STRANGE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPlantedPlantedPlantedPlantedPlantedPlantedPlan"
 
 
@@ -138,6 +138,7 @@ PLANTS = (
         "service-renamed",
         sql(SERVICE.format(database="nova", host="compute2.example.org")),
         sql("DELETE FROM nova.services WHERE host = 'compute2.example.org'"),
+        repaired=True,
     ),
     Plant(
         "service-in-cell0",
@@ -246,12 +247,17 @@ PLANTS = (
         sql(
             "INSERT INTO placement.resource_providers (created_at, updated_at, uuid, name,"
             f" generation) VALUES ({OLD}, {OLD}, UUID(), 'compute4', 0);"
-            " UPDATE placement.resource_providers SET root_provider_id = id WHERE name = 'compute4'"
+            f" UPDATE placement.resource_providers SET root_provider_id = id WHERE name = '{GHOST}';"
+            " INSERT INTO placement.inventories (created_at, updated_at, resource_provider_id,"
+            " resource_class_id, total, reserved, min_unit, max_unit, step_size, allocation_ratio)"
+            f" SELECT {OLD}, {OLD}, {provider(GHOST)}, id, 1, 0, 1, 1, 1, 1"
+            " FROM placement.resource_classes WHERE name = 'VCPU'"
         ),
         sql(
-            "UPDATE placement.resource_providers SET root_provider_id = NULL"
-            " WHERE name = 'compute4';"
-            " DELETE FROM placement.resource_providers WHERE name = 'compute4'"
+            f"DELETE FROM placement.inventories WHERE resource_provider_id = {provider(GHOST)};"
+            " UPDATE placement.resource_providers SET root_provider_id = NULL"
+            f" WHERE name = '{GHOST}';"
+            f" DELETE FROM placement.resource_providers WHERE name = '{GHOST}'"
         ),
     ),
     Plant(
