@@ -247,7 +247,8 @@ PLANTS = (
         sql(
             "INSERT INTO placement.resource_providers (created_at, updated_at, uuid, name,"
             f" generation) VALUES ({OLD}, {OLD}, UUID(), 'compute4', 0);"
-            f" UPDATE placement.resource_providers SET root_provider_id = id WHERE name = '{GHOST}';"
+            " UPDATE placement.resource_providers SET root_provider_id = id"
+            f" WHERE name = '{GHOST}';"
             " INSERT INTO placement.inventories (created_at, updated_at, resource_provider_id,"
             " resource_class_id, total, reserved, min_unit, max_unit, step_size, allocation_ratio)"
             f" SELECT {OLD}, {OLD}, {provider(GHOST)}, id, 1, 0, 1, 1, 1, 1"
