@@ -38,7 +38,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         f"file, or {KEY_FILE}, which is made, beside one that is not encrypted",
     )
     parser.add_argument("--from", dest="folder", help=argparse.SUPPRESS)
-    return parser.parse_args(words)
+    return parser.parse_intermixed_args(words)
 
 
 def told(contents: Contents, path: Path, key: str, seconds: float) -> Iterator[str]:

@@ -28,7 +28,7 @@ held against the hypervisors. Cut off, it goes on when it is called again. See d
 EPILOG = "Exit status: 0 restored, 2 restored and the hypervisors differ, 1 an error."
 
 
-def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./run restore", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("inventory", metavar="INVENTORY", help=argparse.SUPPRESS)
     parser.add_argument("file", metavar="FILE", nargs="?", help="what ./run backup has made")
@@ -44,7 +44,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         "Nova calls deleted again; of one that has replaced nothing yet, what it has loaded",
     )
     parser.add_argument("--from", dest="folder", help=argparse.SUPPRESS)
-    found = parser.parse_args(words)
+    found = parser.parse_intermixed_args(words)
     if bool(found.file) == found.finish:
         parser.error("give FILE, or --finish")
     return found
@@ -191,7 +191,7 @@ def _finished(options: argparse.Namespace) -> int:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Restore, and return the exit code."""
-    options = _arguments(words)
+    options = arguments(words)
     return ended(lambda: _finished(options) if options.finish else _restored(options))
 
 

@@ -317,3 +317,16 @@ def test_what_will_be_replaced_is_shown_with_numbers(cloud: Callable[[], Cloud])
     assert "nova_api: nothing there, replaced by 3 rows" in lines
     assert "compute_id is written on compute1" in lines
     assert "Not in the backup, so as they are: neutron" in lines
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["inventory.py", "-y", "cloud.age"],
+        ["inventory.py", "cloud.age", "-y"],
+        ["-y", "inventory.py", "--force-site", "cloud.age"],
+    ],
+)
+def test_options_may_stand_anywhere(words: list[str]) -> None:
+    found = restore.arguments(words)
+    assert (found.inventory, str(found.file), found.yes) == ("inventory.py", "cloud.age", True)
