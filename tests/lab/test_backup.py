@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import MINUTE, ROOT, on, run
+from .planted import OLD, sql
 
 Deployed = subprocess.CompletedProcess[str]
 FLAVOR = "m1.backup"
@@ -18,7 +19,7 @@ MAKE_FLAVOR = f"openstack flavor create --vcpus 1 --ram 128 --disk 0 {FLAVOR}"
 KEY = ROOT / "backup-key.txt"
 INSTANCES = "/var/lib/nova/instances"
 DROP_IN = "/etc/systemd/system/nova-compute.service.d/pyinfra-nova-restore.conf"
-BESIDE = "mysql -BNe 'SHOW DATABASES' | grep -E '_before_restore|_restoring|pyinfra_nova'"
+BESIDE = "mysql -BNe 'SHOW DATABASES' | grep -E '_before_restore|_restoring|pyinfra_nova_restore'"
 
 
 def boot(name: str) -> str:
@@ -74,6 +75,8 @@ def cut_off(path: Path, at: str) -> None:
 def test_a_restore_says_how_the_cloud_has_gone_on_since(flavor: None, tmp_path: Path) -> None:
     kept, gone = boot(KEPT), boot(GONE)
     running = domain_of(kept)
+    # An audit leaves alone for two minutes what has just changed.
+    on("controller", sql(f"UPDATE nova.instances SET created_at = {OLD}, updated_at = {OLD}"))
     path = tmp_path / "cloud.age"
     result = run("./run", "backup", str(path))
     assert result.returncode == 0
