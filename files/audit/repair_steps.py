@@ -80,7 +80,8 @@ def nova_manage(session, *words):
             raise NovaManageFailed(f"`{what}` cannot be run: {error}") from None
         session.managed[words] = f"`{what}` was run"
         if done.returncode:
-            said = " ".join((done.stderr.strip() or done.stdout).split())[-300:]
+            # What it has to say it prints; its libraries warn on the other channel.
+            said = " ".join((done.stdout.strip() or done.stderr).split())[-300:]
             session.trouble = f"`{what}` ended with {done.returncode}: {said}"
             session.managed[words] = session.trouble
     return session.managed[words]

@@ -236,7 +236,9 @@ def test_what_a_command_has_done_before_its_error_is_seen(
 
     def run(*_: Any, **__: Any) -> Any:
         cloud.nodes.pop("n1", None)
-        return SimpleNamespace(returncode=4, stdout="", stderr="no mapping for n2")
+        return SimpleNamespace(
+            returncode=4, stdout="no mapping for n2\n", stderr="a library warns of eventlet\n"
+        )
 
     monkeypatch.setattr(repair_steps.subprocess, "run", run)
     found = mend(cloud, "unmapped/unmapped1", "unmapped/unmapped2")
