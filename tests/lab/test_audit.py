@@ -134,6 +134,7 @@ DEAF = "kill -STOP $(systemctl show -p MainPID --value nova-compute)"
 HEARS = "kill -CONT $(systemctl show -p MainPID --value nova-compute)"
 
 
+@pytest.mark.rotated("faults")
 def test_a_service_that_is_active_and_deaf_is_found_and_one_that_is_down(
     deployed: Deployed,
 ) -> None:
