@@ -1,6 +1,6 @@
 """What keeps timers of systemd from being as they should; nothing is changed.
 
-Request: {"timers": [names], "files": [paths of their units]}
+Request: {"timers": [names]}
 Answer:  {"reload": bool, "start": [timers], "enable": [timers]}
 `reload`: systemd has read another file than there is now, or none.
 """

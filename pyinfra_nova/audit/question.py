@@ -14,12 +14,11 @@ from pyinfra_nova.nova_conf.migration_ssh import (
     key_pair,
     patterns,
 )
+from pyinfra_nova.proof.host_proof import LIBVIRT_URI
 from pyinfra_nova.proof.site_proof import known
 from pyinfra_nova.resources.compute_api import ComputeApi
 from pyinfra_nova.session.host_script import Answer, ScriptFact
 from pyinfra_nova.site.settings import HostSettings, Site
-
-LIBVIRT_URI = "qemu:///system"
 
 
 class HostEvidence(ScriptFact):
@@ -150,7 +149,8 @@ def of_host(site: Site, host: HostSettings) -> dict[str, Any]:
     """What HostEvidence is asked on HOST."""
     return {
         "compute": host.is_compute,
-        "libvirt": LIBVIRT_URI,
+        # As Nova on that host is told, what an operator has overridden included.
+        "libvirt": host.nova_conf.get("libvirt", {}).get("connection_uri") or LIBVIRT_URI,
         "instances": "/var/lib/nova/instances",
         "nova_conf": "/etc/nova/nova.conf",
         "known_hosts": KNOWN_HOSTS,

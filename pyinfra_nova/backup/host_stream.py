@@ -32,14 +32,19 @@ def command_on(name: str, data: Mapping[str, Any], words: str) -> list[str]:
 
 
 def printed(
-    name: str, data: Mapping[str, Any], fact: type[ScriptFact], request: Mapping[str, Any]
+    name: str,
+    data: Mapping[str, Any],
+    fact: type[ScriptFact],
+    request: Mapping[str, Any],
+    pieces: Iterable[bytes] = (),
+    verb: str = "read",
 ) -> Iterator[bytes]:
-    """The pieces that FACT's script prints on the host NAME.
+    """The pieces that FACT's script prints on the host NAME, once it was given PIECES.
 
     Raises:
         BackupError: it ends with an error, in its own words.
     """
-    words, first = streamed(fact, "read", request)
+    words, first = streamed(fact, verb, request)
     with (
         pipe() as (asked, asking),
         pipe() as (out, into),
@@ -49,7 +54,7 @@ def printed(
     ):
         asked.close()
         into.close()
-        _send(program, asking, [first])
+        _send(program, asking, chain([first], pieces))
         yield from out.pieces()
         program.ended()
 
@@ -66,19 +71,7 @@ def given(
     Raises:
         BackupError: it ends with an error, in its own words.
     """
-    words, first = streamed(fact, "write", request)
-    with (
-        pipe() as (asked, asking),
-        pipe() as (out, into),
-        running(
-            name, command_on(name, data, words), takes=asked.descriptor, gives=into.descriptor
-        ) as program,
-    ):
-        asked.close()
-        into.close()
-        _send(program, asking, chain([first], pieces))
-        said = b"".join(out.pieces()).decode(errors="replace")
-        program.ended()
+    said = b"".join(printed(name, data, fact, request, pieces, "write")).decode(errors="replace")
     return answered(fact.script, said.splitlines())
 
 

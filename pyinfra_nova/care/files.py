@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pyinfra_nova.audit.question import CloudAudit, of_cloud
 from pyinfra_nova.backup.question import Dump, login, of_dump
@@ -24,7 +24,6 @@ PREFIX = "nova-care-"
 """How the names of all units begin."""
 STATE = "/var/lib/pyinfra-nova/care"
 MARKER = "Written by pyinfra-nova"
-MODULES = (*CloudAudit.uses, CloudAudit.script)
 BACKUP = (*Dump.uses, Dump.script)
 OWN = ("cloud_metrics", "daily_backup", "jobs")
 JobName = Literal["archive", "purge", "audit", "metrics", "backup"]
@@ -125,7 +124,7 @@ def files_for(site: Site, databases: NovaDatabases) -> list[ConfigFile]:
 def unwanted(jobs: list[Job]) -> list[AbsentFile]:
     """What an earlier run has written, and these JOBS do not need."""
     wanted = {job.name for job in jobs}
-    names: tuple[JobName, ...] = ("archive", "purge", "audit", "metrics", "backup")
+    names: tuple[JobName, ...] = get_args(JobName)
     found = [
         AbsentFile(f"{UNITS}/{PREFIX}{name}.{kind}", f"# {MARKER} .*", "marker")
         for name in names

@@ -7,7 +7,6 @@ timers have fared. Exit: 0 the cloud was seen whole, 1 it was not.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -16,16 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pyinfra.api.exceptions import PyinfraError
 
-from pyinfra_nova.audit.__main__ import loaded
 from pyinfra_nova.audit.cloud import AuditedCloud
 from pyinfra_nova.audit.report import Audit
 from pyinfra_nova.care import last_runs
 from pyinfra_nova.care.files import jobs_of
+from pyinfra_nova.commands.site_command import ERROR, ended, loaded, note
 from pyinfra_nova.commands.summary import Row, aligned
 from pyinfra_nova.nova_conf.render import TEMPLATES
-from pyinfra_nova.session.answering import NoAnswerError, answering
+from pyinfra_nova.session.answering import answering
 from pyinfra_nova.session.host_script import ask
 from pyinfra_nova.session.redaction import Redactor
 from pyinfra_nova.site.settings import Site
@@ -193,7 +191,7 @@ def written(path: Path, text: str) -> None:
 def _run(options: argparse.Namespace) -> int:
     state, site = loaded(options.inventory)
     mask = Redactor(site.secrets).mask
-    cloud = AuditedCloud(state, site, lambda text: print(mask(f"==> {text}"), file=sys.stderr))
+    cloud = AuditedCloud(state, site, lambda text: note(mask(f"==> {text}")))
     jobs = jobs_of(site)
     with cloud.opened():
         audit = cloud.audit()
@@ -205,10 +203,10 @@ def _run(options: argparse.Namespace) -> int:
     page = Status(site, audit, care)
     if options.html:
         written(Path(options.html), mask(page.html()))
-        print(f"{options.html}: written", file=sys.stderr)
+        note(f"{options.html}: written")
     else:
         print(mask("\n".join(page.lines())))
-    return 0 if audit.is_whole and audit.figures else 1
+    return 0 if audit.is_whole and audit.figures else ERROR
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -217,17 +215,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("inventory", metavar="INVENTORY")
     parser.add_argument("--html", metavar="FILE", help="write it as one self-contained page")
     options = parser.parse_args(arguments)
-    try:
-        return _run(options)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (PyinfraError, NoAnswerError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename or options.html}: {error.strerror}", file=sys.stderr)
-        return 1
+
+    def work() -> int:
+        try:
+            return _run(options)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            note(f"{error.filename or options.html}: {error.strerror}")
+            return ERROR
+
+    return ended(work)
 
 
 if __name__ == "__main__":

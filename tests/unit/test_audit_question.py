@@ -85,3 +85,13 @@ def test_a_host_without_a_broker_says_so(away: Site) -> None:
 def test_no_secret_goes_to_who_needs_none(away: Site) -> None:
     for request in (elsewhere.of_broker(away), elsewhere.of_placement(away)):
         assert "password" not in json.dumps(request)
+
+
+def test_libvirt_is_asked_where_nova_on_that_host_is_told_to() -> None:
+    elsewhere = {"libvirt": {"connection_uri": "qemu+unix:///system"}}
+    hosts: dict[str, dict[str, Any]] = {**HOSTS, "c1": {**HOSTS["c1"], "nova_conf": elsewhere}}
+    (compute,) = site(groups=GROUPS, hosts=hosts).computes
+    found = site(groups=GROUPS, hosts=hosts)
+    assert question.of_host(found, compute)["libvirt"] == "qemu+unix:///system"
+    (usual,) = site(groups=GROUPS, hosts=HOSTS).computes
+    assert question.of_host(found, usual)["libvirt"] == "qemu:///system"
