@@ -9,11 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyinfra.api.state import State
-
     from pyinfra_nova.audit.cloud import AuditedCloud
     from pyinfra_nova.audit.report import Audit, Repair
-    from pyinfra_nova.site.settings import Site
 
 ERROR, INTERRUPTED = 1, 130
 DESCRIPTION = """\
@@ -53,36 +50,6 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 def _note(text: str) -> None:
     """Say something that is no part of the report."""
     print(text, file=sys.stderr, flush=True)
-
-
-def loaded(inventory: str) -> tuple[State, Site]:
-    """The hosts and the settings.
-
-    Raises:
-        SettingsError: something is wrong with them.
-    """
-    from pyinfra_nova.session import redaction
-    from pyinfra_nova.session.connections import allow_open_connections, load
-    from pyinfra_nova.site.faults import Fault, SettingsError
-    from pyinfra_nova.site.load import site_of
-    from pyinfra_nova.site.secret_files import secrets_file
-
-    try:
-        state = load(inventory)
-    except SettingsError:
-        raise
-    except Exception as problem:  # whatever Python says of a file that somebody else wrote
-        # pyinfra has wrapped it, in something that has no text.
-        cause, file = (
-            getattr(problem, "exception", problem),
-            getattr(problem, "filename", inventory),
-        )
-        said = f"{type(cause).__name__}: {cause}"
-        raise SettingsError([Fault(str(file or inventory), "", said)]) from None
-    site = site_of(state.inventory, secrets_file(), inventory)
-    redaction.install(site.secrets)
-    allow_open_connections()
-    return state, site
 
 
 class _Command:
@@ -157,6 +124,8 @@ class _Command:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from pyinfra_nova.session.loaded_site import loaded
+
     state, site = loaded(options.inventory)
 
     from pyinfra_nova.audit.cloud import AuditedCloud

@@ -14,7 +14,8 @@ from pyinfra_nova.backup.encryption import KEY_FILE, recipients
 from pyinfra_nova.backup.files import written
 from pyinfra_nova.backup.host_stream import printed
 from pyinfra_nova.backup.seal import Contents
-from pyinfra_nova.commands.site_command import ended, loaded, named_from, note
+from pyinfra_nova.commands.site_command import ended, named_from, note
+from pyinfra_nova.session.loaded_site import loaded
 from pyinfra_nova.site.names import named
 from pyinfra_nova.site.secret_files import secrets_file
 from pyinfra_nova.site.settings import Site

@@ -15,7 +15,8 @@ from pyinfra_nova.backup.cloud import Hosts
 from pyinfra_nova.backup.encryption import identities, plain
 from pyinfra_nova.backup.restoring import Restoration
 from pyinfra_nova.backup.seal import BackupError, Contents, Seal
-from pyinfra_nova.commands.site_command import agreed, ended, loaded, named_from, note
+from pyinfra_nova.commands.site_command import agreed, ended, named_from, note
+from pyinfra_nova.session.loaded_site import loaded
 from pyinfra_nova.session.redaction import Redactor
 from pyinfra_nova.site.names import named
 from pyinfra_nova.site.secret_files import secrets_file

@@ -10,16 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pyinfra.api.exceptions import PyinfraError
-from pyinfra.api.state import State
 
 from pyinfra_nova.backup.seal import BackupError
-from pyinfra_nova.session import redaction
 from pyinfra_nova.session.answering import NoAnswerError
-from pyinfra_nova.session.connections import allow_open_connections, load
-from pyinfra_nova.site.faults import Fault, SettingsError
-from pyinfra_nova.site.load import site_of
-from pyinfra_nova.site.secret_files import secrets_file
-from pyinfra_nova.site.settings import Site
 
 ERROR, INTERRUPTED = 1, 130
 AGAIN = 10
@@ -29,27 +22,6 @@ AGAIN = 10
 def note(text: str) -> None:
     """Say something beside the report."""
     print(text, file=sys.stderr, flush=True)
-
-
-def loaded(inventory: str) -> tuple[State, Site]:
-    """The hosts and the settings.
-
-    Raises:
-        SettingsError: something is wrong with them.
-    """
-    try:
-        state = load(inventory)
-    except SettingsError:
-        raise
-    except Exception as problem:  # whatever Python says of a file that somebody else wrote
-        # pyinfra has wrapped it, in something that has no text.
-        cause = getattr(problem, "exception", problem)
-        file = str(getattr(problem, "filename", inventory) or inventory)
-        raise SettingsError([Fault(file, "", f"{type(cause).__name__}: {cause}")]) from None
-    site = site_of(state.inventory, secrets_file(), inventory)
-    redaction.install(site.secrets)
-    allow_open_connections()
-    return state, site
 
 
 def named_from(folder: str | None, path: str) -> Path:

@@ -20,11 +20,12 @@ from pyinfra_nova.audit.cloud import AuditedCloud
 from pyinfra_nova.audit.report import Audit
 from pyinfra_nova.care import last_runs
 from pyinfra_nova.care.files import jobs_of
-from pyinfra_nova.commands.site_command import ERROR, ended, loaded, note
+from pyinfra_nova.commands.site_command import ERROR, ended, note
 from pyinfra_nova.commands.summary import Row, aligned
 from pyinfra_nova.nova_conf.render import TEMPLATES
 from pyinfra_nova.session.answering import answering
 from pyinfra_nova.session.host_script import ask
+from pyinfra_nova.session.loaded_site import loaded
 from pyinfra_nova.session.redaction import Redactor
 from pyinfra_nova.site.settings import Site
 

@@ -11,7 +11,7 @@ import pytest
 from pyinfra_nova.backup.cloud import Hosts
 from pyinfra_nova.backup.host_stream import command_on
 from pyinfra_nova.backup.seal import BackupError
-from pyinfra_nova.commands.site_command import loaded
+from pyinfra_nova.session.loaded_site import loaded
 
 from .site_data import AWKWARD
 
