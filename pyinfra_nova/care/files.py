@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pyinfra_nova.audit.question import CloudAudit, of_cloud
@@ -89,10 +88,8 @@ def _config(site: Site, databases: NovaDatabases) -> str:
 @cache
 def _sources() -> tuple[tuple[str, str], ...]:
     """Names and texts of the modules; those of the audit are what an audit from here uses, too."""
-    audit = SCRIPTS / "audit"
-    uses = dict.fromkeys((*CloudAudit.uses, *BACKUP))
-    paths: list[Path] = [source_path(name) for name in uses]
-    paths += [audit / f"{CloudAudit.script}.py", *(SCRIPTS / "care" / f"{n}.py" for n in OWN)]
+    names = dict.fromkeys((*CloudAudit.uses, CloudAudit.script, *BACKUP, *OWN))
+    paths = map(source_path, names)
     return tuple(
         (path.name, f"# {MARKER} (files/{path.relative_to(SCRIPTS)}).\n{path.read_text()}")
         for path in paths

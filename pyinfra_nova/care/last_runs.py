@@ -18,6 +18,8 @@ class CareStates(ScriptFact):
     """What each job has left of its last run."""
 
     script = "care_states"
+    uses = ("jobs",)
+    folder = ScriptFact.folder / "care"
 
 
 def question(jobs: Sequence[Job]) -> dict[str, Any]:

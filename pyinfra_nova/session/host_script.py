@@ -62,7 +62,7 @@ def _modules(name: str, uses: tuple[str, ...], folder: Path) -> str:
 
 def source_path(used: str) -> Path:
     """The file that a script imports by the name USED."""
-    folders = (SCRIPTS / "common", SCRIPTS / "audit", SCRIPTS / "backup", SCRIPTS)
+    folders = (*(SCRIPTS / name for name in ("common", "audit", "backup", "care")), SCRIPTS)
     return next(p for p in (folder / f"{used}.py" for folder in folders) if p.exists())
 
 

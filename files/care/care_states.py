@@ -5,18 +5,10 @@ Answer:  {"now": epoch, "jobs": {name: {"since": epoch at which its timer was wr
           "last": as jobs.py leaves it|null}}}
 """
 
-import json
 import os
 import time
 
-
-def last_of(folder, name):
-    try:
-        with open(os.path.join(folder, name + ".json"), encoding="utf-8") as stream:
-            found = json.load(stream)
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+import jobs
 
 
 def written_at(path):
@@ -27,8 +19,8 @@ def written_at(path):
 
 
 def answer(request):
-    jobs = {
-        name: {"since": written_at(path), "last": last_of(request["folder"], name)}
+    found = {
+        name: {"since": written_at(path), "last": jobs.left_by(request["folder"], name)}
         for name, path in request["jobs"].items()
     }
-    return {"now": time.time(), "jobs": jobs}
+    return {"now": time.time(), "jobs": found}
