@@ -17,6 +17,7 @@ from pyinfra_nova.session.answering import NoAnswerError
 ERROR, INTERRUPTED = 1, 130
 AGAIN = 10
 """Seconds that what is half made may take to be taken away."""
+SOON = 0.01
 
 
 def note(text: str) -> None:
@@ -48,9 +49,19 @@ class Interrupted(SystemExit):
 
 
 def _interrupted(*_: Any) -> None:
-    # Where Python runs a finalizer at the moment, what is raised is lost: so once more.
     signal.setitimer(signal.ITIMER_REAL, AGAIN)
     raise Interrupted
+
+
+def _lost(unraisable: sys.UnraisableHookArgs) -> None:
+    """Raise an interruption once more that came where nothing can be raised.
+
+    That is a finalizer, or what Python calls around a fork (sys.unraisablehook).
+    """
+    if isinstance(unraisable.exc_value, Interrupted):
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def ended(work: Callable[[], int]) -> int:
@@ -62,6 +73,7 @@ def ended(work: Callable[[], int]) -> int:
         number: signal.signal(number, _interrupted)  # so what is half made is taken away
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
     }
+    hook, sys.unraisablehook = sys.unraisablehook, _lost
     try:
         return work()
     except BrokenPipeError:
@@ -78,3 +90,4 @@ def ended(work: Callable[[], int]) -> int:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = hook
