@@ -16,6 +16,7 @@ from typing import Any
 
 import gevent
 from gevent.pool import Pool
+from paramiko import SSHClient, SSHException
 from pyinfra.api import Config, State
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
@@ -63,6 +64,8 @@ def notice_loss(host: Host) -> None:
     Neither pyinfra nor paramiko gives up on a peer that went without a word.
     """
     client = getattr(host.connector, "client", None)
+    if client:
+        _say_its_end(client)
     transport = client.get_transport() if client else None
     connection = getattr(transport, "sock", None)
     if connection is None or not hasattr(connection, "setsockopt"):  # not SSH, or by way of a host
@@ -76,6 +79,23 @@ def notice_loss(host: Host) -> None:
     ):
         if hasattr(socket, option):
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def _say_its_end(client: SSHClient) -> None:
+    """Have the end of a connection be an error of its host, as all others are.
+
+    Where it ends just as a command is to be run, paramiko raises what pyinfra does not expect
+    (paramiko/transport.py, open_channel; pyinfra/api/facts.py and operations.py).
+    """
+    run = client.exec_command
+
+    def exec_command(*arguments: Any, **more: Any) -> Any:
+        try:
+            return run(*arguments, **more)
+        except EOFError:
+            raise SSHException("the connection has ended") from None
+
+    client.exec_command = exec_command  # type: ignore[method-assign]
 
 
 def show_errors_once() -> None:

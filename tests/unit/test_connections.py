@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from paramiko import SSHClient, SSHException
 from pyinfra.api.exceptions import ConnectError, NoHostError
 from pyinfra.context import ctx_host
 from pyinfra.facts.server import Command
+from typing_extensions import override
 
-from pyinfra_nova.session.connections import connected, load, load_inventory
+from pyinfra_nova.session.connections import connected, load, load_inventory, notice_loss
 from pyinfra_nova.site.faults import SettingsError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -76,3 +80,19 @@ def test_a_host_that_cannot_be_reached_is_an_error(site: Path) -> None:
         pass
     with pytest.raises(NoHostError), connected(state, "compute2"):
         pass
+
+
+class Ended(SSHClient):
+    """As paramiko's own where the peer is gone between two commands."""
+
+    @override
+    def exec_command(self, *_: Any, **__: Any) -> Any:
+        raise EOFError
+
+
+def test_a_connection_that_ends_before_a_command_is_an_error_of_its_host() -> None:
+    client = Ended()
+    host: Any = SimpleNamespace(connector=SimpleNamespace(client=client))
+    notice_loss(host)
+    with pytest.raises(SSHException, match="the connection has ended"):
+        client.exec_command("true")
