@@ -269,10 +269,13 @@ def absent_paths(entry):
     return sorted([*glob.glob(entry["path"]), *glob.glob(name_beside(entry["path"]))])
 
 
-def compare_absent(entry):
-    """What is to go of an entry's files: differences, and the paths of what has to be left."""
+def compare_absent(entry, wanted=()):
+    """What is to go of an entry's files: differences, and the paths of what has to be left.
+
+    Of a pattern, what is WANTED stays.
+    """
     differing, left = [], []
-    for path in absent_paths(entry):
+    for path in sorted(set(absent_paths(entry)) - set(wanted)):
         content, rest = taken_away(path, entry)
         if rest is None:
             # A file of many authors need not hold anything of ours.
@@ -327,8 +330,9 @@ def answer(request):
         else:
             write(wanted)
     going, left = [], []
+    paths = [wanted["path"] for wanted in request["files"]]
     for entry in request.get("absent", ()):
-        superfluous, others = compare_absent(entry)
+        superfluous, others = compare_absent(entry, paths)
         going += superfluous
         left += others
         for difference in superfluous if request["write"] else ():

@@ -24,7 +24,7 @@ def keep(plan: HostPlan) -> None:
         config_files.written(
             name="Write timers and what they run",
             files=files.files_for(plan.site, plan.databases) if jobs else (),
-            absent=files.unwanted(jobs),
+            absent=files.unwanted(plan.site, jobs),
         )
     if jobs:
         timers.running(name="Enable timers", timers=[job.timer for job in jobs])

@@ -27,6 +27,7 @@ LOCK = "/run/pyinfra-nova/lock"
 """Every command with which a deploy changes this host holds it, shared (session/steps.py)."""
 QUIET = 600
 """Seconds since the last command of a deploy, after which it is taken to be over."""
+MARK = '{"written by": "pyinfra-nova",'
 COUNT = re.compile(r"^\|\s*\S+\s*\|\s*(\d+)\s*\|$", re.MULTILINE)
 """A line of the table that `--verbose` prints (nova/cmd/manage.py)."""
 PURGED = re.compile(r"Deleted (\d+) rows?")
@@ -40,6 +41,23 @@ class JobError(Exception):
     """It did not succeed; the text says what was answered."""
 
 
+def has_lock():
+    """Have the file of the lock there, of long ago if it is made here: only a deploy gives it a
+    time, and one that makes it at the same moment has made it."""
+    folder = os.path.dirname(LOCK)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    if os.path.exists(LOCK):
+        return
+    descriptor, beside = tempfile.mkstemp(prefix=".lock-", dir=folder)
+    try:
+        os.utime(descriptor, (0, 0))
+        with contextlib.suppress(FileExistsError):
+            os.link(beside, LOCK)
+    finally:
+        os.close(descriptor)
+        os.unlink(beside)
+
+
 @contextlib.contextmanager
 def nobody_else():
     """Keep a deploy's commands waiting, which do so for a minute; never wait for them.
@@ -48,18 +66,14 @@ def nobody_else():
     """
     if os.path.exists(RESTORE):
         raise PutOffError("a restore is under way")
-    os.makedirs(os.path.dirname(LOCK), mode=0o700, exist_ok=True)
-    made = not os.path.exists(LOCK)
-    descriptor = os.open(LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor) as stream:
-        if made:
-            os.utime(stream.fileno(), (0, 0))  # only a deploy gives it a time
+    has_lock()
+    with open(LOCK, "rb") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise PutOffError("a deploy changes this host at this moment") from None
         age = time.time() - os.fstat(stream.fileno()).st_mtime
-        if age < QUIET:
+        if abs(age) < QUIET:  # a time to come is of a clock that was wrong
             raise PutOffError(f"a deploy changed this host {age:.0f} s ago")
         yield
 
@@ -216,7 +230,8 @@ def replace(path, text, mode):
 
 
 def write(path, value):
-    replace(path, json.dumps(value, indent=1) + "\n", 0o640)
+    """Leave VALUE; by its first line a deploy that wants the job no more knows the file."""
+    replace(path, MARK + json.dumps(value, indent=1)[1:] + "\n", 0o640)
 
 
 def run(name, config, folder=STATE):

@@ -14,6 +14,7 @@ from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
 from pyinfra_nova.nova_conf.render import environment
 from pyinfra_nova.resources.nova_state import NovaDatabases
 from pyinfra_nova.session.host_script import SCRIPTS, source_path
+from pyinfra_nova.site.care import Metrics
 from pyinfra_nova.site.settings import Site
 
 PROGRAM = "/usr/local/lib/pyinfra-nova"
@@ -22,7 +23,10 @@ UNITS = "/etc/systemd/system"
 PREFIX = "nova-care-"
 """How the names of all units begin."""
 STATE = "/var/lib/pyinfra-nova/care"
+PAGE = "nova.prom"
 MARKER = "Written by pyinfra-nova"
+LEFT = r'\{"written by": "pyinfra-nova",'
+"""How the first line of what a job leaves is told (``files/care/jobs.py``)."""
 BACKUP = (*Dump.uses, Dump.script)
 OWN = ("cloud_metrics", "daily_backup", "jobs")
 JobName = Literal["archive", "purge", "audit", "metrics", "backup"]
@@ -118,17 +122,26 @@ def files_for(site: Site, databases: NovaDatabases) -> list[ConfigFile]:
     return [*found, *_units(jobs)]
 
 
-def unwanted(jobs: list[Job]) -> list[AbsentFile]:
-    """What an earlier run has written, and these JOBS do not need."""
+def unwanted(site: Site, jobs: list[Job]) -> list[AbsentFile]:
+    """What an earlier run has written, and these JOBS do not need.
+
+    Timers go last: as long as one is there, the next run goes on with what a killed one has left.
+    """
     wanted = {job.name for job in jobs}
     names: tuple[JobName, ...] = get_args(JobName)
-    found = [
+    gone = [name for name in names if name not in wanted]
+    found = [AbsentFile(f"{PROGRAM}/*.py", f"# {MARKER} .*", "marker")]
+    if not jobs:
+        found.append(AbsentFile(CONFIG, r'\{"written by": "pyinfra-nova", .*\}', hidden=True))
+    # Figures of a job that is done no more would be taken for those of today.
+    left = [*gone, *(["findings"] if "audit" in gone else ())]
+    found += [AbsentFile(f"{STATE}/{name}.json", LEFT, "marker") for name in left]
+    here = site.settings.care.metrics if "metrics" in wanted else None
+    if here is None or here.folder != Metrics().folder:
+        found.append(AbsentFile(f"{Metrics().folder}/{PAGE}", f"# {MARKER} .*", "marker"))
+    found += [
         AbsentFile(f"{UNITS}/{PREFIX}{name}.{kind}", f"# {MARKER} .*", "marker")
-        for name in names
-        if name not in wanted
+        for name in gone
         for kind in ("service", "timer")
     ]
-    if not jobs:
-        found.append(AbsentFile(f"{PROGRAM}/*.py", f"# {MARKER} .*", "marker"))
-        found.append(AbsentFile(CONFIG, r'\{"written by": "pyinfra-nova", .*\}', hidden=True))
     return found

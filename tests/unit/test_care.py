@@ -5,8 +5,12 @@ from __future__ import annotations
 import configparser
 import json
 import re
+from pathlib import Path
 from typing import Any
 
+import cloud_metrics
+import config_files
+import jobs
 import pytest
 
 from pyinfra_nova.care import files
@@ -41,20 +45,56 @@ def test_everything_is_taken_care_of_without_being_asked() -> None:
 @pytest.mark.parametrize("name", ["archive", "purge", "audit", "metrics"])
 def test_none_leaves_a_part_out_and_takes_its_files_away(name: Any) -> None:
     found = site({"care": {name: None}})
-    jobs = files.jobs_of(found)
-    assert name not in [job.name for job in jobs]
+    wanted = files.jobs_of(found)
+    assert name not in [job.name for job in wanted]
     assert not any(f"nova-care-{name}" in path for path in written(found))
-    gone = [file.path for file in files.unwanted(jobs)]
+    gone = [file.path for file in files.unwanted(found, wanted)]
     units = "/etc/systemd/system/nova-care-"
     # A backup is off unless somebody asks for it.
-    assert gone == [f"{units}{n}.{kind}" for n in (name, "backup") for kind in ("service", "timer")]
+    assert gone[-4:] == [
+        f"{units}{n}.{kind}" for n in (name, "backup") for kind in ("service", "timer")
+    ]
+    state = "/var/lib/pyinfra-nova/care"
+    assert f"{state}/{name}.json" in gone
+    assert (f"{state}/findings.json" in gone) == (name == "audit")
+    page = "/var/lib/prometheus/node-exporter/nova.prom"
+    assert (page in gone) == (name == "metrics")
+
+
+def test_metrics_in_another_folder_are_in_no_second_one() -> None:
+    found = site({"care": {"metrics": {"folder": "/srv/metrics"}}})
+    gone = [file.path for file in files.unwanted(found, files.jobs_of(found))]
+    assert "/var/lib/prometheus/node-exporter/nova.prom" in gone
+
+
+def test_what_a_job_leaves_is_told_by_its_first_line(tmp_path: Path) -> None:
+    jobs.write(str(tmp_path / "audit.json"), {"job": "audit"})
+    text = (tmp_path / "audit.json").read_text()
+    assert json.loads(text) == {"written by": "pyinfra-nova", "job": "audit"}
+    assert re.fullmatch(files.LEFT, text.splitlines()[0])
+    assert re.fullmatch(f"# {files.MARKER} .*", cloud_metrics.Page().text().splitlines()[0])
+
+
+def test_a_module_of_an_earlier_version_goes_and_those_of_this_one_stay(tmp_path: Path) -> None:
+    """The pattern covers both; only what is wanted stays."""
+    for name in ("old", "new", "somebodys"):
+        (tmp_path / f"{name}.py").write_text("# Written by pyinfra-nova (files/x.py).\n")
+    (tmp_path / "somebodys.py").write_text("# mine\n")
+    new = {"path": str(tmp_path / "new.py"), "owner": "root", "group": "root", "mode": "0644"}
+    wanted = {**new, "hidden": False, "content": "# Written by pyinfra-nova (files/new.py).\n"}
+    entry = {"path": f"{tmp_path}/*.py", "form": "# Written by pyinfra-nova .*", "how": "marker"}
+    request = {"files": [wanted], "absent": [{**entry, "hidden": False}], "write": True}
+    found = config_files.answer(request)
+    assert [each["path"] for each in found["files"]] == [f"{tmp_path}/old.py", f"{tmp_path}/new.py"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.py", "somebodys.py"]
+    assert found["left"] == [f"{tmp_path}/somebodys.py"]
 
 
 def test_without_any_part_nothing_is_written_and_all_of_it_goes() -> None:
     nothing = dict.fromkeys(("archive", "purge", "audit", "metrics"))
     found = site({"care": nothing})
     assert written(found) == {}
-    forms = {file.path: file for file in files.unwanted([])}
+    forms = {file.path: file for file in files.unwanted(found, [])}
     for path, file in written(site()).items():
         pattern = path if path in forms else re.sub(r"/[a-z_]+\.py$", "/*.py", path)
         line = file.content.splitlines()[0]
@@ -67,7 +107,7 @@ def test_a_timer_says_when_and_its_service_what() -> None:
     assert unit(found[f"{units}archive.timer"])["Timer"]["OnCalendar"] == "*-*-* 02:30"
     assert unit(found[f"{units}audit.timer"])["Timer"]["OnUnitActiveSec"] == "15min"
     command = unit(found[f"{units}audit.service"])["Service"]["ExecStart"]
-    assert command == "/usr/bin/python3 /usr/local/lib/pyinfra-nova/jobs.py audit"
+    assert command == "/usr/bin/python3 -B /usr/local/lib/pyinfra-nova/jobs.py audit"
 
 
 def test_the_passwords_are_in_one_file_that_root_alone_reads() -> None:

@@ -165,6 +165,33 @@ def test_a_deploy_between_two_of_its_commands_puts_it_off(
     assert len(manage.called) == 1
 
 
+def test_a_deploy_that_makes_the_lock_at_the_same_moment_is_seen(
+    manage: Manage, lock: Path, nova: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there by now, and a moment ago it was not: its time is that deploy's."""
+    manage.answers((1, TABLE))
+    lock.parent.mkdir()
+    lock.touch()
+    exists = os.path.exists
+    monkeypatch.setattr(jobs.os.path, "exists", lambda path: path != str(lock) and exists(path))
+    assert jobs.run("archive", config(nova), str(tmp_path)) == 0
+    assert manage.called == []
+    assert "a deploy changed this host" in state(tmp_path, "archive")["said"]
+    assert [path.name for path in lock.parent.iterdir()] == ["lock"]
+
+
+def test_a_clock_that_was_once_ahead_does_not_put_it_off_for_years(
+    manage: Manage, lock: Path, nova: Site, tmp_path: Path
+) -> None:
+    manage.answers((0, ""))
+    lock.parent.mkdir()
+    lock.touch()
+    ahead = time.time() + 365 * 86400
+    os.utime(lock, (ahead, ahead))
+    assert jobs.run("archive", config(nova), str(tmp_path)) == 0
+    assert len(manage.called) == 1
+
+
 def test_nobody_waits_for_the_lock_longer_than_a_batch(
     manage: Manage, lock: Path, nova: Site, tmp_path: Path
 ) -> None:

@@ -240,7 +240,7 @@ def test_it_is_looked_at_again_right_before_it_goes(
     host.deployed()
     compared = config_files.compare_absent
 
-    def replaced(entry: dict[str, Any]) -> Any:
+    def replaced(entry: dict[str, Any], wanted: Any = ()) -> Any:
         found = compared(entry)
         host.put(migration_ssh.SSH_CONFIG, "Host *\n")
         return found
