@@ -19,7 +19,8 @@ BUSY = (
     " FROM {cell1}.instances WHERE deleted = 0 AND task_state IS NOT NULL"
 )
 SERVICES = (
-    "SELECT `binary`, host, last_seen_up, disabled, forced_down, version FROM {cell1}.services"
+    "SELECT `binary`, host, COALESCE(last_seen_up, created_at) AS last_seen_up, disabled,"
+    " forced_down, version FROM {cell1}.services"
     " WHERE deleted = 0 AND `binary` IN ('nova-compute', 'nova-conductor', 'nova-scheduler')"
 )
 NODES = (
@@ -85,13 +86,33 @@ def exposition(config, left_by):
 def page_of(rows, jobs, left_by, now):
     """The page of what was read at NOW."""
     page = Page()
-    of_services(page, rows["services"], now)
+    of_services(page, latest(rows["services"]), now)
     of_guests(page, rows, now)
-    of_capacity(page, rows["nodes"])
+    of_capacity(page, by_host(rows["nodes"]))
     of_audit(page, left_by("findings"))
     of_care(page, {name: left_by(name) for name in jobs})
     page.family("nova_metrics_timestamp_seconds", "When this page was written.", [({}, now)])
     return page.text()
+
+
+def latest(services):
+    """Of a service that Nova has twice the record that reports: node_exporter takes no page with
+    two samples of the same labels."""
+    found = {}
+    for row in sorted(services, key=lambda row: nova_state.epoch(row["last_seen_up"])):
+        found[row["binary"], row["host"]] = row
+    return list(found.values())
+
+
+def by_host(nodes):
+    """The sum of each host's nodes; Nova may have several, one that is no more for one."""
+    found = {}
+    for row in nodes:
+        sums = found.setdefault(row["host"], {"host": row["host"]})
+        for key, value in row.items():
+            if key != "host":
+                sums[key] = sums.get(key, 0) + (value or 0)
+    return list(found.values())
 
 
 def of_services(page, services, now):
@@ -151,7 +172,7 @@ def of_capacity(page, nodes):
         ("disk", "_bytes", "Disk for guests", "local_gb", 1 << 30),
     ):
         for suffix, more, column in (("", "", key), ("_used", ", used", key + "_used")):
-            samples = [({"host": row["host"]}, (row[column] or 0) * size) for row in nodes]
+            samples = [({"host": row["host"]}, row[column] * size) for row in nodes]
             page.family(
                 f"nova_compute_{thing}{suffix}{base}", f"{text} of a compute{more}.", samples
             )
@@ -182,6 +203,11 @@ def of_care(page, states):
         "nova_care_timestamp_seconds",
         "When a job last ended.",
         [({"job": job}, state["ended"]) for job, state in there.items()],
+    )
+    page.family(
+        "nova_care_done_timestamp_seconds",
+        "When it last ended with what it is for done; not where it was put off, or failed.",
+        [({"job": job}, state["done"]) for job, state in there.items() if state.get("done")],
     )
     page.family(
         "nova_care_duration_seconds",

@@ -42,6 +42,7 @@ LEFT = {
         "silent": {"hosts": "no"},
     },
     "archive": {"began": NOW - 9, "ended": NOW - 5, "outcome": "failed", "rows": 3, "said": "no"},
+    "purge": {"began": NOW - 9, "ended": NOW - 5, "outcome": "put off", "rows": 0, "done": 7.0},
 }
 
 
@@ -83,7 +84,9 @@ def test_what_the_audit_and_the_jobs_have_left_is_counted() -> None:
     assert found["nova_audit_silent_sources"] == 0  # a timer sees no other host
     assert found['nova_care_failed{job="archive"}'] == 1
     assert found['nova_care_duration_seconds{job="archive"}'] == 4
-    assert not any('job="purge"' in name for name in found)
+    assert found['nova_care_timestamp_seconds{job="purge"}'] == NOW - 5
+    assert found['nova_care_done_timestamp_seconds{job="purge"}'] == 7
+    assert 'nova_care_done_timestamp_seconds{job="archive"}' not in found
 
 
 def test_a_disabled_service_and_an_idle_cloud_are_told() -> None:
@@ -97,6 +100,19 @@ def test_a_disabled_service_and_an_idle_cloud_are_told() -> None:
 def test_any_name_is_a_label() -> None:
     text = page(guests=[{"host": 'a"b\\c\nd', "vm_state": None, "number": 1}])
     assert r'nova_guests{host="a\"b\\c\nd",state=""} 1' in text.splitlines()
+
+
+def test_what_nova_has_twice_is_one_sample_else_node_exporter_takes_no_page_at_all() -> None:
+    service, node = rows()["services"][0], rows()["nodes"][0]
+    old = {**service, "last_seen_up": ago(9000), "disabled": 1}
+    text = page(services=[service, old], nodes=[node, node])
+    names = [line.rpartition(" ")[0] for line in text.splitlines() if line[0] != "#"]
+    assert len(names) == len(set(names))
+    found = samples(text)
+    labels = '{binary="nova-compute",host="compute1"}'
+    assert found["nova_service_heartbeat_age_seconds" + labels] == 7
+    assert found["nova_service_enabled" + labels] == 1
+    assert found['nova_compute_cpus{host="compute1"}'] == 8
 
 
 def promtool(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
