@@ -174,8 +174,14 @@ def open_channel(stream, number):
     return number
 
 
-def consumers(request, queues):
-    """How many consumers each of QUEUES has; None for one that is not there.
+ABSENT = re.compile("NOT_FOUND - no queue")
+"""What is said of a queue that is not there; of one whose node is down with the same code
+"home node ... is down or inaccessible" (rabbit_amqqueue.erl)."""
+CHANNELS = 1000
+
+
+def counts(request, queues):
+    """The messages and consumers of each of QUEUES; None for one that is not there.
 
     Declared passively: the broker tells of a queue, and neither makes nor changes one. Where there
     is none it closes the channel.
@@ -183,7 +189,7 @@ def consumers(request, queues):
     Raises:
         OSError, struct.error: the broker does not answer, or does not let the user in.
     """
-    counts = {}
+    found = {}
     address = (request["host"], request["port"])
     with socket.create_connection(address, timeout=TIMEOUT) as stream:
         log_in(stream, request, {})
@@ -194,17 +200,23 @@ def consumers(request, queues):
             send(stream, 50, 10, arguments, channel)
             method_class, method, arguments = receive(stream)
             if (method_class, method) == (50, 11):
-                counts[queue] = struct.unpack(">I", arguments[-4:])[0]
+                found[queue] = struct.unpack(">II", arguments[-8:])
                 continue
             if (method_class, method) != (20, 40):
                 raise ConnectionError(unexpected(method_class, method, arguments))
-            if code_of(arguments) != NOT_FOUND:
+            if code_of(arguments) != NOT_FOUND or not ABSENT.search(reason(arguments)):
                 raise ConnectionError(reason(arguments))
-            counts[queue] = None
+            found[queue] = None
             send(stream, 20, 41, b"", channel)
-            channel = open_channel(stream, channel + 1)
+            channel = open_channel(stream, channel % CHANNELS + 1)
         send(stream, 10, 50, struct.pack(">H", 200) + short("") + struct.pack(">HH", 0, 0))
-    return counts
+    return found
+
+
+def consumers(request, queues):
+    """How many consumers each of QUEUES has; None for one that is not there. Raises as `counts`."""
+    found = counts(request, queues)
+    return {queue: count and count[1] for queue, count in found.items()}
 
 
 def answer(request):

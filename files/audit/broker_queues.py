@@ -16,6 +16,10 @@ class NoQueuesError(Exception):
     """The broker of this host did not list its queues."""
 
 
+class NoNodeError(NoQueuesError):
+    """This host is no node of a broker."""
+
+
 def read(request):
     """By the name of a queue its messages and consumers, all of the virtual host, in one question.
 
@@ -37,6 +41,8 @@ def read(request):
             text=True,
             timeout=TIMEOUT,
         )
+    except FileNotFoundError as error:
+        raise NoNodeError(f"rabbitmqctl: {error}") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoQueuesError(f"rabbitmqctl: {error}") from None
     if done.returncode:

@@ -1,7 +1,8 @@
 """Audit the cloud from its primary controller: what its records say, against each other.
 
 Request: {"database", "names": as for nova_state.py, "api": as for compute_api.py,
-          "broker": {"hosts", "port", "user", "password", "virtual_host"},
+          "broker": {"hosts", "port", "user", "password", "virtual_host",
+                     "here": whether this host is one of them},
           "queues", "queues_error": as of broker_queues.py|absent,
           "placement": as of placement_records.py|absent, "placement_database": name|null,
           "expected": {"services": {binary: [hosts]}, "computes": {host: address},

@@ -11,6 +11,7 @@ import broker_queues
 import cloud_services
 import endpoint_certificates
 import nova_tables
+import own_queues
 import placement_records
 import rest
 import sql
@@ -68,11 +69,23 @@ def hosts_of(request):
     return {name: host for name, host in request["hosts"].items() if "error" not in host}
 
 
+def queues_of(request):
+    """All queues, by a node of the broker; where none is at hand Nova's own, by the broker."""
+    brought = request.get("queues") is not None or request.get("queues_error")
+    # rabbitmqctl on a host that is none of the site's broker would tell of another broker.
+    if brought or request["broker"].get("here", True):
+        try:
+            return broker_queues.read(request)
+        except broker_queues.NoNodeError:
+            pass
+    return own_queues.read(request)
+
+
 def questions():
     return {
         "databases": nova_tables.read,
         "placement": placement_records.read,
-        "broker": broker_queues.read,
+        "broker": queues_of,
         "identity": endpoint_certificates.identity,
         "network": cloud_services.network,
         "hosts": hosts_of,

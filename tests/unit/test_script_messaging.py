@@ -17,7 +17,9 @@ class Broker(socketserver.BaseRequestHandler):
     """Lets everybody in and tells of its queues; for another name it closes the channel."""
 
     queues: Mapping[str, int] = {}
+    messages: Mapping[str, int] = {}
     refusal = 404
+    words = "NOT_FOUND - no queue"
 
     def handle(self) -> None:
         stream = self.request
@@ -45,10 +47,10 @@ class Broker(socketserver.BaseRequestHandler):
         passive = arguments[3 + arguments[2]]
         assert passive == 1, "a queue was made"
         if name in self.queues:
-            counts = struct.pack(">II", 0, self.queues[name])
+            counts = struct.pack(">II", self.messages.get(name, 0), self.queues[name])
             messaging.send(self.request, 50, 11, messaging.short(name) + counts, 1)
         else:
-            text = messaging.short("NOT_FOUND - no queue")
+            text = messaging.short(f"{self.words} '{name}' in vhost '/'")
             close = struct.pack(">H", self.refusal) + text + struct.pack(">HH", 50, 10)
             messaging.send(self.request, 20, 40, close, 1)
             messaging.receive(self.request)  # close-ok
@@ -59,8 +61,8 @@ def consumers() -> Iterator[Any]:
     """What is told of queues by a broker that has some."""
     servers = []
 
-    def asked(has: Mapping[str, int], queues: list[str], refusal: int = 404) -> Any:
-        handler = type("Handler", (Broker,), {"queues": has, "refusal": refusal})
+    def asked(has: Mapping[str, int], queues: list[str], refusal: int = 404, **more: Any) -> Any:
+        handler = type("Handler", (Broker,), {"queues": has, "refusal": refusal, **more})
         server = socketserver.TCPServer(("127.0.0.1", 0), handler)
         servers.append(server)
         threading.Thread(target=server.handle_request, daemon=True).start()
@@ -86,6 +88,13 @@ def test_a_queue_that_is_not_there_is_told_from_an_empty_one(consumers: Any) -> 
 def test_a_refusal_is_no_missing_queue(consumers: Any) -> None:
     with pytest.raises(ConnectionError, match="403"):
         consumers({}, ["compute.compute1"], refusal=403)
+
+
+def test_a_queue_whose_node_is_down_is_no_missing_queue(consumers: Any) -> None:
+    """RabbitMQ says it with the same code."""
+    words = "NOT_FOUND - home node 'rabbit@rmq2' of durable queue"
+    with pytest.raises(ConnectionError, match="home node"):
+        consumers({}, ["compute.compute1"], words=words)
 
 
 def test_a_broker_that_is_away_is_no_missing_queue() -> None:
