@@ -6,6 +6,7 @@ and is named once.
 
 import guest_rows
 from finding import GRACE, finding, needs
+from names import word
 
 UNUSED = 86400 + 3600
 """Seconds. Nova removes an image that no guest of the host has used for a day, at one of its looks
@@ -86,7 +87,7 @@ def unused_bases(evidence):
             host,
             f"image {path} on {host} holds {size(base['bytes'])}, no disk is made of it, and Nova "
             f"has not touched it for {int(idle // 3600)} hours",
-            f"`rm {path}` on {host}, after a look at its log for 'image cache': nova-compute "
+            f"`rm {word(path)}` on {host}, after a look at its log for 'image cache': nova-compute "
             "removes such images after a day unless remove_unused_base_images is off",
             since=base["written"],
             key=base["name"],

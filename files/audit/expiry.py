@@ -6,7 +6,7 @@ import nova_state
 from finding import finding, needs
 from names import age, counted
 from neighbours import moment
-from nova_tables import KEPT_DAYS
+from nova_tables import kept_days
 
 DAY = 86400
 PASSWORD_DAYS, CERTIFICATE_DAYS = 14, 30
@@ -71,7 +71,8 @@ def certificate_files(evidence):
 @needs("databases")
 def deleted_rows(evidence):
     """Rows that were deleted long ago, and that nobody has archived."""
-    limit = evidence.now - (KEPT_DAYS + SLACK_DAYS) * DAY
+    days = kept_days(evidence.expected)
+    limit = evidence.now - (days + SLACK_DAYS) * DAY
     for row in evidence.databases["deleted"]:
         oldest = nova_state.epoch(row["oldest"])
         if oldest and oldest < limit:
@@ -79,10 +80,10 @@ def deleted_rows(evidence):
                 "rows-not-archived",
                 row["table"],
                 f"{row['table']} has {counted(int(row['old'] or 0), 'row')} that were deleted more "
-                f"than {KEPT_DAYS} days ago, of {counted(row['rows'], 'deleted row')}",
+                f"than {days} days ago, of {counted(row['rows'], 'deleted row')}",
                 "`nova-manage db archive_deleted_rows --all-cells --until-complete --before "
-                f"$(date -d '{KEPT_DAYS} days ago' +%F)` on the primary controller",
-                since=oldest + KEPT_DAYS * DAY,
+                f"$(date -d '{days} days ago' +%F)` on the primary controller",
+                since=oldest + days * DAY,
                 key="rows",
             )
 

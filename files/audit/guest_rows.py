@@ -13,6 +13,8 @@ BUILDING, ERROR, OFFLOADED = "building", "error", "shelved_offloaded"
 LOST = ("accepted", "pre-migrating", "done")
 """Of an evacuation: the old host, when it comes back, destroys the guest and gives its resources
 back, and only then is it `completed` (nova/compute/manager.py, _destroy_evacuated_instances)."""
+UNCONFIRMED = "finished"
+"""Of a resize that waits for a person to confirm it, as long as it takes."""
 LIBVIRT = ("QEMU", "KVM", "LXC")
 
 
@@ -22,6 +24,7 @@ class GuestRows:
         live: the row of each guest of the cell, by uuid.
         failed: the same of cell0, whose guests never got to a host.
         moving: uuids of guests with a migration under way, an unconfirmed one included.
+        on_the_way: the same without those that wait for somebody to confirm them.
         last: the newest migration of each guest.
         left: of each guest the hosts from which an evacuation has taken it.
         nodes: the row of each compute node, by uuid.
@@ -37,7 +40,8 @@ class GuestRows:
         self.nodes = {row["uuid"]: row for row in tables["compute_nodes"]}
         self.many_cells = len(tables["cell_mappings"]) > 2
         self.named = {name: host for host, name in evidence.expected["names"].items()}
-        self.moving, self.last, self.left, self._busy = set(), {}, {}, {}
+        self.moving, self.on_the_way = set(), set()
+        self.last, self.left, self._busy = {}, {}, {}
         for row in tables["migrations"]:
             self._sort(row)
         self.strangers = {
@@ -49,6 +53,8 @@ class GuestRows:
         guest = row["instance_uuid"]
         if row["status"] not in FINISHED:
             self.moving.add(guest)
+            if row["status"] != UNCONFIRMED:
+                self.on_the_way.add(guest)
         if guest not in self.last or self.last[guest]["id"] < row["id"]:
             self.last[guest] = row
         if row["migration_type"] == "evacuation" and row["status"] in LOST:

@@ -7,7 +7,8 @@ them have to agree on is left alone for GRACE seconds, too.
 import guest_rows
 import nova_state
 from finding import finding, needs
-from guest_rows import BUILDING, ERROR, LIBVIRT, called, some
+from guest_rows import BUILDING, ERROR, LIBVIRT, UNCONFIRMED, called, some
+from names import word
 
 NOWHERE = "no host"
 MINUTE, HOUR = 60, 3600
@@ -33,6 +34,7 @@ PATIENCE = dict.fromkeys(
 SHORT = 15 * MINUTE
 MOVES = ("migrating", "resize_migrating", "resize_migrated", "resize_finish")
 UNWRITTEN = HOUR
+UNDER_WAY = ("preparing", "running", "post-migrating")
 ENDED_WELL = ("completed", "confirmed", "done")
 """Statuses of a migration that Nova writes down after it has written down the guest's new host."""
 
@@ -54,7 +56,7 @@ def stuck_guests(evidence):
         task = row["task_state"] or (BUILDING if row["vm_state"] == BUILDING else None)
         since = nova_state.epoch(row["written"])
         waited = evidence.now - since
-        if not task or uuid in rows.moving or uuid in elsewhere:
+        if not task or uuid in rows.on_the_way or uuid in elsewhere:
             continue
         if waited < PATIENCE.get(task, SHORT):
             continue
@@ -70,11 +72,18 @@ def stuck_guests(evidence):
 
 
 def unstuck(row, host):
-    uuid, state = row["uuid"], "error" if row["vm_state"] == BUILDING else "active"
+    uuid, vm_state = row["uuid"], row["vm_state"]
     before = "see the logs of nova-compute and nova-conductor; when nobody is at it any more, "
     if row["task_state"] in MOVES:
         # Nova stops a guest that it takes for idle on a host on which it does not run.
         before += f"and `virsh list --all --uuid` on {host} names it, "
+    if vm_state not in (BUILDING, ERROR, "active"):
+        # To set the state would make a resize that waits, or a shelved guest, an active one.
+        return before + (
+            f"in the cell's database: `UPDATE instances SET task_state = NULL WHERE uuid = "
+            f"'{uuid}' AND task_state = {literal(row['task_state'])} AND deleted = 0`"
+        )
+    state = "active" if vm_state == "active" else ERROR
     return before + f"`openstack server set --state {state} {uuid}` clears the task"
 
 
@@ -82,13 +91,22 @@ def unstuck(row, host):
 def stuck_migrations(evidence):
     """Migrations that have not ended and of which nobody has written anything for an hour.
 
-    One that is `finished` waits for a person to confirm it, as long as it takes.
+    Nova moves guests off a host one after the other (max_concurrent_live_migrations): those that
+    are queued wait for that one as long as it goes on.
     """
     rows = guest_rows.of(evidence)
+    at_work = {
+        row["source_compute"]
+        for row in rows.migrations.values()
+        if row["status"] in UNDER_WAY
+        and evidence.now - nova_state.epoch(row["written"]) < UNWRITTEN
+    }
     for row in rows.migrations.values():
         since = nova_state.epoch(row["written"])
         waited = evidence.now - since
-        if row["status"] in ("finished", *guest_rows.FINISHED) or waited < UNWRITTEN:
+        if row["status"] in (UNCONFIRMED, *guest_rows.FINISHED) or waited < UNWRITTEN:
+            continue
+        if row["status"] == "queued" and row["source_compute"] in at_work:
             continue
         guest, kind = row["instance_uuid"], row["migration_type"]
         where, to = row["source_compute"] or NOWHERE, row["dest_compute"] or "a host not chosen yet"
@@ -106,7 +124,10 @@ def stuck_migrations(evidence):
 def abort(row, where):
     guest = row["instance_uuid"]
     if row["migration_type"] == "live-migration" and row["status"] in ("queued", "running"):
-        return f"`openstack server migration abort {guest} {row['id']}`"
+        # 2.65: a queued one, too.
+        return (
+            f"`openstack --os-compute-api-version 2.65 server migration abort {guest} {row['id']}`"
+        )
     return (
         f"see the log of nova-compute on {row['dest_compute'] or where} and on {where}; when "
         "nobody is at it any more, in the cell's database: `UPDATE migrations SET status = 'error' "
@@ -181,7 +202,7 @@ def guests_of_strange_hosts(evidence):
             host,
             f"{counted(names)} on {host}, which is not in the inventory: {some(names)}",
             f"name {host} in the inventory, or move its guests away first: "
-            f"`openstack server list --all-projects --host {host}`",
+            f"`openstack server list --all-projects --host {word(host)}`",
             key=host,
         )
 
@@ -204,8 +225,8 @@ def guests_without_node(evidence):
         if right:
             remedy = (
                 f"the node of {host} is {right[0]}; in the cell's database: `UPDATE instances SET "
-                f"node = '{right[0]}' WHERE host = '{host}' AND node <=> {literal(node)} "
-                "AND deleted = 0`"
+                f"node = {literal(right[0])} WHERE host = {literal(host)} AND "
+                f"node <=> {literal(node)} AND deleted = 0`"
             )
         else:
             remedy = (

@@ -1,6 +1,7 @@
 """What hosts are called, and who is meant by a name that is only spelt in another way."""
 
 import re
+import shlex
 
 ADDRESS = re.compile(r"[\d.]+|.*:.*")
 
@@ -32,6 +33,11 @@ def marked_deleted(table, uuids):
         f"`UPDATE {table} SET deleted = id, deleted_at = UTC_TIMESTAMP() WHERE deleted = 0 AND "
         f"uuid IN ({', '.join(map(repr, uuids))})`"
     )
+
+
+def word(text):
+    """A name that somebody else gave, as a word of a command that a person pastes."""
+    return shlex.quote(str(text))
 
 
 def counted(number, what):

@@ -2,7 +2,7 @@
 
 import nova_state
 from finding import GRACE, finding, needs
-from names import grouped, marked_deleted
+from names import grouped, marked_deleted, word
 
 CELL1 = "cell1"
 
@@ -20,11 +20,21 @@ class Computes:
             host: rows for (host,), rows in grouped(databases["compute_nodes"], "host").items()
         }
         self.mapped = {row["host"] for row in databases["host_mappings"]}
+        others = {
+            row["id"]
+            for row in databases["cell_mappings"]
+            if row["uuid"] != nova_state.CELL0 and row["name"] != CELL1
+        }
+        self.elsewhere = {
+            row["host"] for row in databases["host_mappings"] if row["cell_id"] in others
+        }
+        """Hosts of other cells, whose databases nobody reads here; those cells are findings."""
 
     def is_gone(self, host):
         """Whether neither the inventory nor a service of Nova's has the host; what else there is of
         one that has a service goes with that."""
-        return host not in self.expected and host not in self.services
+        known = host in self.expected or host in self.services
+        return not known and host not in self.elsewhere
 
 
 def is_young(row, now):
@@ -141,7 +151,7 @@ def mappings(evidence):
     cells = {row["id"]: row["uuid"] for row in evidence.databases["cell_mappings"]}
     for row in evidence.databases["host_mappings"]:
         host, cell = row["host"], cells.get(row["cell_id"])
-        command = f"`nova-manage cell_v2 delete_host --cell_uuid {cell} --host {host}`"
+        command = f"`nova-manage cell_v2 delete_host --cell_uuid {cell} --host {word(host)}`"
         if computes.is_gone(host):
             yield finding(
                 "mapping-of-a-stranger",
@@ -150,6 +160,8 @@ def mappings(evidence):
                 f"name {host} in the inventory, or, if it is gone for good, {command}",
                 key="mapping",
             )
+        elif host in computes.elsewhere and host not in computes.expected:
+            continue
         elif host not in computes.nodes and host not in computes.services:
             yield finding(
                 "mapping-without-compute",

@@ -103,27 +103,34 @@ SHADOWED = (
 )
 """Tables of a cell in which deleted rows stay until they are archived, those that grow with use."""
 KEPT_DAYS = 90
-"""For how long a deleted row stays before it is archived."""
+"""For how long a deleted row stays at least before somebody misses that it is archived."""
 
 
-def deleted_rows(name, table):
+def deleted_rows(name, table, days):
     """How many deleted rows a table has, how many of them are old, and since when the oldest is."""
     place = f"{sql.quoted(name)}.{sql.quoted(table)}"
     return (
         f"SELECT '{table}' AS `table`, COUNT(*) AS `rows`, MIN(deleted_at) AS oldest,"
-        f" SUM(deleted_at < UTC_TIMESTAMP() - INTERVAL {KEPT_DAYS} DAY) AS old"
+        f" SUM(deleted_at < UTC_TIMESTAMP() - INTERVAL {int(days)} DAY) AS old"
         f" FROM {place} WHERE deleted <> 0"
     )
 
 
-def queries(names):
+def queries(names, days=KEPT_DAYS):
     """Each question by its name, with its statement."""
     quoted = {key: sql.quoted(name) for key, name in names.items()}
     found = {
         key: text.format(**quoted) for part in (CELL, API, FAILED) for key, text in part.items()
     }
-    found["deleted"] = " UNION ALL ".join(deleted_rows(names["cell1"], name) for name in SHADOWED)
+    found["deleted"] = " UNION ALL ".join(
+        deleted_rows(names["cell1"], name, days) for name in SHADOWED
+    )
     return found
+
+
+def kept_days(expected):
+    """For how many days this site wants deleted rows to stay, if it says so."""
+    return max(KEPT_DAYS, expected.get("archived_after") or 0)
 
 
 def read(request):
@@ -131,8 +138,9 @@ def read(request):
 
     Raises sql.NoAnswerError; a table that is not there is no answer, for the schema is another.
     """
+    days = kept_days(request.get("expected", {}))
     with contextlib.closing(nova_state.connect(request)) as connection:
         return {
             key: sql.rows(connection, key, statement)
-            for key, statement in queries(request["names"]).items()
+            for key, statement in queries(request["names"], days).items()
         }

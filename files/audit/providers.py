@@ -1,7 +1,7 @@
 """Placement's providers and aggregates, held against Nova's compute nodes and aggregates."""
 
 from finding import finding, needs
-from names import counted, short
+from names import counted, short, word
 from nodes import Computes, is_young
 
 OF_COMPUTES = {"VCPU", "PCPU", "MEMORY_MB"}
@@ -30,11 +30,12 @@ def providers_without_nodes(evidence):
     """Root providers that are no compute node of Nova's."""
     tree = Tree(evidence)
     services = [row for row in evidence.databases["services"] if row["binary"] == "nova-compute"]
-    young = {short(row["host"]) for row in services if is_young(row, evidence.now)}
+    left_alone = {short(row["host"]) for row in services if is_young(row, evidence.now)}
+    left_alone.update(short(host) for host in Computes(evidence).elsewhere)
     alike = {short(host): host for host in evidence.expected["computes"]}
     for uuid, row in tree.roots.items():
         name = row["name"]
-        if uuid in tree.nodes or short(name) in young or not tree.is_of_a_compute(uuid):
+        if uuid in tree.nodes or short(name) in left_alone or not tree.is_of_a_compute(uuid):
             continue
         what = f"provider {name} ({uuid}) is in Placement, but no compute node in Nova"
         twin = alike.get(short(name))
@@ -81,7 +82,7 @@ def strangers_in_aggregates(evidence):
                 host,
                 f"{host} is in aggregate {aggregate}; neither the inventory nor Nova has such a "
                 "compute",
-                f"`openstack aggregate remove host {aggregate} {host}`",
+                f"`openstack aggregate remove host {word(aggregate)} {word(host)}`",
                 key=aggregate,
             )
 

@@ -3,7 +3,7 @@
 import re
 
 from finding import GRACE, finding, needs
-from names import counted
+from names import counted, word
 from standing import TOPICS, Processes, Standing, queue_of
 
 PASSING = re.compile(r"^reply_|_fanout(_|$)")
@@ -18,6 +18,7 @@ MANY = 1000
 def crowded_queues(evidence):
     """A compute's own queue has one reader; calls go now to the one and now to the other of two."""
     standing, processes = Standing(evidence), Processes(evidence)
+    here = word(evidence.expected["virtual_host"])
     for row in evidence.databases["services"]:
         host = row["host"]
         if row["binary"] != "nova-compute" or host not in evidence.expected["computes"]:
@@ -31,9 +32,9 @@ def crowded_queues(evidence):
                 host,
                 f"{count} listen on queue {queue_of(row)}: another nova-compute says that it is "
                 f"{host}",
-                "`rabbitmqctl list_consumers queue_name channel_pid` and `rabbitmqctl "
-                "list_connections pid peer_host` say from where; give that one another "
-                "[DEFAULT] host",
+                f"`rabbitmqctl list_consumers --vhost {here} queue_name channel_pid` and "
+                "`rabbitmqctl list_connections pid peer_host` say from where; give that one "
+                "another [DEFAULT] host",
                 key="queue",
             )
 
@@ -53,6 +54,7 @@ def unread_queues(evidence):
         for binary, hosts in evidence.expected["services"].items()
         for host in (*hosts, "")
     }
+    here = evidence.expected["virtual_host"]
     for name, queue in evidence.broker.items():
         if not queue["messages"] or queue["consumers"] or PASSING.search(name):
             continue
@@ -61,18 +63,18 @@ def unread_queues(evidence):
         if binary:
             # One of the inventory that does not listen is deaf, down, or starts at this moment.
             if (binary, host) not in known:
-                yield unread(name, text, f"start {binary}, or, where it is gone for good, ")
+                yield unread(name, text, f"start {binary}, or, where it is gone for good, ", here)
         elif NOTIFICATIONS.match(name):
             remedy = "no `driver` at [oslo_messaging_notifications], if nothing reads them; then "
-            yield unread(name, text, remedy)
+            yield unread(name, text, remedy, here)
         elif queue["messages"] >= MANY:
-            yield unread(name, text, "start the service that reads it, or, if there is none, ")
+            remedy = "start the service that reads it, or, if there is none, "
+            yield unread(name, text, remedy, here)
 
 
-def unread(name, text, remedy):
-    return finding(
-        "queue-unread", name, text, f"{remedy}`rabbitmqctl delete_queue {name}`", key="queue"
-    )
+def unread(name, text, remedy, virtual_host):
+    command = f"rabbitmqctl delete_queue --vhost {word(virtual_host)} --if-unused {word(name)}"
+    return finding("queue-unread", name, text, f"{remedy}`{command}`", key="queue")
 
 
 DETECTORS = (crowded_queues, unread_queues)

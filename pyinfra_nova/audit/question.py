@@ -92,6 +92,8 @@ def expected(site: Site) -> dict[str, Any]:
         "names": {host.nova_host: host.name for host in site.hosts.values()},
         "region": settings.region,
         "down_time": settings.service_down_time,
+        "virtual_host": settings.messaging.virtual_host,
+        "archived_after": settings.care.archive.days if settings.care.archive else None,
         "endpoints": settings.endpoints.model_dump(),
         "ssh": {"names": list(known_names(site)), "from": patterns(site)},
     }

@@ -174,6 +174,7 @@ class Cloud:
             "names": {name: name for name in ("controller", *COMPUTES)},
             "region": "RegionOne",
             "down_time": 60,
+            "virtual_host": "/",
             "endpoints": urls,
             "ssh": {
                 "names": ["10.0.0.31", "10.0.0.32", "compute1", "compute2"],

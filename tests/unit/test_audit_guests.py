@@ -7,7 +7,7 @@ from typing import Any
 import guests
 import pytest
 
-from .audited_guests import EPOCH, LONG_AGO, WEB, Cloud, ago, guest, kinds, named
+from .audited_guests import EPOCH, HOSTS, LONG_AGO, WEB, Cloud, ago, guest, kinds, migration, named
 
 
 @pytest.fixture
@@ -70,7 +70,36 @@ def test_a_migration_of_which_nobody_writes_is_stuck(cloud: Cloud) -> None:
         f"the live-migration of guest {WEB} from compute1 to compute2 has been running for 2 hours "
         "without a word"
     )
-    assert found["remedy"] == f"`openstack server migration abort {WEB} 1`"
+    assert found["remedy"] == (
+        f"`openstack --os-compute-api-version 2.65 server migration abort {WEB} 1`"
+    )
+
+
+def test_a_guest_that_waits_for_its_turn_to_leave_a_host_is_not_stuck(cloud: Cloud) -> None:
+    """Nova moves one after the other; the last of fifty waits for all the others."""
+    cloud.moves(status="queued", written=ago(5 * 3600))
+    cloud.add("big", "compute1")
+    cloud.tables["migrations"].append(
+        migration(2, "big", *HOSTS, status="running", written=ago(30))
+    )
+    assert cloud.found(guests.stuck_migrations) == []
+    cloud.tables["migrations"][1]["written"] = ago(2 * 3600)
+    assert len(cloud.found(guests.stuck_migrations)) == 2
+    cloud.tables["migrations"].pop()
+    [found] = cloud.found(guests.stuck_migrations)
+    assert "has been queued for 5 hours" in found["what"]
+
+
+@pytest.mark.parametrize("state", ["resized", "stopped", "shelved_offloaded"])
+def test_a_task_that_is_left_in_another_state_is_cleared_alone(cloud: Cloud, state: str) -> None:
+    """`--state active` would take a resize for confirmed, or a shelved guest for running."""
+    cloud.web.update(vm_state=state, task_state="deleting", written=ago(3600))
+    if state == "resized":
+        cloud.moves(status="finished", migration_type="resize", written=ago(9 * 3600))
+    [found] = cloud.found(guests.stuck_guests)
+    assert found["what"] == f"guest web ({WEB}) has been deleting for 60 minutes"
+    assert "`UPDATE instances SET task_state = NULL WHERE uuid = " in found["remedy"]
+    assert found["remedy"].endswith(f"'{WEB}' AND task_state = 'deleting' AND deleted = 0`")
 
 
 @pytest.mark.parametrize("status", ["finished", "confirmed", "error", "completed"])

@@ -143,7 +143,18 @@ def test_calls_to_a_host_that_is_gone(cloud: Cloud) -> None:
     found = cloud.only("queue-unread")
     assert found["where"] == "compute.gone"
     assert found["what"] == "3 messages wait in queue compute.gone, and nobody listens"
-    assert found["remedy"].endswith("`rabbitmqctl delete_queue compute.gone`")
+    assert found["remedy"].endswith("`rabbitmqctl delete_queue --vhost / --if-unused compute.gone`")
+
+
+def test_a_queue_with_any_name_is_one_word_of_a_command_and_of_the_sites_own_virtual_host(
+    cloud: Cloud,
+) -> None:
+    queues(cloud)["compute.$(reboot) x"] = queue(messages=3, consumers=0)
+    cloud.expected["virtual_host"] = "nova prod"
+    found = cloud.only("queue-unread")
+    assert found["remedy"].endswith(
+        "`rabbitmqctl delete_queue --vhost 'nova prod' --if-unused 'compute.$(reboot) x'`"
+    )
 
 
 def test_calls_to_a_service_that_starts_are_read_in_a_moment(cloud: Cloud) -> None:

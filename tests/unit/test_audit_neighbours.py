@@ -157,6 +157,17 @@ def test_rows_that_nobody_has_archived(cloud: Cloud, age: int, found: int) -> No
     assert len(cloud.findings()) == found
 
 
+@pytest.mark.parametrize(("age", "found"), [(300, 0), (373, 1)])
+def test_a_site_that_keeps_its_rows_for_a_year_is_told_a_week_after_that(
+    cloud: Cloud, age: int, found: int
+) -> None:
+    cloud.expected["archived_after"] = 365
+    row = {"table": "instances", "rows": 7, "old": 2, "oldest": ago(age * DAY)}
+    cloud.databases["deleted"] = [row]
+    assert len(cloud.findings()) == found
+    assert all("date -d '365 days ago'" in each["remedy"] for each in cloud.findings())
+
+
 def test_how_many_rows_there_are_is_said(cloud: Cloud) -> None:
     row = {"table": "instances", "rows": 7, "old": 2, "oldest": ago(100 * DAY)}
     empty = {"table": "migrations", "rows": 0, "old": None, "oldest": None}

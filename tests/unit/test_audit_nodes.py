@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .audited_cloud import CELL1, NOW, Cloud, ago, cell, mapping, node
+from .audited_cloud import CELL1, NOW, Cloud, ago, cell, mapping, member, node, provider
 
 
 @pytest.fixture
@@ -109,6 +109,18 @@ def test_a_mapping_of_a_compute_that_has_nothing_else(cloud: Cloud) -> None:
         cloud.databases[table].remove(cloud.row(table, host="compute2"))
     (found,) = without_placement(cloud).findings("mapping-without-compute")
     assert found["where"] == "compute2"
+
+
+def test_hosts_of_another_cell_are_nobodys_strangers(cloud: Cloud) -> None:
+    """Its database is not read, so nothing is known of them; the cell itself is the finding."""
+    cloud.databases["cell_mappings"].append(cell(3, "c3", "cell2"))
+    cloud.databases["host_mappings"].append(mapping("far1", 3))
+    cloud.databases["aggregate_hosts"].append(member("far1"))
+    assert cloud.placement is not None
+    cloud.placement["providers"].append(provider("far1", name="far1.example.org"))
+    cloud.placement["inventories"]["n-far1"] = {"VCPU": [4, 0, 1.0]}
+    found = cloud.only("cell-of-a-stranger")
+    assert found["what"].endswith("hosts are mapped to it")
 
 
 def test_a_cell_that_is_not_of_the_settings(cloud: Cloud) -> None:
