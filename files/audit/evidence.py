@@ -47,12 +47,15 @@ class Evidence:
         strangers: what Nova knows of uuids that the other sources speak of; see `strangers.py`.
         silent: the reason by source, for those that did not answer.
         seconds: how long each source took.
+        asked_at: when each source had answered, by the clock of `now`.
+        listened: when the broker answered the look before; None in a first look.
     """
 
     def __init__(self, expected, now=None, **sources):
         self.expected = expected
         self.now = time.time() if now is None else now
-        self.silent, self.seconds = {}, {}
+        self.silent, self.seconds, self.asked_at = {}, {}, {}
+        self.listened = None
         self.databases = sources.get("databases")
         self.placement = sources.get("placement")
         self.broker = sources.get("broker")
@@ -69,9 +72,14 @@ def hosts_of(request):
     return {name: host for name, host in request["hosts"].items() if "error" not in host}
 
 
-def queues_of(request):
-    """All queues, by a node of the broker; where none is at hand Nova's own, by the broker."""
+def queues_of(request, again=False):
+    """All queues, by a node of the broker; where none is at hand Nova's own, by the broker.
+
+    AGAIN, what was brought along is of a while ago.
+    """
     brought = request.get("queues") is not None or request.get("queues_error")
+    if brought and again:
+        return own_queues.read(request)
     # rabbitmqctl on a host that is none of the site's broker would tell of another broker.
     if brought or request["broker"].get("here", True):
         try:
@@ -105,8 +113,9 @@ def again(request, seen, sources=RECORDS):
     """The evidence SEEN with SOURCES asked once more, those that have answered."""
     evidence = Evidence(request["expected"])
     evidence.silent, evidence.seconds = dict(seen.silent), dict(seen.seconds)
+    evidence.asked_at, evidence.listened = dict(seen.asked_at), seen.asked_at.get("broker")
     repeated = {}
-    for name, ask in questions().items():
+    for name, ask in {**questions(), "broker": lambda given: queues_of(given, True)}.items():
         setattr(evidence, name, getattr(seen, name))
         if name in sources and name not in seen.silent:
             repeated[name] = ask
@@ -120,6 +129,7 @@ def asked(evidence, request, questions):
             found, error, seconds = answer.result()
             setattr(evidence, name, found)
             evidence.seconds[name] = seconds
+            evidence.asked_at[name] = time.time()
             if error is not None:
                 evidence.silent[name] = error
     asked_about_strangers(evidence, request)

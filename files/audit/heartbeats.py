@@ -101,6 +101,8 @@ def deaf_services(evidence):
         binary, host = row["binary"], row["host"]
         if not standing.is_up(row) or standing.consumers(row) or not processes.looked(host):
             continue
+        if evidence.listened is not None and seen(row) <= evidence.listened:
+            continue  # it has not reported since nobody listened: it may have ended
         born = processes.age(row)
         # One that ends or begins at this moment listens no more, or not yet.
         if born is not None and born >= GRACE:

@@ -92,6 +92,7 @@ def expected(site: Site) -> dict[str, Any]:
         "names": {host.nova_host: host.name for host in site.hosts.values()},
         "region": settings.region,
         "down_time": settings.service_down_time,
+        "report_interval": settings.report_interval,
         "virtual_host": settings.messaging.virtual_host,
         "archived_after": settings.care.archive.days if settings.care.archive else None,
         "endpoints": settings.endpoints.model_dump(),

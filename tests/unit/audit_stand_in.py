@@ -61,8 +61,9 @@ class Cloud(Served):
         self.queues: dict[str, Json] | Exception = {"conductor": {"messages": 0, "consumers": 2}}
         self.on: dict[str, Any] = {}
         self.databases_fail: Exception | None = None
-        self.reads = 0
+        self.reads = self.lists = 0
         self.at_read: dict[int, Any] = {}
+        self.at_list: dict[int, Any] = {}
 
     def service(self, uuid: str, host: str, binary: str = "nova-compute", beat: int = 9000) -> None:
         state = "up" if beat < 60 else "down"
@@ -95,6 +96,8 @@ class Cloud(Served):
         return defaultdict(list, found)  # all other tables are empty
 
     def broker(self, _: Json) -> Any:
+        self.lists += 1
+        self.at_list.pop(self.lists, lambda: None)()
         if isinstance(self.queues, Exception):
             raise self.queues
         return self.queues

@@ -9,13 +9,14 @@ import broker_queues
 import cloud_audit
 import evidence
 import finding
+import heartbeats
 import placement_records
 import pytest
 from sql import NoAnswerError
 
 from pyinfra_nova.audit.report import Audit
 
-from .audit_stand_in import Cloud, needing, stand_in_for
+from .audit_stand_in import NOW, Cloud, needing, stand_in_for
 
 
 @needing("databases")
@@ -84,6 +85,50 @@ def test_a_second_look_without_an_answer_finds_nothing_and_says_so(cloud: Cloud)
     assert found.findings == []
     assert found.silent == {"databases": "db:3306: 2013: Lost connection"}
     assert found.skipped == {"strangers": ["databases"], "others": ["databases"]}
+
+
+@pytest.fixture
+def deaf(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A request of a cloud in which nobody listens for compute1, which has reported just now."""
+    monkeypatch.setattr(cloud_audit, "DETECTORS", (heartbeats.deaf_services,))
+    cloud.service("s1", "compute1", beat=5)
+    request = cloud.request()
+    process = {"unit": "nova-compute", "pid": 7, "since": NOW - 9e5}
+    host = {"processes": {"nova-compute": process}, "time": NOW}
+    request["expected"]["names"] = {"compute1": "compute1"}
+    return {**request, "hosts": {"compute1": host}}
+
+
+def test_a_service_is_deaf_that_reports_though_nobody_listens_and_still_does_not_after_that(
+    cloud: Cloud, deaf: dict[str, Any], pauses: list[float]
+) -> None:
+    cloud.at_read[2] = lambda: cloud.services["s1"].update(beat=-9)
+    found = cloud_audit.answer(deaf)["findings"]
+    assert [each["kind"] for each in found] == ["service-deaf"]
+    assert (cloud.lists, pauses) == (2, [12.0])
+
+
+def test_a_service_that_is_being_restarted_is_not_deaf(cloud: Cloud, deaf: dict[str, Any]) -> None:
+    """Its old process listens no more, and its new one has not reported."""
+    assert cloud_audit.answer(deaf)["findings"] == []
+
+
+def test_a_service_that_listens_again_is_not_deaf(cloud: Cloud, deaf: dict[str, Any]) -> None:
+    cloud.at_read[2] = lambda: cloud.services["s1"].update(beat=-9)
+    cloud.at_list[2] = lambda: setattr(
+        cloud, "queues", {"compute.compute1": {"messages": 0, "consumers": 1}}
+    )
+    assert cloud_audit.answer(deaf)["findings"] == []
+
+
+def test_a_list_that_was_brought_along_is_not_looked_at_twice(
+    cloud: Cloud, deaf: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is of a while ago, so the broker itself is asked the second time."""
+    listening = {"compute.compute1": {"messages": 0, "consumers": 1}}
+    monkeypatch.setattr(evidence.own_queues, "read", lambda _: listening)
+    cloud.at_read[2] = lambda: cloud.services["s1"].update(beat=-9)
+    assert cloud_audit.answer({**deaf, "queues": cloud.queues})["findings"] == []
 
 
 def test_a_source_that_was_silent_first_stays_so(
