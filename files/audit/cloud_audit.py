@@ -9,7 +9,8 @@ Request: {"database", "names": as for nova_state.py, "api": as for compute_api.p
                        "names": {host in Nova: name in the inventory}, "region", "down_time": s,
                        "endpoints": {interface: url},
                        "ssh": {"names": [of computes in known_hosts], "from": [patterns]}},
-          "hosts": {name: as of host_evidence.py, or {"error": text}}|null}
+          "hosts": {name: as of host_evidence.py, or {"error": text}}|null,
+          "hosts_took": seconds since the first of them was asked|absent}
 Answer:  {"findings": [as of finding.py], "skipped": {detector: [sources]},
           "silent": {source: reason}, "seconds": {source: s}, "figures": of figures.py, "at": epoch}
 A cloud at work is never still: where something is found, the records are read once more, and only

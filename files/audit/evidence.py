@@ -32,8 +32,12 @@ FAILURES = (
     OSError,
     ValueError,
     struct.error,
-    IndexError,
+    LookupError,
+    TypeError,
+    AttributeError,
 )
+FORM = (LookupError, TypeError, AttributeError)
+"""What comes of an answer in another form than the service's: that of a proxy, say."""
 
 
 class Evidence:
@@ -48,6 +52,7 @@ class Evidence:
         silent: the reason by source, for those that did not answer.
         seconds: how long each source took.
         asked_at: when each source had answered, by the clock of `now`.
+        hosts_took: seconds for which the hosts were asked, all of which may have gone by since.
         listened: when the broker answered the look before; None in a first look.
     """
 
@@ -55,7 +60,7 @@ class Evidence:
         self.expected = expected
         self.now = time.time() if now is None else now
         self.silent, self.seconds, self.asked_at = {}, {}, {}
-        self.listened = None
+        self.listened, self.hosts_took = None, 0.0
         self.databases = sources.get("databases")
         self.placement = sources.get("placement")
         self.broker = sources.get("broker")
@@ -106,13 +111,16 @@ RECORDS = ("databases", "placement")
 
 def gathered(request):
     """The evidence of all sources, each asked by a thread of its own."""
-    return asked(Evidence(request["expected"]), request, questions())
+    evidence = Evidence(request["expected"])
+    evidence.hosts_took = request.get("hosts_took", 0.0)
+    return asked(evidence, request, questions())
 
 
 def again(request, seen, sources=RECORDS):
     """The evidence SEEN with SOURCES asked once more, those that have answered."""
     evidence = Evidence(request["expected"])
     evidence.silent, evidence.seconds = dict(seen.silent), dict(seen.seconds)
+    evidence.hosts_took = evidence.now - seen.now + seen.hosts_took
     evidence.asked_at, evidence.listened = dict(seen.asked_at), seen.asked_at.get("broker")
     repeated = {}
     for name, ask in {**questions(), "broker": lambda given: queues_of(given, True)}.items():
@@ -145,10 +153,16 @@ def asked_about_strangers(evidence, request):
         evidence.silent["strangers"] = error
 
 
+def words_of(problem):
+    if isinstance(problem, FORM):
+        return f"it answers in another form than is known: {problem!r}"
+    return str(problem) or type(problem).__name__
+
+
 def timed(ask, request):
     began = time.monotonic()
     try:
         found, error = ask(request), None
     except FAILURES as problem:
-        found, error = None, str(problem) or type(problem).__name__
+        found, error = None, words_of(problem)
     return found, error, round(time.monotonic() - began, 3)

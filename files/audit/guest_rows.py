@@ -1,8 +1,9 @@
 """Nova's rows about guests, ready to be looked up; and what is left alone because it is moving.
 
 Guests in the midst of something differ from place to place, and rightly so. `busy` is a guest with
-a task, with a migration under way, or that has changed within GRACE seconds: two sources that are
-read one after the other cannot be held against each other for it.
+a task, with a migration under way, or that has changed within GRACE seconds, or since the first
+host was asked: two sources that are read one after the other cannot be held against each other for
+it.
 """
 
 import nova_state
@@ -33,7 +34,7 @@ class GuestRows:
 
     def __init__(self, evidence):
         tables = evidence.databases
-        self.now = evidence.now
+        self.now, self.grace = evidence.now, GRACE + evidence.hosts_took
         self.live = {row["uuid"]: row for row in tables["instances"]}
         self.failed = {row["uuid"]: row for row in tables["cell0_instances"]}
         self.migrations = {row["uuid"]: row for row in tables["migrations"]}
@@ -64,7 +65,7 @@ class GuestRows:
         """Whether a time of the database or an epoch is within GRACE; None is not."""
         if hasattr(moment, "tzinfo"):
             moment = nova_state.epoch(moment)
-        return moment is not None and moment > self.now - GRACE
+        return moment is not None and moment > self.now - self.grace
 
     def busy(self, uuid):
         """Whether a guest is in the midst of something, or was within GRACE."""

@@ -151,7 +151,7 @@ class Run:
             self.stop(key, error)
 
     def stop(self, key, error):
-        self.stopped = str(error) or type(error).__name__
+        self.stopped = evidence.words_of(error)
         self.outcomes[key] = ("failed", self.stopped)
 
     def close(self):

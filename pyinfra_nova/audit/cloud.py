@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -86,9 +87,11 @@ class AuditedCloud:
         """What the primary controller is asked, with what the hosts have just said."""
         questions = self._questions()
         self.say(f"asking {named(list(questions))} about themselves")
+        began = time.monotonic()
         answers = self._side_by_side(questions)
         hosts = {name: found["host"] for name, found in answers.items() if "host" in found}
         request = question.of_cloud(self.site, hosts)
+        request["hosts_took"] = time.monotonic() - began
         for found in answers.values():
             if "queues" in found:
                 queues = found["queues"]

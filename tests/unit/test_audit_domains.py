@@ -24,6 +24,19 @@ def test_a_healthy_cloud_has_no_findings(cloud: Cloud) -> None:
     assert cloud.found(*domains.DETECTORS) == []
 
 
+def test_what_has_changed_since_the_first_host_was_asked_is_left_alone(cloud: Cloud) -> None:
+    """Some hosts were waited for, and those that had answered by then have gone on."""
+    cloud.add("new", "compute1", written=ago(250))
+    cloud.hosts["compute1"]["domains"] = [domain("web")]
+    cloud.gone("old", since=250)
+    cloud.hosts["compute2"]["domains"] = [domain("old")]
+    seen = cloud.evidence()
+    seen.hosts_took = 180.0
+    assert [each for detector in domains.DETECTORS for each in detector(seen)] == []
+    found = cloud.found(*domains.DETECTORS)
+    assert sorted(kinds(found)) == ["domain-of-deleted-guest", "guest-without-domain"]
+
+
 # --- domains --------------------------------------------------------------------------------------
 
 

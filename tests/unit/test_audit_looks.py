@@ -147,6 +147,23 @@ def test_a_source_that_was_silent_first_stays_so(
     assert asked == [1]
 
 
+def test_an_answer_in_another_form_makes_the_source_silent(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy's page of its own in JSON, say."""
+    monkeypatch.setattr(evidence.placement_records, "read", lambda _: {"x": 1}["inventories"])
+    found = audit(cloud)
+    said = "it answers in another form than is known: KeyError('inventories')"
+    assert found.silent == {"placement": said}
+
+
+def test_the_time_for_which_hosts_were_asked_is_added_to_what_is_left_alone(cloud: Cloud) -> None:
+    first = evidence.gathered({**cloud.request(), "hosts_took": 90.0})
+    assert first.hosts_took == 90.0
+    first.now -= 30
+    assert evidence.again(cloud.request(), first).hosts_took == 120.0
+
+
 def test_rows_that_were_brought_along_are_taken_for_what_they_are() -> None:
     request = {"broker": {"virtual_host": "/"}, "queues": {"q": {"messages": 0, "consumers": 1}}}
     assert broker_queues.read(request) == request["queues"]
