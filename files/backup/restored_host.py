@@ -33,7 +33,9 @@ TEXT = (
     "Environment=OS_DEFAULT__RUNNING_DELETED_INSTANCE_ACTION=log\n"
 )
 SYSTEM = "/etc/os-release"
-HEAL = ("nova-manage", "placement", "heal_allocations", "--max-count", "1000")
+MORE = "Max count reached."
+"""What heal_allocations says of it (nova/cmd/manage.py)."""
+HEAL = ("nova-manage", "placement", "heal_allocations", "--verbose", "--max-count", "1000")
 CARE = "nova-care-*"
 COMPUTE = ("nova-compute.service", "openstack-nova-compute.service")
 PATIENCE = 120
@@ -200,7 +202,10 @@ def release(request):
 
 
 def heal():
-    """The exit code of the last call, and what it said; 1 is that there are more."""
+    """The exit code of the last call, and what it said.
+
+    1 is that there are more, where Nova says so; else it is of whoever could not run it.
+    """
     while True:
         done = subprocess.run(
             ["runuser", "-u", "nova", "--", *HEAL],
@@ -209,8 +214,9 @@ def heal():
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
         )
-        if done.returncode != 1:
+        if done.returncode != 1 or MORE not in done.stdout:
             lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
             return {"code": done.returncode, "said": lines[-1][-300:] if lines else ""}
 

@@ -160,3 +160,40 @@ def test_a_drop_in_that_somebody_else_has_written_stays(host: Host) -> None:
     with pytest.raises(SystemExit, match="is not this project's"):
         tell("release", log=True)
     assert path.exists()
+
+
+# --- Placement ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runuser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What nova-manage answers in turn; the last answer is given from then on, ten times at most."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def answers(*given: tuple[int, str]) -> Path:
+        lines = [f"{n}) echo '{text}'; exit {code} ;;" for n, (code, text) in enumerate(given, 1)]
+        code, text = given[-1]
+        last = f"*) [ $n -lt 10 ] && {{ echo '{text}'; exit {code}; }}; exit 99 ;;"
+        calls = folder / "calls"
+        counted = f'echo "$@" >>{calls}; n=$(wc -l <{calls}); case $n in'
+        program = folder / "runuser"
+        program.write_text("\n".join(["#!/bin/sh", counted, *lines, last, "esac", ""]))
+        program.chmod(0o755)
+        return calls
+
+    return answers
+
+
+def test_guests_are_healed_until_nova_says_that_there_are_no_more(runuser: Any) -> None:
+    calls = runuser((1, "Max count reached. Processed 1000 instances."), (0, "Processed 7."))
+    assert restored_host.heal() == {"code": 0, "said": "Processed 7."}
+    assert len(calls.read_text().splitlines()) == 2
+    assert "--verbose" in calls.read_text()  # else it does not say so
+
+
+def test_a_nova_manage_that_cannot_be_run_is_not_run_for_ever(runuser: Any) -> None:
+    """It ends with 1, too: an error of Python's, or runuser's own."""
+    runuser((1, "ImportError: no module named nova"))
+    assert restored_host.heal() == {"code": 1, "said": "ImportError: no module named nova"}
