@@ -104,6 +104,11 @@ def _masked(value: Any, mask: Callable[[str], str]) -> Any:
     return value
 
 
+def masked(audit: Audit, mask: Callable[[str], str]) -> Audit:
+    """AUDIT without secrets, to be put into another form, in which they would look otherwise."""
+    return Audit.model_validate(_masked(audit.model_dump(), mask))
+
+
 # --- for people -----------------------------------------------------------------------------------
 
 

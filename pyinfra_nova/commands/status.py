@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cached_property
@@ -17,20 +18,22 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pyinfra_nova.audit.cloud import AuditedCloud
-from pyinfra_nova.audit.report import Audit
+from pyinfra_nova.audit.report import Audit, masked
 from pyinfra_nova.care import last_runs
 from pyinfra_nova.care.files import jobs_of
-from pyinfra_nova.commands.site_command import ERROR, ended, note
+from pyinfra_nova.commands.site_command import ERROR, ended, named_from, note
 from pyinfra_nova.commands.summary import Row, aligned
 from pyinfra_nova.nova_conf.render import TEMPLATES
 from pyinfra_nova.session.answering import answering
 from pyinfra_nova.session.host_script import ask
 from pyinfra_nova.session.loaded_site import loaded
 from pyinfra_nova.session.redaction import Redactor
+from pyinfra_nova.site.faults import printable
 from pyinfra_nova.site.settings import Site
 
-FEW = 40
-"""Hosts that a screen has room for; of more, those with the least room are shown."""
+FEW, MANY = 40, 10
+"""Hosts that a screen has room for; of more, those that are not up and then those with the least
+room are shown."""
 GIB = 1024
 SHOWN = (
     ("VCPU", "CPUs", 1),
@@ -55,15 +58,9 @@ def amount(capacity: Mapping[str, Mapping[str, int]] | None, name: str, divisor:
     return f"{found['used'] // divisor}/{found['total'] // divisor}" if found else "-"
 
 
-def fullest(computes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The computes, those with the least room first; in their own order where all have a line."""
-    if len(computes) <= FEW:
-        return list(computes)
-
-    def taken(compute: Mapping[str, Any]) -> float:
-        return max((share(compute["capacity"], name) or 0.0) for name, _, _ in SHOWN)
-
-    return sorted(computes, key=taken, reverse=True)[:FEW]
+def taken(compute: Mapping[str, Any]) -> float:
+    """The part that is given away of what a compute has least of."""
+    return max((share(compute["capacity"], name) or 0.0) for name, _, _ in SHOWN)
 
 
 def states(service: Mapping[str, Any], down_time: float) -> str:
@@ -101,7 +98,17 @@ class Status:
         self.computes: Sequence[Mapping[str, Any]] = figures["computes"]
         self.guests: Mapping[str, int] = figures["guests"]
         self.busy: int = figures["busy"]
-        self.shown = fullest(self.computes)
+        self.shown = self._worst()
+
+    def _worst(self) -> list[Mapping[str, Any]]:
+        """The computes to be shown; in their own order where all have a line."""
+        if len(self.computes) <= FEW:
+            return list(self.computes)
+
+        def worth_a_line(compute: Mapping[str, Any]) -> tuple[bool, float]:
+            return self.state_of_compute(compute) != "up", taken(compute)
+
+        return sorted(self.computes, key=worth_a_line, reverse=True)[:FEW]
 
     @property
     def at(self) -> str:
@@ -124,9 +131,24 @@ class Status:
 
     @property
     def unseen(self) -> list[str]:
-        """What could not be looked at, and why."""
+        """What could not be looked at, and why; of many hosts some."""
         silent = [f"{source}: {reason}" for source, reason in self.audit.silent.items()]
-        return [*self.audit.unreachable.values(), *silent]
+        hosts = list(self.audit.unreachable.values())
+        more = [f"and {len(hosts) - MANY:,} more hosts"] if len(hosts) > MANY else []
+        return [*hosts[:MANY], *more, *silent]
+
+    @property
+    def hidden(self) -> str:
+        """In words, the computes that are not shown."""
+        count = len(self.computes) - len(self.shown)
+        down = sum(1 for each in self.computes if self.state_of_compute(each) != "up")
+        down -= sum(1 for each in self.shown if self.state_of_compute(each) != "up")
+        which = f", {down} of which are not up" if down else " with more room"
+        return f"and {count} more{which}" if count else ""
+
+    @property
+    def none_found(self) -> str:
+        return "none" if not self.unseen else "none in what was looked at"
 
     def state_of(self, service: Mapping[str, Any]) -> str:
         return states(service, self.site.settings.service_down_time)
@@ -159,13 +181,12 @@ class Status:
                 yield title, amount(compute["capacity"], name, divisor), part
 
     def lines(self) -> list[str]:
-        """The page for a terminal."""
+        """The page for a terminal; what others have named sends it no commands."""
         others = [s for s in self.services if s["binary"] != "nova-compute"]
         services = [(s["binary"], s["host"], self.state_of(s)) for s in others]
-        hidden = len(self.computes) - len(self.shown)
-        more = [f"  and {hidden} more with more room"] if hidden else []
+        more = [f"  {self.hidden}"] if self.hidden else []
         findings = [(kind, str(count)) for kind, count in sorted(self.kinds.items())]
-        return [
+        lines = [
             f"Nova {self.site.settings.release}, region {self.site.settings.region}, {self.at}",
             *aligned("Services", sorted(services)),
             *aligned("Computes (in use of what Placement gives away)", self.compute_rows()),
@@ -173,9 +194,13 @@ class Status:
             "",
             f"Guests: {self.guest_line}",
             *aligned("Care", [tuple(line.split(": ", 1)) for line in self.care]),
-            *(aligned("Findings (./run audit says more)", findings) or ["", "Findings: none"]),
+            *(
+                aligned("Findings (./run audit says more)", findings)
+                or ["", f"Findings: {self.none_found}"]
+            ),
             *aligned("Not looked at", [(text,) for text in self.unseen]),
         ]
+        return [printable(line) for line in lines]
 
     def html(self) -> str:
         """The page for a browser, with nothing outside of it."""
@@ -184,9 +209,16 @@ class Status:
 
 def written(path: Path, text: str) -> None:
     """Put a page in place whole, so that who looks at it meanwhile sees the old one or the new."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
+    beside = Path(name)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        beside.chmod(0o644)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -200,13 +232,14 @@ def _run(options: argparse.Namespace) -> int:
         if jobs:
             with answering(state, site.primary_controller.name) as host:
                 answer = ask(host, last_runs.CareStates, last_runs.question(jobs))
-            care = list(last_runs.told(jobs, answer))
-    page = Status(site, audit, care)
+            care = [mask(line) for line in last_runs.told(jobs, answer)]
+    page = Status(site, masked(audit, mask), care)
     if options.html:
-        written(Path(options.html), mask(page.html()))
-        note(f"{options.html}: written")
+        path = named_from(options.folder, options.html)
+        written(path, page.html())
+        note(f"{path}: written")
     else:
-        print(mask("\n".join(page.lines())))
+        print("\n".join(page.lines()))
     return 0 if audit.is_whole and audit.figures else ERROR
 
 
@@ -215,6 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="status", description=__doc__)
     parser.add_argument("inventory", metavar="INVENTORY")
     parser.add_argument("--html", metavar="FILE", help="write it as one self-contained page")
+    parser.add_argument("--from", dest="folder", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
 
     def work() -> int:

@@ -167,7 +167,7 @@ def test_a_drop_in_that_somebody_else_has_written_stays(host: Host) -> None:
 
 @pytest.fixture
 def runuser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """What nova-manage answers in turn; the last answer is given from then on, ten times at most."""
+    """What nova-manage answers in turn; its last answer ten times at most."""
     folder = tmp_path / "programs"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")

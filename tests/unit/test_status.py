@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pyinfra_nova.audit.report import Audit
+from pyinfra_nova.audit.report import Audit, masked
 from pyinfra_nova.commands.status import FEW, Status, written
 
 from .site_data import site
@@ -83,10 +83,47 @@ def test_without_placement_it_says_that_nobody_knows() -> None:
 
 def test_of_many_computes_the_fullest_are_shown() -> None:
     computes = [compute(f"compute{number:04}", used=number % 64) for number in range(1000)]
-    page = status(audit(computes=computes))
+    services = [service("nova-compute", each["host"]) for each in computes]
+    page = status(audit(services, computes))
     assert len(page.shown) == FEW
     assert all(each["capacity"]["VCPU"]["used"] > 60 for each in page.shown)
     assert f"and {1000 - FEW} more with more room" in "\n".join(page.lines())
+
+
+def test_a_compute_that_is_down_has_a_line_however_many_there_are() -> None:
+    computes = [compute(f"compute{number:04}", used=60) for number in range(1000)]
+    computes[700] = compute("compute0700", used=0)
+    services = [service("nova-compute", each["host"]) for each in computes]
+    services[700]["age"] = 900.0
+    text = screen(audit(services, computes))
+    assert re.search(r"compute0700 +down: no report for 900 s", text)
+    for each in services:
+        each["age"] = 900.0
+    assert f"and {1000 - FEW} more, {1000 - FEW} of which are not up" in screen(
+        audit(services, computes)
+    )
+
+
+def test_of_many_hosts_that_do_not_answer_some_are_named() -> None:
+    found = {f"c{number}": f"c{number} does not answer" for number in range(500)}
+    text = screen(audit(unreachable=found))
+    assert "c9 does not answer" in text and "c10 does not answer" not in text
+    assert "and 490 more hosts" in text
+    assert "Findings: none in what was looked at" in text
+
+
+def test_a_name_sends_a_terminal_no_commands() -> None:
+    evil = "a\x1b]0;owned\x07\nb"
+    reason = {"enabled": False, "reason": evil}
+    text = screen(audit([service("nova-compute", "compute1", **reason)]), (f"purge: {evil}",))
+    assert text.count("a\\x1b]0;owned\\x07\\nb") == 2
+
+
+def test_a_secret_is_masked_before_it_becomes_html() -> None:
+    """In HTML it would look otherwise."""
+    found = audit(findings=[finding("the password is s<cret")], silent={"x": "s<cret"})
+    page = status(masked(found, lambda text: text.replace("s<cret", "***"))).html()
+    assert "cret" not in page and page.count("***") == 2
 
 
 def test_findings_are_counted_by_kind_and_what_was_not_seen_is_named() -> None:
@@ -147,3 +184,18 @@ def test_a_page_is_put_in_place_whole(tmp_path: Path) -> None:
     written(path, "new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_page_goes_through_nobodys_link(tmp_path: Path) -> None:
+    """A folder may be one in which others write, too."""
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / ".page.html.part").symlink_to(tmp_path / "mine")
+    written(tmp_path / "page.html", "new")
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_page_is_named_from_where_the_caller_is() -> None:
+    """`./run` has changed to its own folder."""
+    text = (Path(__file__).parents[2] / "run").read_text()
+    assert "status | backup | restore)" in text
