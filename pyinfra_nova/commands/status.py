@@ -7,6 +7,7 @@ timers have fared. Exit: 0 the cloud was seen whole, 1 it was not.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -212,7 +213,7 @@ def written(path: Path, text: str) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
     beside = Path(name)
     try:
-        with open(descriptor, "w", encoding="utf-8") as stream:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
         beside.chmod(0o644)
         beside.replace(path)
