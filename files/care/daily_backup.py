@@ -18,9 +18,18 @@ import layout
 import nova_state
 import sql
 
-NAME = re.compile(r"nova-\d{8}T\d{6}Z\.sql\.age")
+TIME = "%Y%m%dT%H%M%SZ"
+REST = r"\d{8}T\d{6}Z\.sql\.age"
+ABANDONED = 86400
+"""Seconds after which nobody writes any more to what was begun."""
 AGE = b"age-encryption.org/v1\n"
 PIECE = 1 << 20
+
+
+def stem(request):
+    """How the names begin of this site's backups: another one may keep its own beside them."""
+    site = json.dumps(request["header"]["site"], sort_keys=True)
+    return "nova-" + hashlib.sha256(site.encode()).hexdigest()[:8] + "-"
 
 
 class NoBackupError(Exception):
@@ -109,14 +118,17 @@ def made(wanted):
     """The number of rows in a new backup, and what there is now."""
     folder = wanted["folder"]
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    name = time.strftime("nova-%Y%m%dT%H%M%SZ.sql.age", time.gmtime())
+    mine = stem(wanted["request"])
+    name = mine + time.strftime(TIME, time.gmtime()) + ".sql.age"
     path = os.path.join(folder, name)
-    descriptor, beside = tempfile.mkstemp(prefix=".nova-", dir=folder)
+    clear_abandoned(folder, mine)
+    descriptor, beside = tempfile.mkstemp(prefix="." + mine, dir=folder)
     try:
         with os.fdopen(descriptor, "wb") as target:
             digest, end = encrypted(wanted["request"], wanted["recipient"], target)
         verify(beside, digest)
         os.rename(beside, path)
+        settle(folder)
     except (sql.NoAnswerError, sql.NotInstalledError, layout.UnknownFormError) as error:
         raise NoBackupError(str(error)) from None
     except SystemExit as error:
@@ -126,16 +138,35 @@ def made(wanted):
     finally:
         if os.path.exists(beside):
             os.unlink(beside)
-    gone = clear(folder, wanted["keep"], name)
+    gone = clear(folder, mine, wanted["keep"], name)
     size = os.stat(path).st_size
     rows = sum(sum(tables.values()) for tables in end["rows"].values())
     said = f"{name}, {size} bytes, sha256 {digest}"
     return rows, said + (f"; {len(gone)} older ones are gone" if gone else "")
 
 
-def clear(folder, keep, newest):
+def settle(folder):
+    """Have a new name on the disk before an older one goes."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def clear_abandoned(folder, mine):
+    """Delete what a run that was killed has left half written."""
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        is_begun = re.fullmatch(re.escape("." + mine) + r"[a-z0-9_]{8}", name)
+        if is_begun and time.time() - os.stat(path).st_mtime > ABANDONED:
+            os.unlink(path)
+
+
+def clear(folder, mine, keep, newest):
     """Delete the oldest of more than KEEP backups; what has another name is somebody else's."""
-    names = sorted(name for name in os.listdir(folder) if NAME.fullmatch(name))
+    own = re.compile(re.escape(mine) + REST)
+    names = sorted(name for name in os.listdir(folder) if own.fullmatch(name))
     gone = [name for name in names[:-keep] if name != newest]
     for name in gone:
         os.unlink(os.path.join(folder, name))

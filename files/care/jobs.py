@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -255,6 +256,10 @@ def run(name, config, folder=STATE):
     return state["outcome"] == "failed"
 
 
+def told_to_end(*_):
+    raise SystemExit("it was told to end")  # so that nothing is left half written
+
+
 def main(arguments):
     if len(arguments) != 1 or arguments[0] not in JOBS:
         print(f"usage: jobs.py {'|'.join(JOBS)}", file=sys.stderr)
@@ -265,6 +270,7 @@ def main(arguments):
     except (OSError, ValueError) as error:
         print(f"{CONFIG}: {error}; deploy again", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, told_to_end)
     return run(arguments[0], config)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import time
@@ -12,6 +14,7 @@ from typing import Any
 
 import daily_backup
 import dump
+import jobs
 import nova_state
 import pytest
 
@@ -67,7 +70,8 @@ def earlier(wanted: dict[str, Any], *names: str) -> None:
         (folder / name).write_text("earlier")
 
 
-OLD = [f"nova-2026010{day}T021000Z.sql.age" for day in range(1, 6)]
+MINE = daily_backup.stem(question.of_dump(site({"database": {"host": "127.0.0.1"}}), {}))
+OLD = [f"{MINE}2026010{day}T021000Z.sql.age" for day in range(1, 6)]
 
 
 def test_what_it_makes_is_what_a_restore_takes(
@@ -84,12 +88,13 @@ def test_what_it_makes_is_what_a_restore_takes(
 
 
 def test_so_many_stay_and_nothing_else_is_touched(server: Server, wanted: dict[str, Any]) -> None:
-    others = ["nova-20260101T021000Z.sql.age.copy", "cloud.sql.age", "notes.txt"]
+    another_site = [f"nova-00000000-2026010{day}T021000Z.sql.age" for day in range(1, 6)]
+    others = [*another_site, OLD[0] + ".copy", "cloud.sql.age", "notes.txt"]
     earlier(wanted, *OLD, *others)
     _, said = daily_backup.made(wanted)
     *there, new = [name for name in backups(wanted) if name not in others]
     assert there == OLD[-2:]
-    assert daily_backup.NAME.fullmatch(new)
+    assert re.fullmatch(MINE + daily_backup.REST, new)
     assert "3 older ones are gone" in said
     assert set(others) < set(backups(wanted))
 
@@ -122,6 +127,40 @@ def test_one_that_fails_leaves_all_earlier_ones(
     with pytest.raises(daily_backup.NoBackupError, match=re.escape(said)):
         daily_backup.made(wanted)
     assert backups(wanted) == OLD
+
+
+def test_what_a_killed_run_has_left_goes_a_day_later(
+    server: Server, wanted: dict[str, Any]
+) -> None:
+    left = [f".{MINE}abcd_123", f".{MINE}zzzz9999", ".nova-00000000-abcd_123", f".{MINE}abcd"]
+    earlier(wanted, *left)
+    for name in (left[0], *left[2:]):
+        os.utime(Path(wanted["folder"]) / name, (1e9, 1e9))
+    daily_backup.made(wanted)
+    assert [name for name in left if name not in backups(wanted)] == [left[0]]
+
+
+def test_one_that_is_told_to_end_leaves_nothing_half_written(
+    server: Server, wanted: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by `systemctl stop`: the signal comes while the dump is read again."""
+    monkeypatch.setattr(jobs, "schema_is_current", lambda _: None)
+    monkeypatch.setattr(jobs, "LOCK", str(tmp_path / "run" / "lock"))
+    monkeypatch.setattr(jobs, "CONFIG", str(tmp_path / "care.json"))
+    monkeypatch.setattr(jobs, "STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(jobs.run, "__defaults__", (str(tmp_path / "state"),))
+    (tmp_path / "care.json").write_text(json.dumps({"backup": wanted}))
+    monkeypatch.setattr(
+        daily_backup.os, "posix_fadvise", lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert jobs.main(["backup"]) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert backups(wanted) == []
+    state = json.loads((tmp_path / "state" / "backup.json").read_text())
+    assert (state["outcome"], state["said"]) == ("failed", "it was told to end")
 
 
 def test_a_full_disk_leaves_all_earlier_ones(
@@ -198,6 +237,8 @@ def test_it_brings_its_timer_and_what_it_runs() -> None:
     assert f"{files.UNITS}/nova-care-backup.timer" in written
 
 
-def test_its_time_is_in_its_name() -> None:
-    name = time.strftime("nova-%Y%m%dT%H%M%SZ.sql.age", time.gmtime())
-    assert daily_backup.NAME.fullmatch(name)
+def test_its_site_and_its_time_are_in_its_name() -> None:
+    other = site({"region": "Elsewhere"})
+    assert daily_backup.stem(question.of_dump(other, {})) != MINE
+    name = MINE + time.strftime(daily_backup.TIME, time.gmtime()) + ".sql.age"
+    assert re.fullmatch(MINE + daily_backup.REST, name)
