@@ -157,6 +157,11 @@ def purge(config, _):
     return sum(int(number) for number in PURGED.findall(said)), ""
 
 
+def on_one_line(text):
+    """TEXT, of which others have written a part, as one line of the journal's."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def audit(config, folder):
     """Say each finding in the journal, a line each; all of them are left in a file."""
     import cloud_audit
@@ -164,7 +169,8 @@ def audit(config, folder):
     found = cloud_audit.answer(config["audit"])
     write(os.path.join(folder, "findings.json"), found)
     for each in found["findings"]:
-        print(f"{each['kind']}: {each['where']}: {each['what']}; remedy: {each['remedy']}")
+        line = f"{each['kind']}: {each['where']}: {each['what']}; remedy: {each['remedy']}"
+        print(on_one_line(line))
     if found["silent"].get("databases"):
         raise JobError(f"the databases were not read: {found['silent']['databases']}")
     quiet = "; ".join(f"{k}: {v}" for k, v in found["silent"].items() if k != "hosts")
@@ -250,9 +256,8 @@ def run(name, config, folder=STATE):
     state["done"] = state["ended"] if state["outcome"] == "done" else before.get("done")
     write(os.path.join(folder, name + ".json"), state)
     seconds = state["ended"] - state["began"]
-    print(
-        f"{name}: {state['outcome']}: {state['rows']} in {seconds:.1f} s. {state['said']}".rstrip()
-    )
+    said = f"{name}: {state['outcome']}: {state['rows']} in {seconds:.1f} s. {state['said']}"
+    print(on_one_line(said.rstrip()))
     return state["outcome"] == "failed"
 
 

@@ -31,9 +31,7 @@ def placed(path: Path) -> Iterator[int]:
     try:
         yield descriptor
         os.fsync(descriptor)
-        if os.path.lexists(path):
-            raise BackupError(f"{path} has been made by somebody else meanwhile")
-        os.rename(beside, path)  # noqa: PTH104 - a str
+        _put(beside, path)
     except OSError as error:
         raise BackupError(f"{path} cannot be written: {error.strerror}") from None
     finally:
@@ -41,6 +39,19 @@ def placed(path: Path) -> Iterator[int]:
         if os.path.lexists(beside):
             os.unlink(beside)  # noqa: PTH108 - a str
     _settled(path.absolute().parent)
+
+
+def _put(beside: str, path: Path) -> None:
+    """Give what is BESIDE the name PATH, which nobody else has given to anything meanwhile."""
+    taken = BackupError(f"{path} has been made by somebody else meanwhile")
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        raise taken from None
+    except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            raise taken from None
+        os.rename(beside, path)  # noqa: PTH104 - a str
 
 
 def _settled(folder: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyinfra_nova.backup import question
+from pyinfra_nova.backup import files, question
 from pyinfra_nova.backup.encryption import KEY_FILE, identities
 from pyinfra_nova.backup.seal import END, HEAD, BackupError, Contents, Seal
 from pyinfra_nova.commands import backup
@@ -243,6 +243,23 @@ def test_what_is_there_is_not_overwritten(
     done = run(path, capsys)
     assert (done.code, path.read_text()) == (1, "the last good one")
     assert f"{path} is there already" in done.errors
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_two_that_are_made_at_once_under_one_name_the_first_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
+) -> None:
+    path = tmp_path / "cloud.sql.age"
+    if not links:
+        monkeypatch.setattr(files.os, "link", lambda *_: (_ for _ in ()).throw(OSError(1, "no")))
+    with pytest.raises(BackupError, match="by somebody else meanwhile"), files.placed(path):
+        path.write_text("the other one")
+    assert path.read_text() == "the other one"
+    assert list(tmp_path.iterdir()) == [path]
+    path.unlink()
+    with files.placed(path) as descriptor:
+        os.write(descriptor, b"mine")
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("mine", [path])
 
 
 def test_tables_that_are_not_of_one_time_are_refused(

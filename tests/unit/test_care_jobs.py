@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cloud_audit
 import jobs
 import pytest
 
@@ -255,6 +256,22 @@ def test_a_purge_that_fails_says_so(
 ) -> None:
     manage.answers((code, "Unable to get cell list from API DB.\n"))
     assert jobs.run("purge", config(nova), str(tmp_path)) == 1
+
+
+def test_a_finding_is_one_line_of_the_journal_whatever_names_and_faults_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fault = "failed:\n\x1b[2Jaudit: done: 0 in 0.1 s."
+    words = {"kind": "guest-in-error", "where": "compute1", "what": fault, "remedy": "mend it"}
+    answer = {"findings": [words], "silent": {"network": "no\nroute"}}
+    monkeypatch.setattr(cloud_audit, "answer", lambda _: answer)
+    assert jobs.run("audit", {"audit": {}}, str(tmp_path)) == 0
+    finding, end = capsys.readouterr().out.splitlines()
+    assert finding == (
+        "guest-in-error: compute1: failed:\\n\\x1b[2Jaudit: done: 0 in 0.1 s.; remedy: mend it"
+    )
+    assert end.startswith("audit: done: 1 in ") and end.endswith("network: no\\nroute")
+    assert json.loads((tmp_path / "findings.json").read_text())["findings"] == [words]
 
 
 def test_no_metrics_are_written_where_no_node_exporter_is(nova: Site, tmp_path: Path) -> None:
