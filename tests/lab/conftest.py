@@ -33,6 +33,7 @@ ORDER = (
     "test_limit",
     "test_resources",
     "test_audit",
+    "test_audited_meanwhile",
     "test_care",
     "test_backup",
     "test_console",

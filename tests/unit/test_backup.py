@@ -251,7 +251,7 @@ def test_of_two_that_are_made_at_once_under_one_name_the_first_one_stays(
 ) -> None:
     path = tmp_path / "cloud.sql.age"
     if not links:
-        monkeypatch.setattr(files.os, "link", lambda *_: (_ for _ in ()).throw(OSError(1, "no")))
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(1, "no")))
     with pytest.raises(BackupError, match="by somebody else meanwhile"), files.placed(path):
         path.write_text("the other one")
     assert path.read_text() == "the other one"
