@@ -95,3 +95,21 @@ def test_libvirt_is_asked_where_nova_on_that_host_is_told_to() -> None:
     assert question.of_host(found, compute)["libvirt"] == "qemu+unix:///system"
     (usual,) = site(groups=GROUPS, hosts=HOSTS).computes
     assert question.of_host(found, usual)["libvirt"] == "qemu:///system"
+
+
+@pytest.mark.parametrize(
+    ("own", "folder"),
+    [
+        ({}, "/var/lib/nova/instances"),
+        ({"instances_path": "$state_path/guests"}, "/var/lib/nova/guests"),
+        ({"instances_path": "/mnt/guests"}, "/mnt/guests"),
+        ({"instances_path": None}, "/var/lib/nova/instances"),
+    ],
+)
+def test_guests_are_looked_for_where_nova_on_that_host_has_them(own: Any, folder: str) -> None:
+    hosts: dict[str, dict[str, Any]] = {
+        **HOSTS,
+        "c1": {**HOSTS["c1"], "nova_conf": {"DEFAULT": own}},
+    }
+    (compute,) = (found := site(groups=GROUPS, hosts=hosts)).computes
+    assert question.of_host(found, compute)["instances"] == folder
