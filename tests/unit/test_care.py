@@ -106,6 +106,8 @@ def test_a_timer_says_when_and_its_service_what() -> None:
     units = "/etc/systemd/system/nova-care-"
     assert unit(found[f"{units}archive.timer"])["Timer"]["OnCalendar"] == "*-*-* 02:30"
     assert unit(found[f"{units}audit.timer"])["Timer"]["OnUnitActiveSec"] == "15min"
+    # Later than a deploy keeps it from its work (QUIET of jobs.py).
+    assert unit(found[f"{units}audit.timer"])["Timer"]["OnActiveSec"] == "15min"
     command = unit(found[f"{units}audit.service"])["Service"]["ExecStart"]
     assert command == "/usr/bin/python3 -B /usr/local/lib/pyinfra-nova/jobs.py audit"
 

@@ -258,8 +258,19 @@ def test_a_purge_that_fails_says_so(
     assert jobs.run("purge", config(nova), str(tmp_path)) == 1
 
 
+def test_an_audit_amid_a_deploy_would_find_what_is_over_with_it(
+    lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud_audit, "answer", lambda _: pytest.fail("it was made"))
+    lock.parent.mkdir()
+    lock.touch()
+    assert jobs.run("audit", {"audit": {}}, str(tmp_path)) == 0
+    assert state(tmp_path, "audit")["outcome"] == "put off"
+    assert not (tmp_path / "findings.json").exists()
+
+
 def test_a_finding_is_one_line_of_the_journal_whatever_names_and_faults_hold(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fault = "failed:\n\x1b[2Jaudit: done: 0 in 0.1 s."
     words = {"kind": "guest-in-error", "where": "compute1", "what": fault, "remedy": "mend it"}
