@@ -259,10 +259,11 @@ def unmapped_guests(evidence):
             what = "has no mapping to a cell"
             remedy = "`nova-manage cell_v2 map_instances --reset --cell_uuid UUID_OF_THE_CELL`"
         else:
-            what = "is mapped to no cell"
+            is_in_cell0 = row.get("cell") is not None
+            what = f"is mapped to {'cell0, and is in cell1' if is_in_cell0 else 'no cell'}"
             remedy = (
                 f"in the API database: `UPDATE instance_mappings SET cell_id = {cell(evidence)} "
-                f"WHERE id = {row['mapping']} AND cell_id IS NULL`"
+                f"WHERE id = {row['mapping']} AND cell_id <=> {row.get('cell') or 'NULL'}`"
             )
         yield finding(
             "guest-unmapped",

@@ -149,8 +149,12 @@ def mappings(evidence):
             repair={"action": "map-hosts", "host": host, "by_service": flagged},
         )
     cells = {row["id"]: row["uuid"] for row in evidence.databases["cell_mappings"]}
+    ours = {row["id"] for row in evidence.databases["cell_mappings"] if row["name"] == CELL1}
     for row in evidence.databases["host_mappings"]:
         host, cell = row["host"], cells.get(row["cell_id"])
+        if host in computes.expected and host in computes.nodes and row["cell_id"] not in ours:
+            yield astray(host, cell)
+            continue
         command = f"`nova-manage cell_v2 delete_host --cell_uuid {cell} --host {word(host)}`"
         if computes.is_gone(host):
             yield finding(
@@ -170,6 +174,17 @@ def mappings(evidence):
                 f"deploy {host}, or take it out of the inventory and {command}",
                 key="mapping",
             )
+
+
+def astray(host, cell):
+    return finding(
+        "compute-unmapped",
+        host,
+        f"{host} has its compute node in {CELL1}, and is mapped to cell {cell}",
+        f"`nova-manage cell_v2 delete_host --cell_uuid {cell} --host {word(host)}`, then "
+        "`nova-manage cell_v2 discover_hosts --by-service` on the primary controller",
+        key="mapping",
+    )
 
 
 @needs("databases")

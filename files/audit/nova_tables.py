@@ -64,9 +64,12 @@ API = {
     "cell_mappings": "SELECT id, uuid, name, disabled FROM {api}.cell_mappings",
     "host_mappings": "SELECT id, cell_id, host, created_at FROM {api}.host_mappings",
     "unmapped_instances": (
-        "SELECT i.uuid, i.host, i.created_at, m.id AS mapping FROM {cell1}.instances i"
+        "SELECT i.uuid, i.host, i.created_at, m.id AS mapping, m.cell_id AS cell"
+        " FROM {cell1}.instances i"
         " LEFT JOIN {api}.instance_mappings m ON m.instance_uuid = i.uuid"
-        " WHERE i.deleted = 0 AND (m.id IS NULL OR m.cell_id IS NULL)"
+        " LEFT JOIN {api}.cell_mappings c ON c.id = m.cell_id"
+        " WHERE i.deleted = 0 AND (m.id IS NULL OR m.cell_id IS NULL"
+        f" OR c.uuid = '{nova_state.CELL0}')"
     ),
     "build_requests": (
         "SELECT b.instance_uuid, b.created_at, i.uuid AS made FROM {api}.build_requests b"

@@ -217,7 +217,7 @@ def test_a_guest_on_no_host_has_no_node_and_needs_none(cloud: Cloud, vm_state: s
     ("mapping", "what", "remedy"),
     [
         (None, "has no mapping to a cell", f"map_instances --reset --cell_uuid {named('cell1')}`"),
-        (9, "is mapped to no cell", "SET cell_id = 2 WHERE id = 9 AND cell_id IS NULL`"),
+        (9, "is mapped to no cell", "SET cell_id = 2 WHERE id = 9 AND cell_id <=> NULL`"),
     ],
 )
 def test_a_guest_that_the_api_does_not_find(
@@ -228,6 +228,14 @@ def test_a_guest_that_the_api_does_not_find(
     [found] = cloud.found(guests.unmapped_guests)
     assert found["what"] == f"guest web ({WEB}) {what}"
     assert remedy in found["remedy"]
+
+
+def test_a_guest_that_runs_and_is_mapped_to_where_failed_ones_are(cloud: Cloud) -> None:
+    row = {"uuid": WEB, "host": "compute1", "created_at": LONG_AGO, "mapping": 7, "cell": 1}
+    cloud.tables["unmapped_instances"] = [row]
+    [found] = cloud.found(guests.unmapped_guests)
+    assert found["what"] == f"guest web ({WEB}) is mapped to cell0, and is in cell1"
+    assert "SET cell_id = 2 WHERE id = 7 AND cell_id <=> 1`" in found["remedy"]
 
 
 def test_a_guest_that_is_just_being_mapped_is_left_alone(cloud: Cloud) -> None:

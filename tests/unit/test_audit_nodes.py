@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from nova_state import CELL0
 
 from .audited_cloud import CELL1, NOW, Cloud, ago, cell, mapping, member, node, provider
 
@@ -109,6 +110,14 @@ def test_a_mapping_of_a_compute_that_has_nothing_else(cloud: Cloud) -> None:
         cloud.databases[table].remove(cloud.row(table, host="compute2"))
     (found,) = without_placement(cloud).findings("mapping-without-compute")
     assert found["where"] == "compute2"
+
+
+def test_a_compute_that_is_mapped_to_another_cell_than_its_own(cloud: Cloud) -> None:
+    cloud.row("host_mappings", host="compute2")["cell_id"] = 1
+    found = cloud.only("compute-unmapped")
+    assert found["where"] == "compute2" and found["repair"] is None
+    assert "and is mapped to cell 00000000-" in found["what"]
+    assert f"delete_host --cell_uuid {CELL0} --host compute2`, then" in found["remedy"]
 
 
 def test_hosts_of_another_cell_are_nobodys_strangers(cloud: Cloud) -> None:

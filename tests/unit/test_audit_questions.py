@@ -33,6 +33,7 @@ CELL = {
 }
 API = {
     "instance_mappings": "id, instance_uuid, cell_id, queued_for_delete",
+    "cell_mappings": "id, uuid",
     "build_requests": "instance_uuid, created_at",
 }
 
@@ -144,12 +145,16 @@ def test_only_guests_that_have_started_can_lack_a_machine_type(tables: Tables) -
 
 
 def test_guests_without_mapping_are_told_from_those_without_cell(tables: Tables) -> None:
-    for name in ("unmapped", "no cell", "right"):
+    for number, uuid in ((1, nova_state.CELL0), (2, named("cell1"))):
+        tables.insert("nova_api.cell_mappings", id=number, uuid=uuid)
+    tables.insert("nova_api.instance_mappings", id=7, instance_uuid="buried", cell_id=1)
+    for name in ("unmapped", "no cell", "right", "buried"):
         tables.insert("nova.instances", uuid=name, host="compute1")
     tables.insert("nova_api.instance_mappings", id=5, instance_uuid="no cell")
     tables.insert("nova_api.instance_mappings", id=6, instance_uuid="right", cell_id=2)
-    found = {row["uuid"]: row["mapping"] for row in tables.answer("unmapped_instances")}
-    assert found == {"unmapped": None, "no cell": 5}
+    rows = tables.answer("unmapped_instances")
+    found = {row["uuid"]: (row["mapping"], row["cell"]) for row in rows}
+    assert found == {"unmapped": (None, None), "no cell": (5, None), "buried": (7, 1)}
 
 
 def test_faults_of_guests_in_error_of_both_cells(tables: Tables) -> None:
