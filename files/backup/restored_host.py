@@ -11,9 +11,11 @@ Request: {"verb", ...}, of which
 Answer to all of them, as it is afterwards: {"marker": text|null, "log": bool,
           "os": {"id", "version"}, "healed": {"code", "said"}|absent,
           "compute_id": uuid|null, "units": {name: {"state", "enabled": bool}}, "care": [units]}
-With `log` nova-compute keeps what it finds running of guests that Nova calls deleted, whatever
-nova.conf says: oslo.config reads the environment before its files. It is a drop-in of systemd, so
-it outlasts a reboot.
+With `log` nova-compute leaves guests alone that Nova does not know as they are, whatever nova.conf
+says: it keeps those that run and are called deleted, stops none that runs and is called stopped
+(sync_power_states, each ten minutes), and removes no image on which one that nobody knows is built.
+oslo.config reads the environment before its files. It is a drop-in of systemd, so it outlasts a
+reboot.
 """
 
 import os
@@ -31,6 +33,8 @@ TEXT = (
     "# `./run restore --finish` takes this away.\n"
     "[Service]\n"
     "Environment=OS_DEFAULT__RUNNING_DELETED_INSTANCE_ACTION=log\n"
+    "Environment=OS_DEFAULT__SYNC_POWER_STATE_INTERVAL=-1\n"
+    "Environment=OS_IMAGE_CACHE__REMOVE_UNUSED_BASE_IMAGES=false\n"
 )
 SYSTEM = "/etc/os-release"
 MORE = "Max count reached."

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import restored_host
+
+from pyinfra_nova.knowledge import releases
 
 SYSTEMCTL = """\
 import json, pathlib, sys
@@ -107,14 +110,31 @@ def test_oslo_config_reads_that_before_its_files(
     from oslo_config import cfg
 
     path = tmp_path / "nova.conf"
-    path.write_text("[DEFAULT]\nrunning_deleted_instance_action = reap\n")
-    line = next(li for li in restored_host.TEXT.splitlines() if li.startswith("Environment="))
-    name, _, value = line.removeprefix("Environment=").partition("=")
-    monkeypatch.setenv(name, value)
+    path.write_text(
+        "[DEFAULT]\nrunning_deleted_instance_action = reap\nsync_power_state_interval = 600\n"
+        "[image_cache]\nremove_unused_base_images = true\n"
+    )
+    for line in restored_host.TEXT.splitlines():
+        name, _, value = line.removeprefix("Environment=").partition("=")
+        if line.startswith("Environment="):
+            monkeypatch.setenv(name, value)
     conf = cfg.ConfigOpts()
     conf.register_opt(cfg.StrOpt("running_deleted_instance_action", default="reap"))
+    conf.register_opt(cfg.IntOpt("sync_power_state_interval", default=600))
+    conf.register_opt(cfg.BoolOpt("remove_unused_base_images", default=True), group="image_cache")
     conf(["--config-file", str(path)])
     assert conf.running_deleted_instance_action == "log"
+    assert conf.sync_power_state_interval == -1
+    assert conf.image_cache.remove_unused_base_images is False
+
+
+@pytest.mark.parametrize("release", sorted(releases.VERSIONS))
+def test_every_release_has_what_it_is_told(release: str) -> None:
+    told = re.findall(r"Environment=OS_([A-Z_]+?)__([A-Z_]+)=", restored_host.TEXT)
+    assert len(told) == 3
+    for section, option in told:
+        group = section if section == "DEFAULT" else section.lower()
+        assert releases.load(release).option(group, option.lower())
 
 
 def test_timers_stand_still_with_the_units_and_come_back_with_those_that_are_enabled(
