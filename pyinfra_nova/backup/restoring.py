@@ -143,7 +143,12 @@ class Restoration:
         request = {"suffix": SUFFIX, "sha256": self.sha256, "databases": header.databases}
         data = self.hosts.data(self.server)
         with self._opened() as pieces:
-            given(self.server, data, question.Load, request, pieces)
+            found = given(self.server, data, question.Load, request, pieces)
+        if count := found.get("evacuations"):
+            self.say(
+                f"{count} evacuations are called completed: their old hosts remove nothing when "
+                "they come back, and the audit says what is left there"
+            )
 
     def identify(self) -> None:
         """Give computes that know themselves otherwise, or not at all, their identity back."""

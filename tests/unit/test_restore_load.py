@@ -71,6 +71,32 @@ def test_a_load_that_is_still_at_it_is_waited_for_and_named(
         databases.alone(["x"])
 
 
+# --- evacuations ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "changes"), [("0", 0), ("3", 1)])
+def test_no_host_destroys_a_guest_for_an_evacuation_of_the_time_of_the_backup(
+    monkeypatch: pytest.MonkeyPatch, count: str, changes: int
+) -> None:
+    """It may have been moved back since; what is of that time is only called completed."""
+    asked: list[str] = []
+
+    def run(subject: str, statement: str) -> list[list[str]]:
+        asked.append(statement)
+        return [[count]]
+
+    monkeypatch.setattr(databases, "run", run)
+    assert load.forget_evacuations("`nova_restoring`") == int(count)
+    where = (
+        "WHERE deleted = 0 AND migration_type = 'evacuation'"
+        " AND status IN ('accepted', 'pre-migrating', 'done')"
+    )
+    head, table = "SELECT COUNT(*) FROM ", "`nova_restoring`.migrations "
+    assert asked[0] == head + table + where
+    changed = ["UPDATE " + table + "SET status = 'completed' " + where]
+    assert asked[1:] == changed * changes
+
+
 # --- what is loaded -------------------------------------------------------------------------------
 
 
