@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
-from .conftest import MINUTE, ROOT, on, run
+from .audits import Audits, audited
+from .conftest import on
 
 Deployed = subprocess.CompletedProcess[str]
-PAUSE = 5
 GUEST, FLAVOR = "audited-meanwhile", "m1.audited"
 BOOT = (
     f"openstack flavor create --vcpus 1 --ram 128 --disk 0 {FLAVOR} >/dev/null;"
@@ -48,55 +43,11 @@ MOVES = (
 )
 
 
-class Audits(threading.Thread):
-    """Audits one after the other until they are told to end.
-
-    Attributes:
-        wrong: the whole answer of each that did not end with 0.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.enough = threading.Event()
-        self.number = 0
-        self.wrong: list[dict[str, Any]] = []
-
-    def run(self) -> None:
-        while not self.enough.wait(PAUSE):
-            done = subprocess.run(
-                ["./run", "audit", "--json"], cwd=ROOT, capture_output=True, text=True, check=False
-            )
-            self.number += 1
-            if done.returncode:
-                found = json.loads(done.stdout or "{}")
-                self.wrong.append({**found, "code": done.returncode, "said": done.stderr})
-
-
-@contextmanager
-def audited() -> Iterator[Audits]:
-    audits = Audits()
-    audits.start()
-    try:
-        yield audits
-    finally:
-        audits.enough.set()
-        audits.join(5 * MINUTE)
-
-
-@pytest.mark.rotated
-def test_nothing_is_found_while_the_exercise_is_walked_through(deployed: Deployed) -> None:
-    with audited() as audits:
-        walked = run("./run", "workshop")
-    assert walked.returncode == 0
-    assert audits.number >= 5
-    assert audits.wrong == []
-
-
-@pytest.mark.rotated
+@pytest.mark.rotated("guests")
 def test_nothing_is_found_while_a_guest_moves_in_every_way(deployed: Deployed) -> None:
     assert deployed.returncode == 0
     try:
-        with audited() as audits:
+        with audited(Audits()) as audits:
             assert on("controller", BOOT).returncode == 0
             for move in MOVES:
                 assert on("controller", move).returncode == 0, move

@@ -11,6 +11,7 @@ import pytest
 
 from lab.state import LAB
 
+from .audits import Audits, audited
 from .conftest import MINUTE, on, run
 
 Deployed = subprocess.CompletedProcess[str]
@@ -87,8 +88,15 @@ def before(deployed: Deployed) -> dict[str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def walk(before: dict[str, list[str]]) -> tuple[Deployed, float]:
-    return walked()
+def audits() -> Audits:
+    """Of the cloud while the exercise is walked through."""
+    return Audits()
+
+
+@pytest.fixture(scope="module")
+def walk(before: dict[str, list[str]], audits: Audits) -> tuple[Deployed, float]:
+    with audited(audits):
+        return walked()
 
 
 def test_the_exercise_succeeds_in_six_minutes(walk: tuple[Deployed, float]) -> None:
@@ -112,6 +120,11 @@ def test_a_volume_takes_what_was_written_to_the_other_guest(walk: tuple[Deployed
     assert result.stdout.count("    written on workshop-1") == 2
     assert "no service of type" not in result.stdout
     assert on("controller", "rbd ls volumes").stdout.strip() == ""
+
+
+def test_no_audit_meanwhile_finds_anything(walk: tuple[Deployed, float], audits: Audits) -> None:
+    assert audits.wrong == []
+    assert audits.number >= 5
 
 
 def test_nothing_is_left_and_everything_else_is_as_before(
