@@ -261,6 +261,12 @@ def _nova_finding(site: Site, host: HostSettings, report: Report) -> Iterator[Ve
     A package manager asked for packages that are there brings no other version of them, so a host
     would be left with the configuration of one release and the programs of another.
     """
+    if report.nova is None:
+        detail = (
+            "dpkg-query or rpm does not say whether it is installed: try `dpkg-query --list` or "
+        )
+        yield Verdict(host.name, "Nova", False, detail + "`rpm --query --all` there")
+        return
     if not report.nova:
         return
     release = site.settings.release
