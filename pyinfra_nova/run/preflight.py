@@ -73,7 +73,7 @@ def _file_findings(site: Site, host: HostSettings) -> list[FileFinding]:
     if host.is_controller:
         role = "all-in-one" if host.is_compute else "controller"
     # A finding is of one host and one line; the same one elsewhere is said together with it.
-    found = file_findings(sources, site.settings.release, role)
+    found = file_findings(sources, site.settings.release, role, all_names=True)
     return [replace(finding, file="", line=0) for finding in found if not _is_own(finding, host)]
 
 
