@@ -33,6 +33,8 @@ ROUTINE = re.compile(
     r"|Failed with result|Deactivated successfully"
     r"|Consumed .* CPU time|^$"
 )
+NOT_BOOTED = "System has not been booted with systemd"
+"""systemctl's own word that there is no unit here at all (systemd's shared/bus-util.c)."""
 MANY_RESTARTS = 3
 PROPERTIES = (
     "Id",
@@ -71,6 +73,8 @@ def show(names):
         text=True,
     )
     blocks = [block for block in result.stdout.split("\n\n") if block.strip()]
+    if result.returncode and NOT_BOOTED in result.stderr:
+        return {}
     if result.returncode or len(blocks) != len(names):
         said = " ".join(result.stderr.split())[-300:]
         told = f"of {len(blocks)} of {len(names)} units" + (f": {said}" if said else "")

@@ -54,6 +54,13 @@ def test_a_unit_that_is_not_installed_is_to_be_enabled_and_started(systemd: Syst
     assert found["processes"]["nova-api"] == {"pid": 0, "age": None, "replaced": False}
 
 
+def test_a_host_that_was_not_started_by_systemd_has_no_unit(systemd: Systemd) -> None:
+    systemd.is_silent("System has not been booted with systemd as init system (PID 1).\n")
+    found = compared("nova-api")
+    assert found["units"][0]["reason"] == "not installed"
+    assert found["processes"]["nova-api"] == {"pid": 0, "age": None, "replaced": False}
+
+
 def test_of_no_unit_systemd_is_not_asked(systemd: Systemd) -> None:
     """Without a name it would speak of itself."""
     systemd.is_silent("Connection timed out\n")
