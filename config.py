@@ -4,6 +4,7 @@ from pyinfra import config
 
 from pyinfra_nova.session import counted_lines, worked_out_once
 from pyinfra_nova.session.connections import allow_open_connections
+from pyinfra_nova.session.inventory_entries import refuse_unreadable_entries
 from pyinfra_nova.session.unmatched_patterns import refuse_unmatched_patterns
 
 # Set on pyinfra's object: a name that this file merely defines is not read by pyinfra 3.
@@ -19,6 +20,7 @@ config.FAIL_PERCENT = 0
 
 # Here because deploy.py does not run at all when --limit leaves no host.
 refuse_unmatched_patterns()
+refuse_unreadable_entries()
 
 # Here because pyinfra works some of it out when it reads the inventory.
 worked_out_once.install()

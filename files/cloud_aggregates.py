@@ -77,10 +77,9 @@ class Aggregates:
         for key, value in wanted.get("metadata", {}).items():
             before = aggregate["metadata"].get(key)
             if before != value:
-                action = {"set_metadata": {"metadata": {key: value}}}
                 what = f"no metadata {key}" if value is None else f"metadata {key} {value}"
                 text = with_was(f"aggregate {name}: {what}", before)
-                self.cloud.do(text, self.act, aggregate, action)
+                self.cloud.do(text, self.set_metadata, aggregate, key, value)
 
     def is_registered(self, host, name):
         if host in self.registered:
@@ -97,6 +96,11 @@ class Aggregates:
 
     def update(self, aggregate, body):
         self.compute.call("PUT", "/os-aggregates/{}".format(aggregate["id"]), body)
+
+    def set_metadata(self, aggregate, key, value):
+        if value is None and key not in (self.read(aggregate) or {"metadata": ()})["metadata"]:
+            return
+        self.act(aggregate, {"set_metadata": {"metadata": {key: value}}})
 
     def act(self, aggregate, action):
         self.compute.call("POST", "/os-aggregates/{}/action".format(aggregate["id"]), action)

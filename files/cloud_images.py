@@ -128,8 +128,7 @@ class Images:
                 patch.append({"op": "replace", "path": "/" + key, "value": wanted[key]})
                 texts.append(with_was(f"{key} {wanted[key]}", image.get(key)))
         for key, value in wanted.get("properties", {}).items():
-            # JSON pointers (RFC 6901) write these two differently.
-            path = "/" + key.replace("~", "~0").replace("/", "~1")
+            path = pointer(key)
             before = image.get(key)
             if value is None and key in image:
                 patch.append({"op": "remove", "path": path})
@@ -143,6 +142,14 @@ class Images:
             self.cloud.do(text, self.patch, image["id"], patch)
 
     def patch(self, identifier, patch):
+        """Change an image; of what is to go, that which has not gone by itself."""
+        if any(step["op"] == "remove" for step in patch):
+            there = {pointer(key) for key in self.read(identifier) or ()}
+            patch = [step for step in patch if step["op"] != "remove" or step["path"] in there]
+        if patch:
+            self.change(identifier, patch)
+
+    def change(self, identifier, patch):
         self.image.call("PATCH", path_of(identifier), patch, headers={"Content-Type": PATCH})
 
     # --- what comes and goes ----------------------------------------------------------------------
@@ -216,6 +223,11 @@ class Images:
 
 def path_of(identifier):
     return "/v2/images/" + rest.quoted(identifier)
+
+
+def pointer(key):
+    """A property's place in an image: JSON pointers write two characters differently (RFC 6901)."""
+    return "/" + key.replace("~", "~0").replace("/", "~1")
 
 
 def body_of(name, wanted):

@@ -4,7 +4,7 @@ Request: {"checks": [{"name", "kind", ...}], "lock": path, "patience": seconds};
 functions of KINDS. Somebody who holds the lock still changes this host: it is waited for.
 Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "address"}], "time",
           "kvm": {"flag", "usable"}, "hypervisor": {"libvirt": version|null, "qemu": version|null},
-          "nova": {package: version}, those that are installed completely, "root", "systemd",
+          "nova": {package: version} of those that are installed completely|null, "root", "systemd",
           "busy", "holders": [texts], "host_keys": {file: "TYPE BASE64" or ""},
           "written": {kind: [files]}, what this project wrote for what only some hosts have,
           "checks": [{"name", "ok", "detail"}]}
@@ -69,6 +69,14 @@ def text_of(path):
 
 def said(*command):
     """What COMMAND prints; "" where it is not there or does not end."""
+    return ran(*command)[1]
+
+
+def ran(*command):
+    """The exit code of COMMAND and what it prints; None, "" where it is not there or does not end.
+
+    In English.
+    """
     try:
         result = subprocess.run(
             command,
@@ -76,10 +84,11 @@ def said(*command):
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=TIMEOUT,
+            env={**os.environ, "LC_ALL": "C"},
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return result.stdout.decode(errors="replace")
+        return None, ""
+    return result.returncode, result.stdout.decode(errors="replace")
 
 
 def os_release(path="/etc/os-release"):
@@ -133,14 +142,23 @@ DPKG_STATUS = "/var/lib/dpkg/status"
 
 
 def nova():
-    """The versions of Nova's packages, of those that are installed and configured."""
+    """The versions of Nova's packages, of those that are installed and configured.
+
+    None where the package manager does not say so: Nova may be there all the same.
+    """
     # Debian has a rpm, too, which knows none of its packages and makes a database when asked.
     if os.path.exists(DPKG_STATUS):
         form = "--showformat=${db:Status-Status} ${Package} ${Version}\\n"
-        listed = said("dpkg-query", "--show", form, *NOVA)
+        code, listed = ran("dpkg-query", "--show", form, *NOVA)
+        # dpkg-query(1): 1 is that it does not know one of them.
+        is_told = code in (0, 1)
     else:
-        # Other lines of rpm say what is not installed.
-        listed = said("rpm", "--query", "--queryformat=installed %{NAME} %{VERSION}\\n", *NOVA)
+        # Other lines of rpm say what is not installed; it ends with their number.
+        form = "--queryformat=installed %{NAME} %{VERSION}\\n"
+        code, listed = ran("rpm", "--query", form, *NOVA)
+        is_told = all(name in listed for name in NOVA)
+    if not is_told:
+        return None
     return dict(match.groups() for match in map(INSTALLED.match, listed.splitlines()) if match)
 
 

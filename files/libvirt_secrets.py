@@ -15,12 +15,41 @@ import xml.etree.ElementTree as ElementTree
 
 FOLDER = "/etc/libvirt/secrets"
 VIRSH = ["virsh", "--quiet", "--connect", "qemu:///system"]
+TIMEOUT = 60
+NO_VALUE = "does not have a value"
+"""libvirt's word for a secret of which it knows but the definition (conf/virsecretobj.c)."""
 
 
 def virsh(*words, text=""):
-    """The exit code, output and errors of one command of virsh."""
-    done = subprocess.run([*VIRSH, *words], input=text, capture_output=True, text=True, check=False)
+    """The exit code, output and errors of one command of virsh, in libvirt's own language."""
+    try:
+        done = subprocess.run(
+            [*VIRSH, *words],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except subprocess.TimeoutExpired:
+        raise OSError(f"virsh {words[0]} has not ended after {TIMEOUT} s") from None
     return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+
+def no_answer(code, said):
+    return OSError(said.splitlines()[-1] if said else f"virsh ended with {code}")
+
+
+def defined(uuid):
+    """The definition of a secret that libvirt has."""
+    code, text, said = virsh("secret-dumpxml", uuid)
+    if code:
+        raise no_answer(code, said)
+    try:
+        return ElementTree.fromstring(text)  # noqa: S314 - libvirt's own
+    except ElementTree.ParseError as error:
+        raise OSError(f"virsh secret-dumpxml answers no definition: {error}") from error
 
 
 def definition(uuid, usage):
@@ -31,9 +60,8 @@ def definition(uuid, usage):
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def is_right(text):
-    """Whether the definition TEXT is of a secret for Ceph that is kept and can be read."""
-    root = ElementTree.fromstring(text)  # noqa: S314 - libvirt's own
+def is_right(root):
+    """Whether a definition is of a secret for Ceph that is kept and can be read."""
     usage = root.find("usage")
     kind = None if usage is None else usage.get("type")
     return (root.get("ephemeral"), root.get("private"), kind) == ("no", "no", "ceph")
@@ -45,29 +73,24 @@ def compare(uuid, usage, value):
     # Where there is none yet, there may be no libvirt to ask, and one that is off is left so.
     if not os.path.exists(f"{FOLDER}/{uuid}.xml"):
         return create, False
-    code, text, said = virsh("secret-dumpxml", uuid)
-    if code:
-        raise OSError(said.splitlines()[-1] if said else f"virsh ended with {code}")
-    if not is_right(text):
+    if not is_right(defined(uuid)):
         return [f"define libvirt secret {uuid} anew ({usage})", create[1]], True
-    code, found, _ = virsh("secret-get-value", uuid)
+    code, found, said = virsh("secret-get-value", uuid)
+    if code and NO_VALUE not in said:
+        raise no_answer(code, said)
     return ([create[1]] if code or found != value else []), False
 
 
 def is_ours(uuid):
     """Whether this project defined the secret: asked again whenever it matters."""
-    code, text, said = virsh("secret-dumpxml", uuid)
-    if code:
-        raise OSError(said.splitlines()[-1] if said else f"virsh ended with {code}")
-    usage = ElementTree.fromstring(text).findtext("usage/name")  # noqa: S314 - libvirt's own
-    return usage == f"pyinfra-nova {uuid}"
+    return defined(uuid).findtext("usage/name") == f"pyinfra-nova {uuid}"
 
 
 def guests():
     """The names of all guests; a name may have a space in it."""
     code, names, said = virsh("list", "--all", "--name")
     if code:
-        raise OSError(said.splitlines()[-1] if said else f"virsh ended with {code}")
+        raise no_answer(code, said)
     return [name for name in names.splitlines() if name]
 
 
@@ -80,7 +103,7 @@ def guests_with(uuid):
             code, text, said = virsh(*words, "--domain", name)
             # Only one that is no longer listed has no disk any more.
             if code and name in guests():
-                raise OSError(said.splitlines()[-1] if said else f"virsh ended with {code}")
+                raise no_answer(code, said)
             if not code and uuid in text and name not in found:
                 found.append(name)
     return found
@@ -102,7 +125,10 @@ def superfluous(uuids):
 
 
 def must(*words, text=""):
-    code, _, said = virsh(*words, text=text)
+    try:
+        code, _, said = virsh(*words, text=text)
+    except OSError as error:
+        raise SystemExit(str(error)) from error
     if code:
         raise SystemExit("virsh {} ended with {}: {}".format(words[0], code, said))
 

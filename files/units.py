@@ -33,6 +33,8 @@ ROUTINE = re.compile(
     r"|Failed with result|Deactivated successfully"
     r"|Consumed .* CPU time|^$"
 )
+NOT_BOOTED = "System has not been booted with systemd"
+"""systemctl's own word that there is no unit here at all (systemd's shared/bus-util.c)."""
 MANY_RESTARTS = 3
 PROPERTIES = (
     "Id",
@@ -51,14 +53,32 @@ PROPERTIES = (
 )
 
 
+class NoAnswerError(SystemExit):
+    """systemd has not said of every unit what it was asked; who does not wait ends with its words.
+
+    A unit of which nothing was said is not one that is not there.
+    """
+
+
 def show(names):
-    """The properties of each unit, by the name that was asked for."""
+    """The properties of each unit, by the name that was asked for.
+
+    Raises NoAnswerError.
+    """
+    if not names:  # it would speak of itself
+        return {}
     result = subprocess.run(
         ["systemctl", "show", "--property=" + ",".join(PROPERTIES), *names],
         capture_output=True,
         text=True,
     )
     blocks = [block for block in result.stdout.split("\n\n") if block.strip()]
+    if result.returncode and NOT_BOOTED in result.stderr:
+        return {}
+    if result.returncode or len(blocks) != len(names):
+        said = " ".join(result.stderr.split())[-300:]
+        told = f"of {len(blocks)} of {len(names)} units" + (f": {said}" if said else "")
+        raise NoAnswerError(f"`systemctl show` ended with {result.returncode}, and told {told}")
     parsed = [dict(line.split("=", 1) for line in b.splitlines() if "=" in line) for b in blocks]
     return dict(zip(names, parsed))  # noqa: B905 - Python 3.9 has no strict
 
@@ -316,12 +336,19 @@ def described(unit, state):
 
 
 def wait(units, seconds):
-    """Wait until all UNITS are settled; what is not by then, with the cause."""
+    """Wait until all UNITS are settled; what is not by then, with the cause.
+
+    Of what systemd does not tell, it is asked again, too.
+    """
     names = [unit["name"] for unit in units]
     deadline = time.monotonic() + seconds
-    before = {name: restarts(state) for name, state in show(names).items()}
+    before, silence = None, None
     while True:
-        states = show(names)
+        try:
+            states, silence = show(names), None
+        except NoAnswerError as error:
+            states, silence = {}, f"not known: {error}"
+        before = before or {name: restarts(state) for name, state in states.items()}
         pending = [unit for unit in units if not is_there(unit, states.get(unit["name"], {}))]
         over = time.monotonic() > deadline
         hopeless = [
@@ -335,7 +362,7 @@ def wait(units, seconds):
     return [
         {
             "name": unit["name"],
-            "state": described(unit, states.get(unit["name"], {})),
+            "state": silence or described(unit, states.get(unit["name"], {})),
             "cause": cause(unit),
         }
         for unit in pending

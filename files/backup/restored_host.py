@@ -84,14 +84,24 @@ def systemctl(*words):
     return done.returncode, done.stdout, done.stderr.strip()
 
 
+def told(*words):
+    """What systemctl says: databases are replaced under whoever is overlooked for its silence."""
+    code, said, error = systemctl(*words)
+    if code:
+        raise SystemExit(f"systemctl {words[0]} ended with {code}: {error[-300:]}")
+    return said
+
+
 def states(names):
     """The units of NAMES that are installed, each with its state."""
     if not names:
         return {}
     found = {}
     properties = "Id,Names,LoadState,ActiveState,UnitFileState"
-    _, said, _ = systemctl("show", "--property=" + properties, "--", *names)
-    for block in said.strip().split("\n\n"):
+    blocks = told("show", "--property=" + properties, "--", *names).strip().split("\n\n")
+    if len(blocks) != len(names):
+        raise SystemExit(f"systemctl show told of {len(blocks)} of {len(names)} units")
+    for block in blocks:
         values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if values.get("LoadState") in ("loaded", "masked"):
             found[values["Id"]] = {
@@ -103,9 +113,7 @@ def states(names):
 
 def care():
     """The units of timers that are at work or wait; those write to the databases, too."""
-    _, said, _ = systemctl(
-        "list-units", "--no-legend", "--plain", "--state=active,activating", CARE
-    )
+    said = told("list-units", "--no-legend", "--plain", "--state=active,activating", CARE)
     return sorted(line.split()[0] for line in said.splitlines() if line.strip())
 
 
@@ -135,9 +143,7 @@ def hold(request):
 
 
 def reload():
-    code, _, error = systemctl("daemon-reload")
-    if code:
-        raise SystemExit(f"systemctl daemon-reload: {error}")
+    told("daemon-reload")
 
 
 def stop(request):
@@ -173,7 +179,7 @@ def start(request):
 
 
 def enabled_timers():
-    _, said, _ = systemctl("list-unit-files", "--no-legend", "--plain", "--state=enabled", CARE)
+    said = told("list-unit-files", "--no-legend", "--plain", "--state=enabled", CARE)
     return [line.split()[0] for line in said.splitlines() if line.split()[:1]]
 
 

@@ -216,15 +216,20 @@ class Client:
             items += page
         return items
 
-    @staticmethod
-    def _next(path, key, body):
+    def _next(self, path, key, body):
         """Where the list goes on: Nova, Glance and Keystone say it in ways of their own."""
-        links = body.get(key + "_links") or ()
-        found = [link.get("href") for link in links if link.get("rel") == "next"]
-        own = body.get("links")
-        found += [body.get("next"), own.get("next") if isinstance(own, dict) else None]
-        href = next(filter(None, found), None)
+        links, own = body.get(key + "_links") or [], body.get("links")
+        found = [body.get("next"), own.get("next") if isinstance(own, dict) else None]
+        if isinstance(links, list) and all(isinstance(link, dict) for link in links):
+            found += [link.get("href") or False for link in links if link.get("rel") == "next"]
+        else:
+            found.append(False)
+        found = [href for href in found if href is not None]
+        # Half a link is not the end of a list.
+        if not all(isinstance(href, str) and href for href in found):
+            raise BadAnswer(f"GET {self.url}{path} answers 200, but not where the list goes on")
         # A service behind a proxy gets the path in its links wrong, but not the marker.
+        href = next(iter(found), None)
         return href and path.partition("?")[0] + "?" + urllib.parse.urlsplit(href).query
 
     def require(self, path, items, fields):

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 from pyinfra.api.host import Host
 
-from pyinfra_nova.session.host_script import ScriptFact, ask
+from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask
 from pyinfra_nova.site.settings import Settings, Site
 
 Places = Mapping[str, Mapping[str, Any]]
@@ -117,4 +117,4 @@ class ComputeApiState(BaseModel):
         if inventories is not None:
             request["inventories"] = sorted(inventories)
         answer = ask(host, ComputeApiAnswers, request)
-        return cls.model_validate(answer or {"error": "nothing was answered"})
+        return cls.model_validate(answer or {"error": NO_ANSWER})

@@ -10,8 +10,8 @@ from pyinfra import host, logger
 from pyinfra.api import operation
 
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
-from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
-from pyinfra_nova.session.steps import Commands, changing, say
+from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask, script_command
+from pyinfra_nova.session.steps import Commands, changing, refused, say
 
 
 class ConfigFileDifferences(ScriptFact):
@@ -58,7 +58,10 @@ def written(files: Sequence[ConfigFile], absent: Sequence[AbsentFile] = ()) -> C
     and left. The whole set costs one remote command to compare and one more to write.
     """
     found = ask(host, ConfigFileDifferences, comparison(files, absent))
-    differing = found.get("files", [])
+    if not found:
+        yield from refused(NO_ANSWER)
+        return
+    differing = found["files"]
     for difference in differing:
         say(f"{difference['path']}: {difference['change']}")
         if host.state.config.DIFF and difference["diff"]:

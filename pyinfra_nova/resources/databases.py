@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
-from pyinfra_nova.session.host_script import ScriptFact, ask
+from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask
 from pyinfra_nova.session.redaction import SecretInput
 from pyinfra_nova.session.steps import Commands, changing, refused, say
 from pyinfra_nova.site.run_scope import cut_off
@@ -99,7 +99,7 @@ def present(users: Sequence[DatabaseUser], left_out: Sequence[HostSettings] = ()
     request = {"databases": databases, "users": [user.as_request() for user in users]}
     state = ask(host, DatabaseDifferences, request)
     # A plan is also made for a host on which an earlier operation of the run starts the server.
-    error = state.get("error", "nothing was answered")
+    error = state.get("error", NO_ANSWER)
     if error and (host.state.is_executing or not state.get("early")):
         yield from refused(f"the database server did not answer: {error}")
         return

@@ -121,7 +121,8 @@ class Report(BaseModel):
         time: its clock, in seconds since 1970.
         busy: whether a command of an earlier run still changes the host.
         holders: the processes that do so.
-        nova: the versions of Nova's packages, of those that are installed.
+        nova: the versions of Nova's packages, of those that are installed; None where the host's
+            package manager does not say so.
         host_keys: its SSH server's public keys, type and base64, by their files; "" for a file that
             holds none.
         written: files of this project, by what they are for, that are only looked at more closely
@@ -138,7 +139,7 @@ class Report(BaseModel):
     addresses: list[Address]
     kvm: Kvm
     hypervisor: HypervisorVersions = HypervisorVersions()
-    nova: dict[str, Version] = {}
+    nova: dict[str, Version] | None = {}
     host_keys: dict[str, HostKey] = {}
     written: dict[str, list[str]] = {}
     checks: list[Check]

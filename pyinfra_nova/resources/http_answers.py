@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pyinfra import host
 from pyinfra.api import operation
 
-from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
-from pyinfra_nova.session.steps import Commands, say
+from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask, script_command
+from pyinfra_nova.session.steps import Commands, refused, say
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,11 @@ class SilentUrls(ScriptFact):
 def answering(urls: Sequence[Answering], deadline: int = 90) -> Commands:
     """Wait until all URLS answer, for DEADLINE seconds; those that do not are named."""
     request = {"urls": [asdict(url) for url in urls]}
-    silent = ask(host, SilentUrls, request).get("failing", [])
+    found = ask(host, SilentUrls, request)
+    if not found:
+        yield from refused(NO_ANSWER)
+        return
+    silent = found["failing"]
     for url in silent:
         say(f"wait for {url['name']}: {url['detail']}")
     if silent:

@@ -8,7 +8,7 @@ from typing import Any
 from pyinfra import host
 from pyinfra.api import operation
 
-from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask, script_command
 from pyinfra_nova.session.steps import Commands, changing, refused, say
 from pyinfra_nova.site.capacity import HugePages
 
@@ -39,8 +39,8 @@ def set_aside(pages: Sequence[HugePages], libvirtd: str) -> Commands:
     them, the next plan has them again. What guests still use stays, and is said.
     """
     found = ask(host, HugePageDifferences, comparison(pages, libvirtd))
-    if found.get("error"):
-        yield from refused(str(found["error"]))
+    if error := found.get("error", NO_ANSWER):
+        yield from refused(str(error))
         return
     for text in (*found.get("changes", []), *found.get("remarks", [])):
         say(text)

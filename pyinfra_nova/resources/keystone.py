@@ -11,7 +11,7 @@ from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.host import Host
 
-from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask, script_command
 from pyinfra_nova.session.steps import Commands, changing, refused, say
 from pyinfra_nova.site.run_scope import cut_off
 from pyinfra_nova.site.settings import HostSettings, Site
@@ -116,9 +116,6 @@ class KeystoneState(BaseModel):
         request = _request(admin, entries or KeystoneEntries(), apply=False)
         answer = ask(host, KeystoneDifferences, request)
         return cls.model_validate(answer or {"answers": False, "error": NO_ANSWER})
-
-
-NO_ANSWER = "nothing was answered"
 
 
 def _request(admin: KeystoneAdmin, entries: KeystoneEntries, *, apply: bool) -> dict[str, Any]:

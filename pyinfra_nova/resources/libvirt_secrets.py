@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import operation
 
-from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask, script_command
 from pyinfra_nova.session.steps import Commands, changing, refused, say
 
 
@@ -54,7 +54,7 @@ def kept(secret: LibvirtSecret | None, unwanted: Sequence[str] = ()) -> Commands
     answer says that it will be asked.
     """
     found = ask(host, LibvirtSecretDifferences, _request(secret, unwanted, apply=False))
-    error = found.get("error")
+    error = found.get("error", NO_ANSWER)
     if error and host.state.is_executing:
         yield from refused(f"libvirt does not tell its secrets: {error}")
         return

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import StringCommand
 
-from pyinfra_nova.session.host_script import ScriptFact, script_command
+from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, script_command
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def unread(state: State) -> str | None:
 
     A plan goes on without what an earlier operation of the run brings: packages, an account.
     """
-    error = state.get("error", "nothing was answered")
+    error = state.get("error", NO_ANSWER)
     if error and (host.state.is_executing or not state.get("early")):
         return f"Nova's databases could not be read: {error}"
     return None

@@ -9,8 +9,8 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
-from pyinfra_nova.session.host_script import ScriptFact, ask
-from pyinfra_nova.session.steps import Commands, Step, taken
+from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask
+from pyinfra_nova.session.steps import Commands, Step, refused, taken
 
 
 class SecurityState(ScriptFact):
@@ -48,4 +48,8 @@ def allowed(booleans: Sequence[str], ports: Sequence[str], address: str | None) 
     running firewall and for its next start apart, so that nobody else's change to either is lost.
     """
     request = {"booleans": list(booleans), "ports": list(ports), "address": address}
-    yield from taken(list(steps(ask(host, SecurityState, request))))
+    state = ask(host, SecurityState, request)
+    if not state:
+        yield from refused(NO_ANSWER)
+        return
+    yield from taken(list(steps(state)))

@@ -8,8 +8,8 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
-from pyinfra_nova.session.host_script import ScriptFact, ask
-from pyinfra_nova.session.steps import Commands, Step, taken
+from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask
+from pyinfra_nova.session.steps import Commands, Step, refused, taken
 
 
 class TimerState(ScriptFact):
@@ -29,14 +29,17 @@ def running(timers: Sequence[str]) -> Commands:
     One whose file has changed is restarted, which begins its interval anew and runs nothing.
     """
     state = ask(host, TimerState, {"timers": list(timers)})
+    if not state:
+        yield from refused(NO_ANSWER)
+        return
     steps = []
-    if state.get("reload", True):
+    if state["reload"]:
         steps.append(Step("have systemd read the timers' files", (_systemctl("daemon-reload"),)))
     for name in timers:
-        lacks_start = name in state.get("start", timers)
-        if name in state.get("enable", timers):
+        lacks_start = name in state["start"]
+        if name in state["enable"]:
             steps.append(Step(f"enable {name}", (_systemctl("enable", "--quiet", name),)))
-        if lacks_start or state.get("reload", True):
+        if lacks_start or state["reload"]:
             verb = "start" if lacks_start else "restart"
             steps.append(Step(f"{verb} {name}", (_systemctl("restart", name),)))
     yield from taken(steps)

@@ -12,7 +12,7 @@ from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
 from pyinfra_nova.resources.nova_state import NovaDatabases, unread
-from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask, script_command
 from pyinfra_nova.session.steps import Commands, Step, refused, taken
 
 START_DEADLINE = 120
@@ -112,6 +112,9 @@ def running(
     request: dict[str, Any] = {"units": [unit.as_request() for unit in units]}
     cells = databases.as_request() if databases else None
     state = ask(host, UnitDifferences, {**request, "cells": cells})
+    if not state:
+        yield from refused(NO_ANSWER)
+        return
     if databases and (problem := unread(state.get("cells", {}))):
         yield from refused(problem)
         return
@@ -130,5 +133,7 @@ def running(
         yield script_command("units", "wait", {**request, "wait": deadline})
         if host.state.is_executing:
             state = ask(host, UnitDifferences, {**request, "cells": None})
+            if not state:
+                yield from refused(NO_ANSWER)
     if seen is not None:
         seen.setdefault(host.name, {}).update(noted(state.get("processes", {})))

@@ -73,7 +73,7 @@ def _file_findings(site: Site, host: HostSettings) -> list[FileFinding]:
     if host.is_controller:
         role = "all-in-one" if host.is_compute else "controller"
     # A finding is of one host and one line; the same one elsewhere is said together with it.
-    found = file_findings(sources, site.settings.release, role)
+    found = file_findings(sources, site.settings.release, role, all_names=True)
     return [replace(finding, file="", line=0) for finding in found if not _is_own(finding, host)]
 
 
@@ -261,6 +261,12 @@ def _nova_finding(site: Site, host: HostSettings, report: Report) -> Iterator[Ve
     A package manager asked for packages that are there brings no other version of them, so a host
     would be left with the configuration of one release and the programs of another.
     """
+    if report.nova is None:
+        detail = (
+            "dpkg-query or rpm does not say whether it is installed: try `dpkg-query --list` or "
+        )
+        yield Verdict(host.name, "Nova", False, detail + "`rpm --query --all` there")
+        return
     if not report.nova:
         return
     release = site.settings.release

@@ -38,6 +38,9 @@ RUNNER = (
 STREAM_RUNNER = RUNNER.replace("json.load(sys.stdin)", "json.loads(sys.stdin.buffer.readline())")
 
 Answer = dict[str, Any]
+NO_ANSWER = "nothing was answered"
+"""What is said of an empty answer, which pyinfra makes of a command that ends well without a word:
+nothing that was asked about is as it should be for that."""
 FactT = TypeVar("FactT", bound="ScriptFact")
 
 

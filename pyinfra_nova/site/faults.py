@@ -16,6 +16,7 @@ from pyinfra.api.exceptions import PyinfraError
 
 from pyinfra_nova.knowledge.platforms import removed_option
 from pyinfra_nova.site.layered_data import Layers
+from pyinfra_nova.site.names import FEW
 
 
 def printable(text: str) -> str:
@@ -47,14 +48,30 @@ class Fault:
         return printable(text)
 
 
+MANY = 12
+"""Of more faults of one kind nobody reads a line each: most often they have one cause."""
+
+
+def _told(faults: Sequence[Fault]) -> Iterator[str]:
+    """A line for each fault; of many with the same key, as those of many hosts, a few lines."""
+    alike: dict[tuple[str, str], list[Fault]] = {}
+    for fault in faults:
+        alike.setdefault((fault.file, fault.key.rpartition(".")[2]), []).append(fault)
+    for (file, key), found in alike.items():
+        shown = found if len(found) <= MANY else found[:FEW]
+        yield from map(str, shown)
+        if len(found) > len(shown):
+            yield printable(f"{file}: {key}: and {len(found) - len(shown):,} more")
+
+
 class SettingsError(PyinfraError):
     """The settings are not usable; ``faults`` holds everything that is wrong with them."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
-        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults):,} faults"
         lines = [f"{count} in the settings; no host was touched:"]
-        super().__init__("\n  - ".join([*lines, *(str(fault) for fault in self.faults)]))
+        super().__init__("\n  - ".join([*lines, *_told(self.faults)]))
 
 
 class SecretsError(SettingsError):

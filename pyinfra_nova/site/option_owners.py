@@ -82,6 +82,10 @@ _PACKAGED_LOGS = (
     "packages' log files",
     "leave it out; use_journal and use_syslog log there as well",
 )
+_LOG_LINES = (
+    "the proof and the search for why a unit failed read oslo.log's own lines",
+    "leave it out; use_journal logs elsewhere as well, with every field by itself",
+)
 _CATALOGUE = (
     "the service is looked for in Keystone's catalogue, before the deploy and after it",
     "have it in the catalogue, and say where with region_name and valid_interfaces",
@@ -103,6 +107,17 @@ FIXED: Mapping[str, tuple[str, str]] = {
     ),
     **dict.fromkeys(
         ("DEFAULT/log_dir", "DEFAULT/log_file", "DEFAULT/log_config_append"), _PACKAGED_LOGS
+    ),
+    **dict.fromkeys(
+        (
+            *("DEFAULT/log_date_format", "DEFAULT/logging_context_format_string"),
+            *("DEFAULT/logging_default_format_string", "DEFAULT/use_json"),
+        ),
+        _LOG_LINES,
+    ),
+    "DEFAULT/daemon": (
+        "systemd watches the process that it has started",
+        "leave it out",
     ),
     "DEFAULT/config_source": (
         "what came from elsewhere would not be checked, compared or proven",

@@ -28,6 +28,20 @@ ROLE_OF_GROUP: dict[str, Role] = {
 CAPACITY_KEYS = ("libvirt", "compute", "hugepages", "devices", "pci")
 HOST_KEYS = ("my_ip", "nova_host", *CAPACITY_KEYS, "nova_conf")
 SITE_KEYS = tuple(Settings.model_fields)
+_GOES_ON = "a run would go on after what ends it, and end as if all had been done"
+_LEFT_OUT = "hosts would be passed over, and the run end as if all had been done"
+REFUSED_ARGUMENTS: Mapping[str, str] = {
+    "_ignore_errors": _GOES_ON,
+    "_continue_on_error": _GOES_ON,
+    "_success_exit_codes": _GOES_ON,
+    "_retry_until": _GOES_ON,
+    "_if": _LEFT_OUT,
+    "_run_once": _LEFT_OUT,
+    "_stdin": "what scripts are asked, passwords included, is sent there",
+    "_get_pty": "a terminal shows again what is sent to scripts, passwords included",
+    "name": "all operations would be called the same",
+}
+"""Of pyinfra's global arguments, which data may set for all operations, those that belie a run."""
 
 
 def bare_name(inventory_name: str) -> str:
@@ -75,6 +89,12 @@ class Sources:
     ) -> None:
         self.faults: list[Fault] = []
         self.file = inventory_file
+        self._refuse_arguments(ALL_FILE, all_data)
+        for name, data in group_data.items():
+            self._refuse_arguments(f"group_data/{name}.py", data)
+        for name, data in host_data.items():
+            self._refuse_arguments(inventory_file, data, f"{name}.")
+        self._refuse_arguments(COMMAND_LINE, override_data)
         self.groups = {name: list(hosts) for name, hosts in groups.items()}
         for name in ("database", "messaging"):
             self.groups.setdefault(name, self.groups.get("controllers", []))
@@ -84,6 +104,12 @@ class Sources:
         self.host_data = {name: own_data(data) for name, data in host_data.items()}
         self.override_data = own_data(override_data)
         self.release = str({**self.all_data, **self.override_data}.get("release", "zed"))
+
+    def _refuse_arguments(self, file: str, data: Data, before: str = "") -> None:
+        for key in REFUSED_ARGUMENTS.keys() & data.keys():
+            if data[key] not in (None, False, [0]):
+                problem = f"is not to be set for all operations: {REFUSED_ARGUMENTS[key]}"
+                self.faults.append(Fault(file, before + key, problem, "leave it out"))
 
     def names(self, group: str, otherwise: str) -> list[str]:
         """What the hosts of GROUP are called in URLs."""

@@ -6,7 +6,11 @@ from tests.plan.fake_hosts import host as _host
 _ANSWERS = {
     **_CONVERGED,
     "cloud_objects read": {"error": None, "refused": ["flavor m1 differs: vcpus 2 (was 1)"]},
-    "hugepages read": {"changes": ["set huge pages of 2M to 4 (was 0)"], "remarks": ["reboot"]},
+    "hugepages read": {
+        "error": None,
+        "changes": ["set huge pages of 2M to 4 (was 0)"],
+        "remarks": ["reboot"],
+    },
 }
 _PAGES = [{"size": "2M", "count": 4}]
 controllers = [_host("controller", "10.0.0.11", _ANSWERS, installed=True)]

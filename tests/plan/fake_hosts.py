@@ -62,6 +62,7 @@ FRESH: Answers = {
         "daemon_reload": False,
         "cells": {"error": "PyMySQL is not installed", "early": True},
     },
+    "timers read": {"reload": True, "start": ["t"], "enable": ["t"]},
     "http_answers read": {"failing": [{"name": "the compute API", "url": "u", "detail": "no"}]},
     "site_proof read": {
         "missing": {n: ["nova-compute has not registered"] for n in ("compute1", "compute2")},

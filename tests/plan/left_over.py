@@ -9,7 +9,11 @@ from tests.plan.fake_hosts import preflight as _preflight
 _UUID = "457eb676-33da-42ec-9a8c-9293d545c337"
 _ANSWERS = {
     **_CONVERGED,
-    "hugepages read": {"changes": ["set huge pages of 2M to 0 (was 4)"], "remarks": []},
+    "hugepages read": {
+        "error": None,
+        "changes": ["set huge pages of 2M to 0 (was 4)"],
+        "remarks": [],
+    },
     "libvirt_secrets read": {"error": None, "changes": [f"remove libvirt secret {_UUID}"]},
     "config_files read": {
         "files": [{"path": "/etc/nova/migration_key", "change": "remove", "diff": ""}],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 SYSTEMCTL = """#!/bin/sh
 # show --property=A,B UNIT...: of each unit the properties asked for that it has, and a blank line.
+[ ! -e "${0%/*}/silence" ] || { cat "${0%/*}/silence" >&2; exit 1; }
 cd "${0%/*}/units" || exit
 case $1$2 in show--property=*) ;; *) echo "Unknown command: $*" >&2; exit 1 ;; esac
 asked=$(echo "${2#*=}" | sed 's/,/|/g')
@@ -14,7 +15,11 @@ blank=
 for unit; do
     printf "$blank"
     blank='\\n'
-    grep -E "^($asked)=" "$unit"
+    if [ -e "$unit" ]; then
+        grep -E "^($asked)=" "$unit"
+    else
+        printf 'Id=%s.service\nLoadState=not-found\nActiveState=inactive\nSubState=dead\n' "$unit"
+    fi
 done
 """
 JOURNALCTL = """#!/bin/sh
@@ -52,3 +57,10 @@ class Systemd:
         text = "".join(f"{key}={value}\n" for key, value in known.items())
         (self.folder / "units" / unit).write_text(text)
         (self.folder / "journal" / unit).write_text(journal)
+
+    def is_silent(self, words: str | None) -> None:
+        """From now on systemd answers nothing, for which systemctl has these WORDS; or it does."""
+        if words is None:
+            (self.folder / "silence").unlink()
+        else:
+            (self.folder / "silence").write_text(words)

@@ -197,7 +197,8 @@ def test_since_when_a_daemon_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def mute_systemd(tmp_path: Path) -> str:
     """A PATH with a systemctl that knows no unit."""
-    (tmp_path / "systemctl").write_text("#!/bin/sh\n")
+    text = "#!/bin/sh\nshift 2\nfor unit; do printf 'LoadState=not-found\\n\\n'; done\n"
+    (tmp_path / "systemctl").write_text(text)
     (tmp_path / "systemctl").chmod(0o755)
     return f"{tmp_path}:{os.environ['PATH']}"
 

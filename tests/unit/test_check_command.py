@@ -56,6 +56,38 @@ def test_a_secret_in_any_place_stays_hidden(text: str) -> None:
         assert "hunter2" not in repr(found)
 
 
+@pytest.mark.parametrize(
+    "secret", ["hunter2", "c2VjcmV0LXBhc3N3b3Jk", "Ex4mple-Word", "a_word", "x"]
+)
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "password {}=",
+        "password {} = x",
+        "password\t{}: x",
+        "password = x\n{}=",
+        "password = x\n{}@controller/nova?charset=utf8",
+        "{} = password",
+        "{}",
+        "password {}",
+    ],
+)
+def test_no_part_of_a_line_that_names_no_option_is_shown(lines: str, secret: str) -> None:
+    """Such as after a forgotten ``=``, or in the second line of a value that is not indented."""
+    secret = f"Q7{secret}7Q"
+    text = "[neutron]\nauth_url = http://c:5000\n" + lines.format(secret) + "\n"
+    try:
+        found = check(text, "controller")
+    except NotIni as error:
+        assert secret not in str(error)
+        return
+    assert secret not in repr(found)
+    (line,) = [f for f in found if f.kind == "unknown"]
+    assert line.problem.startswith("not read: this line names no option, and is not shown")
+    if lines.startswith("password") and "\n" not in lines:
+        assert line.remedy == "write a '=' behind password"
+
+
 def test_a_file_that_is_no_ini_is_refused_without_showing_it() -> None:
     with pytest.raises(NotIni) as error:
         check("[neutron]\nhunter2\n")

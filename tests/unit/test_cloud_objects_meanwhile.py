@@ -187,3 +187,28 @@ def test_what_has_gone_by_itself_is_no_fault(what: str, when: str) -> None:
         answer = asked(cloud, apply=True, **kinds)
         assert question in cloud.asked
         assert (len(answer["changes"]), getattr(cloud, kind)) == (1, {})
+
+
+def test_metadata_of_an_aggregate_that_has_gone_by_itself_is_not_removed() -> None:
+    with running(
+        Meanwhile(
+            "GET /compute/v2.1/os-services",
+            lambda cloud: first(cloud.aggregates)["metadata"].clear(),
+        )
+    ) as cloud:
+        made = cloud.make_aggregate({"aggregate": {"name": "ssd"}}, {})["aggregate"]
+        made["metadata"]["old"] = "x"
+        asked(cloud, apply=True, aggregates={"ssd": {"metadata": {"old": None}}})
+    assert not [line for line in cloud.asked if line.endswith("/action")]
+
+
+def test_a_property_of_an_image_that_has_gone_by_itself_is_not_removed() -> None:
+    with running(Meanwhile("GET /image/v2/images", lambda c: first(c.images).pop("old"))) as cloud:
+        made = cloud.make_image({"name": "i", "disk_format": "raw", "old": "x"}, {})
+        cloud.put_image(b"text", {}, made["id"])
+        wanted = {"disk_format": "raw", "properties": {"old": None}}
+        asked(cloud, apply=True, images={"i": wanted})
+        assert not [line for line in cloud.asked if line.startswith("PATCH")]
+        first(cloud.images)["old"] = "y"
+        asked(cloud, apply=True, images={"i": wanted})
+        assert "old" not in first(cloud.images)

@@ -283,6 +283,7 @@ package python3-nova is not installed
 
 PACKAGES = "nova-common openstack-nova-common python3-nova"
 DPKG = "--showformat=${db:Status-Status} ${Package} ${Version}\\n"
+NONE_OF_THEM = "".join(f"package {name} is not installed\n" for name in PACKAGES.split())
 ASKED = {
     "dpkg-query": f"--show {DPKG} {PACKAGES}",
     "rpm": f"--query --queryformat=installed %{{NAME}} %{{VERSION}}\\n {PACKAGES}",
@@ -298,7 +299,10 @@ ASKED = {
         ("dpkg-query", "unpacked nova-common 2:26.2.2-1\n", {}),
         ("dpkg-query", "installed nova-common 3:29.0.0~rc1-0ubuntu1\n", {"nova-common": "29.0.0"}),
         ("dpkg-query", "", {}),
-        ("none", "", {}),
+        ("rpm", NONE_OF_THEM, {}),
+        ("rpm", LISTED["rpm"].partition("package python3")[0], None),
+        ("rpm", "", None),
+        ("none", "", None),
     ],
 )
 def test_only_what_is_installed_and_configured_counts(
@@ -306,7 +310,7 @@ def test_only_what_is_installed_and_configured_counts(
     monkeypatch: pytest.MonkeyPatch,
     program: str,
     output: str,
-    found: dict[str, str],
+    found: dict[str, str] | None,
 ) -> None:
     (tmp_path / "output").write_text(output)
     (tmp_path / program).write_text(
@@ -322,6 +326,21 @@ def test_only_what_is_installed_and_configured_counts(
         (tmp_path / "rpm").chmod(0o755)
     monkeypatch.setattr(script, "DPKG_STATUS", str(status))
     assert script.nova() == found
+
+
+@pytest.mark.parametrize("end", ["exit 2", "exec /bin/sleep 60"])
+def test_a_dpkg_that_fails_does_not_say_that_nova_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    (tmp_path / "status").touch()
+    (tmp_path / "dpkg-query").write_text(f"#!/bin/sh\n{end}\n")
+    (tmp_path / "dpkg-query").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(script, "DPKG_STATUS", str(tmp_path / "status"))
+    monkeypatch.setattr(script, "TIMEOUT", 1)
+    assert script.nova() is None
+    (fault,) = changed(nova=None)
+    assert fault.startswith("Nova: dpkg-query or rpm does not say whether it is installed")
 
 
 def test_dpkg_understands_what_it_is_asked() -> None:

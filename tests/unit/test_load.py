@@ -13,7 +13,7 @@ from pyinfra_cli.inventory import make_inventory
 
 from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.nova_conf.render import files_for
-from pyinfra_nova.site.faults import SettingsError
+from pyinfra_nova.site.faults import MANY, Fault, SettingsError
 from pyinfra_nova.site.load import site_of
 from pyinfra_nova.site.secrets import add_ceph_key, create
 from pyinfra_nova.site.settings import Settings
@@ -129,3 +129,21 @@ def test_pyinfras_own_keys_are_known_from_pyinfra() -> None:
     assert {"ssh_hostname", "ssh_user", "ssh_key", "ssh_known_hosts_file", "_sudo"} <= keys
     assert {"fake_responses", "ssh_strict_host_key_checking"} <= keys
     assert not keys & {"my_ip", "nova_host", "libvirt", "nova_conf", *Settings.model_fields}
+
+
+def test_many_faults_of_one_kind_are_counted_and_all_others_said() -> None:
+    """Such as those of a thousand hosts, after one wrong letter in management_network."""
+    of_hosts = [
+        Fault("inventory.py", f"cmp{n}.my_ip", f"10.0.7.{n} is not in it") for n in range(99)
+    ]
+    other = Fault("group_data/all.py", "foo", "unknown key")
+    few = [Fault("inventory.py", f"cmp{n}.nova_host", "is no name") for n in range(MANY)]
+    error = SettingsError([of_hosts[0], other, *of_hosts[1:], *few])
+    assert str(error).split("\n  - ") == [
+        "112 faults in the settings; no host was touched:",
+        *map(str, of_hosts[:5]),
+        "inventory.py: my_ip: and 94 more",
+        str(other),
+        *map(str, few),
+    ]
+    assert len(error.faults) == 112

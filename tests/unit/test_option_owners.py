@@ -254,6 +254,13 @@ def test_it_is_refused_with_the_remedy_by_every_name_that_the_release_reads(rele
                 assert f"is decided by the settings; set {what}" in said, (option, section, name)
 
 
+def test_what_is_read_of_a_log_stays_as_oslo_log_writes_it() -> None:
+    """``files/units.py`` tells the age of a failed audit by the beginning of its line."""
+    for name in ("log_date_format", "logging_context_format_string", "use_json"):
+        assert "read oslo.log's own lines" in refused("DEFAULT", name, "zed"), name
+    assert "systemd watches the process" in refused("DEFAULT", "daemon", "zed")
+
+
 @pytest.mark.parametrize("section", owners.LOGINS)
 def test_every_way_to_log_in_is_owned_as_keystoneauth_itself_spells_it(section: str) -> None:
     spelled: set[str] = set()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pyinfra_nova.resources.repositories import EnabledRepositories
+from pyinfra_nova.session.host_script import SCRIPTS
 
 LIST = """\
 deb [trusted=yes] file:{archive} jammy main
@@ -108,3 +109,37 @@ def test_the_ids_of_dnf_are_the_first_words_of_its_list() -> None:
 
 def test_a_host_without_the_package_manager_has_none() -> None:
     assert EnabledRepositories().process([]) == set()
+
+
+@pytest.mark.parametrize("former", [None, "deb http://mirror.example.com/uca jammy main\n"])
+def test_an_archive_that_does_not_answer_leaves_the_list_as_it_was(
+    tmp_path: Path, former: str | None
+) -> None:
+    lists = tmp_path / "cloudarchive-antelope.list"
+    if former:
+        lists.write_text(former)
+    program = tmp_path / "apt-get"
+    program.write_text('#!/bin/sh\ncase "$*" in *Error-Mode*) exit 100 ;; esac\n')
+    program.chmod(0o755)
+    text = (
+        (SCRIPTS / "enable_cloud_archive.sh")
+        .read_text()
+        .replace("/etc/apt/sources.list.d", str(tmp_path))
+    )
+
+    def enabled() -> int:
+        done = subprocess.run(
+            ["sh", "-s", "--", "ubuntu-cloud-keyring", "jammy-updates/antelope"],
+            input=text,
+            text=True,
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "TMPDIR": str(tmp_path)},
+            check=False,
+        )
+        return done.returncode
+
+    assert enabled() == 1
+    assert (lists.read_text() if lists.exists() else None) == former
+    program.write_text("#!/bin/sh\n")
+    assert enabled() == 0
+    assert lists.read_text().endswith(" jammy-updates/antelope main\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"apt-get", lists.name}

@@ -19,11 +19,13 @@ folder = pathlib.Path({folder!r})
 with (folder / "calls").open("a") as stream:
     stream.write(" ".join(sys.argv[1:]) + "\\n")
 units = json.loads((folder / "units").read_text())
+if (folder / "silence").exists() and sys.argv[1] == (folder / "silence").read_text():
+    sys.exit("Failed to get properties: Connection timed out")
 verb, *words = [word for word in sys.argv[1:] if word != "--"]
 names = [word for word in words if not word.startswith("--")]
 if verb == "show":
     blocks = []
-    for name in names:
+    for name in names[: 1 if (folder / "half").exists() else None]:
         state = units.get(name)
         load = "loaded" if state else "not-found"
         active, enabled = state or ("inactive", "")
@@ -153,6 +155,22 @@ def test_a_unit_that_does_not_stop_is_named(host: Host) -> None:
     host.has(stubborn=("active", "enabled"))
     with pytest.raises(SystemExit, match=r"cannot be stopped: stubborn\.service \(active\)"):
         tell("stop", units=["stubborn.service"])
+
+
+@pytest.mark.parametrize("verb", ["show", "list-units"])
+def test_nothing_counts_as_stopped_while_systemd_does_not_answer(host: Host, verb: str) -> None:
+    (host.folder / "silence").write_text(verb)
+    said = f"systemctl {verb} ended with 1: Failed to get properties: Connection timed out"
+    with pytest.raises(SystemExit, match=said):
+        tell("stop", units=["nova-api.service"])
+    assert host.units["nova-api.service"][0] == "active"
+
+
+def test_half_of_what_systemd_says_of_units_is_not_taken_for_all(host: Host) -> None:
+    (host.folder / "half").touch()
+    with pytest.raises(SystemExit, match="told of 1 of 2 units"):
+        tell("stop", units=["nova-compute.service", "nova-api.service"])
+    assert host.units["nova-compute.service"][0] == "active"
 
 
 def test_another_identity_is_kept_beside(host: Host) -> None:

@@ -263,7 +263,14 @@ def test_a_unit_that_does_not_run_is_named_with_its_state_and_the_remedy(systemd
 
 def test_a_unit_of_which_systemd_knows_nothing_is_no_unit_that_runs(systemd: Systemd) -> None:
     (fault,) = proven("nova-api")
-    assert fault["problem"].startswith("is None (None).")
+    assert fault["problem"].startswith("is inactive (dead).")
+
+
+def test_nothing_is_proven_by_a_systemd_that_does_not_answer(systemd: Systemd) -> None:
+    systemd.says("nova-api")
+    systemd.is_silent("Connection timed out\n")
+    with pytest.raises(SystemExit, match="told of 0 of 1 units: Connection timed out"):
+        proven("nova-api")
 
 
 def test_a_unit_that_lacks_its_broker_is_named(systemd: Systemd) -> None:

@@ -56,7 +56,7 @@ class Virsh:
             case ("secret-get-value", uuid) if uuid in self.values:
                 return 0, self.values[uuid], ""
             case ("secret-get-value", _):
-                return 1, "", "error: secret has no value"
+                return 1, "", f"error: secret '{words[1]}' does not have a value"
             case _:
                 return 1, "", f"error: unknown command: {words}"
         return 0, "", ""
@@ -162,6 +162,41 @@ def test_a_libvirt_that_does_not_answer_is_said_in_a_plan_and_ends_a_run(virsh: 
     assert "failed to connect" in asked()["error"]
     with pytest.raises(SystemExit, match="failed to connect"):
         asked(apply=True)
+
+
+@pytest.mark.parametrize("said", ["error: Cannot recv data: Connection reset by peer", ""])
+def test_a_value_that_libvirt_does_not_tell_is_not_set_for_that(virsh: Virsh, said: str) -> None:
+    converge()
+    virsh.refused = {"secret-get-value": said}
+    assert asked()["error"] == (said or "virsh ended with 1")
+    assert asked()["changes"] == []
+    with pytest.raises(SystemExit, match=said or "virsh ended with 1"):
+        asked(apply=True)
+    assert virsh.values == {UUID: KEY}
+
+
+@pytest.mark.parametrize("half", ["", "<secret ephemeral='no'"])
+def test_half_a_definition_is_no_other_one(virsh: Virsh, half: str) -> None:
+    converge()
+    virsh.definitions[UUID] = half
+    assert asked()["error"].startswith("virsh secret-dumpxml answers no definition")
+    with pytest.raises(SystemExit, match="answers no definition"):
+        asked(apply=True)
+    assert virsh.values == {UUID: KEY}
+
+
+def test_a_libvirt_that_hangs_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "virsh").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "virsh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setattr(libvirt_secrets, "TIMEOUT", 0.1)
+    monkeypatch.setattr(libvirt_secrets, "FOLDER", str(tmp_path))
+    (tmp_path / f"{UUID}.xml").touch()
+    assert asked()["error"] == "virsh secret-dumpxml has not ended after 0.1 s"
+    with pytest.raises(SystemExit, match="virsh secret-define has not ended"):
+        libvirt_secrets.must("secret-define", "/dev/stdin")
 
 
 def test_the_key_is_in_no_word_of_a_command(virsh: Virsh) -> None:

@@ -116,6 +116,12 @@ def test_only_200_answers_a_question(status: str) -> None:
         ('{"a": ["x"]}', "with 'x' in it"),
         ('{"a": [], "truncated": true}', "not with the whole list"),
         ('{"a": [], "next": "/y"}', "is said to follow on itself"),
+        ('{"a": [], "next": 7}', "not where the list goes on"),
+        ('{"a": [], "links": {"next": [1]}}', "not where the list goes on"),
+        ('{"a": [], "a_links": [{"rel": "next"}]}', "not where the list goes on"),
+        ('{"a": [], "a_links": [{"rel": "next", "href": null}]}', "not where the list goes on"),
+        ('{"a": [], "a_links": [1]}', "not where the list goes on"),
+        ('{"a": [], "a_links": "x"}', "not where the list goes on"),
     ],
 )
 def test_a_list_is_empty_only_where_one_was_answered(body: str, text: str) -> None:

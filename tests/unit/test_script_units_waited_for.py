@@ -9,6 +9,7 @@ from typing import Any
 
 import nova_state
 import pytest
+import unit_states
 import units
 
 from .systemd_stand_in import Systemd
@@ -45,18 +46,53 @@ def test_one_unit_whose_file_systemd_has_not_read_is_enough_for_it_to_read_all(
     assert compared("nova-api", "nova-scheduler")["daemon_reload"] is True
 
 
-def test_a_host_that_has_no_systemd_yet_has_no_unit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "systemctl"
-    program.write_text("#!/bin/sh\necho 'System has not been booted with systemd' >&2; exit 1\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_a_unit_that_is_not_installed_is_to_be_enabled_and_started(systemd: Systemd) -> None:
     found = compared("nova-api")
     assert found["units"] == [
         {"name": "nova-api", "actions": ["enable", "start"], "reason": "not installed"}
     ]
     assert found["processes"]["nova-api"] == {"pid": 0, "age": None, "replaced": False}
+
+
+def test_a_host_that_was_not_started_by_systemd_has_no_unit(systemd: Systemd) -> None:
+    systemd.is_silent("System has not been booted with systemd as init system (PID 1).\n")
+    found = compared("nova-api")
+    assert found["units"][0]["reason"] == "not installed"
+    assert found["processes"]["nova-api"] == {"pid": 0, "age": None, "replaced": False}
+
+
+def test_of_no_unit_systemd_is_not_asked(systemd: Systemd) -> None:
+    """Without a name it would speak of itself."""
+    systemd.is_silent("Connection timed out\n")
+    assert compared()["units"] == []
+
+
+def test_a_unit_of_which_systemd_says_nothing_is_not_one_that_is_not_installed(
+    systemd: Systemd,
+) -> None:
+    systemd.says("nova-api")
+    systemd.is_silent("Failed to get properties: Connection timed out\n")
+    said = (
+        "`systemctl show` ended with 1, and told of 0 of 2 units: "
+        "Failed to get properties: Connection timed out"
+    )
+    with pytest.raises(SystemExit) as end:
+        compared("nova-api", "nova-scheduler")
+    assert str(end.value) == said
+    with pytest.raises(SystemExit) as end:
+        unit_states.answer({"units": [{"name": "nova-api"}, {"name": "b"}], "causes": True})
+    assert str(end.value) == said
+
+
+def test_half_of_what_systemd_says_is_not_taken_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text("#!/bin/sh\nprintf 'LoadState=loaded\\nActiveState=active\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="ended with 0, and told of 1 of 2 units"):
+        compared("nova-api", "nova-scheduler")
 
 
 def test_a_cell_mapping_that_changed_since_a_process_began_restarts_it(
@@ -141,7 +177,19 @@ def test_a_unit_that_does_not_come_in_time_is_named_with_its_state(
 def test_a_unit_that_is_not_there_is_named(
     systemd: Systemd, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert failure(capsys, API, seconds=0) == f"nova-api is None (None). {SILENT}\n"
+    assert failure(capsys, API, seconds=0) == f"nova-api is inactive (dead). {SILENT}\n"
+
+
+def test_who_waits_asks_a_systemd_that_says_nothing_again(
+    systemd: Systemd, in_each_pause: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    systemd.says("nova-api")
+    systemd.is_silent("Connection timed out\n")
+    in_each_pause(lambda: systemd.is_silent(None))
+    assert waited(API) == {"failed": []}
+    systemd.is_silent("Connection timed out\n")
+    told = "`systemctl show` ended with 1, and told of 0 of 1 units: Connection timed out"
+    assert failure(capsys, API, seconds=0) == f"nova-api is not known: {told}. {SILENT}\n"
 
 
 def test_a_unit_that_systemd_has_given_up_is_not_waited_for(

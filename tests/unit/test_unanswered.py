@@ -21,7 +21,18 @@ from pyinfra.api import OperationError
 from pyinfra.context import ctx_host
 
 from pyinfra_nova.proof import stage
-from pyinfra_nova.resources import cells, databases, units
+from pyinfra_nova.resources import (
+    cells,
+    config_files,
+    databases,
+    http_answers,
+    hugepages,
+    libvirt_secrets,
+    messaging,
+    security,
+    timers,
+    units,
+)
 from pyinfra_nova.session import steps
 from pyinfra_nova.session.host_script import script_input
 
@@ -41,7 +52,7 @@ PROOFS = stage.Proofs({"controller": PRIMARY}, {})
 @pytest.fixture(autouse=True)
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     texts: list[str] = []
-    for module in (cells, databases, stage, steps):
+    for module in (cells, databases, libvirt_secrets, stage, steps):
         monkeypatch.setattr(module, "say", texts.append)
     return texts
 
@@ -207,6 +218,7 @@ def test_units_without_databases_ask_none() -> None:
 
 # --- the server that databases are made on --------------------------------------------------------
 
+BROKER_USER = messaging.BrokerUser("openstack", SecretStr("s3cret"))
 USER = databases.DatabaseUser("nova", SecretStr("s3cret"), ("nova_api",))
 MISSING = {"name": "nova", "missing": True, "password_differs": False, "missing_grants": []}
 
@@ -228,6 +240,34 @@ def test_what_a_server_did_not_answer_is_never_created(answer: Answer) -> None:
         commands(databases.present, answer, [USER], executing=False)
     (only,) = commands(databases.present, answer, [USER], executing=True)
     assert words in only and only.endswith(">&2; exit 1")
+
+
+# Each asks a script; an empty answer is what pyinfra makes of one that ends without a word.
+ASKING: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "files": (config_files.written, ((),)),
+    "units": (units.running, ((units.Unit("x"),),)),
+    "huge pages": (hugepages.set_aside, ((), "libvirtd.service")),
+    "URLs": (http_answers.answering, ((),)),
+    "SELinux and firewalld": (security.allowed, ((), ("8774/tcp",), "10.0.0.11")),
+    "timers": (timers.running, (("nova-care-audit.timer",),)),
+    "the broker": (messaging.present, (BROKER_USER, "10.0.0.11")),
+}
+
+
+@pytest.mark.parametrize("what", ASKING)
+def test_nothing_is_as_it_should_be_because_nothing_was_said_of_it(what: str) -> None:
+    operation, arguments = ASKING[what]
+    if what != "the broker":  # that an earlier operation of a plan may start
+        with pytest.raises(OperationError, match="nothing was answered"):
+            commands(operation, {}, *arguments, executing=False)
+    (only,) = commands(operation, {}, *arguments, executing=True)
+    assert only.endswith(">&2; exit 1")
+
+
+def test_of_libvirts_secrets_nothing_is_known_where_nothing_was_said() -> None:
+    assert len(commands(libvirt_secrets.kept, {}, None, ("uuid",), executing=False)) == 1
+    (only,) = commands(libvirt_secrets.kept, {}, None, ("uuid",), executing=True)
+    assert "nothing was answered" in only and only.endswith(">&2; exit 1")
 
 
 def test_a_server_that_an_earlier_operation_starts_is_missing_in_a_plan_alone(

@@ -16,8 +16,13 @@ from pyinfra_nova.nova_conf.ini import NotIni
 __all__ = ["LEAVE_OUT", "Finding", "Kind", "Level", "NotIni", "Role", "Source", "findings"]
 
 
-def findings(files: Sequence[Source], release: str, role: Role) -> list[Finding]:
+def findings(
+    files: Sequence[Source], release: str, role: Role, *, all_names: bool = False
+) -> list[Finding]:
     """What is wrong with FILES, which one service reads in that order; line by line.
+
+    Args:
+        all_names: show what stands for an option even where it may be a part of a secret.
 
     Raises:
         NotIni: oslo.config would refuse a file.
@@ -27,5 +32,5 @@ def findings(files: Sequence[Source], release: str, role: Role) -> list[Finding]
         return []
     config = Config(files, load(release), role)
     order = {file.name: number for number, file in enumerate(files)}
-    found = dict.fromkeys([*option_findings(config), *rule_findings(config)])
+    found = dict.fromkeys([*option_findings(config, all_names=all_names), *rule_findings(config)])
     return sorted(found, key=lambda f: (order[f.file], f.line, f.section, f.option, f.kind))

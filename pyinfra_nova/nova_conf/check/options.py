@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 
 from pyinfra_nova.knowledge.releases import VERSIONS, Option, added, normal, removed
@@ -15,10 +16,17 @@ FEW = 3
 LEAVE_OUT = "leave it out"
 """The remedy where nothing better is known than that Nova does not read it."""
 CLOSE, DISTANT = 0.85, 0.6
+NOT_SHOWN = (
+    "not read: this line names no option, and is not shown: there may be a part of a secret in it"
+)
 
 
-def option_findings(config: Config) -> Iterator[Finding]:
-    """What is wrong with every option of every file on its own."""
+def option_findings(config: Config, *, all_names: bool = False) -> Iterator[Finding]:
+    """What is wrong with every option of every file on its own.
+
+    What stands where an option has its name may be a secret: after a forgotten ``=``, in a URL that
+    goes on in the next line. So it is shown only where it is one, or almost; or with ALL_NAMES.
+    """
     unknown_sections = set(_unknown_sections(config))
     for section in unknown_sections:
         yield _unknown_section(config, section)
@@ -28,7 +36,9 @@ def option_findings(config: Config) -> Iterator[Finding]:
         if current:
             yield from _known(config, setting, current)
         elif normal(setting.section) not in unknown_sections or _removed(config, setting):
-            yield _not_read(config, setting)
+            found = _not_read(config, setting)
+            is_told = all_names or found.kind != "unknown" or _is_option(config, setting)
+            yield found if is_told else _not_shown(config, setting)
     yield from _duplicates(config)
 
 
@@ -146,6 +156,28 @@ def _unknown(config: Config, setting: Setting) -> Finding:
         problem = "not read: there is no such option in this section"
         remedy = _suggestion(config, setting)
     return at(setting, "unknown", "warning", problem, remedy, f"options of Nova {table.nova}")
+
+
+def _is_option(config: Config, setting: Setting) -> bool:
+    """Whether a name is one that a release has somewhere, but for a letter."""
+    table, name = config.table, setting.name.replace("-", "_")
+    close = _closest(name, table.names(setting.section))
+    return (
+        bool(table.sections_with(name))
+        or added(setting.section, setting.name, table.release) is not None
+        or (close is not None and _is_close(name, close))
+    )
+
+
+def _not_shown(config: Config, setting: Setting) -> Finding:
+    table, remedy = config.table, "where it goes on with the value above, indent it"
+    if close := _closest(setting.name, table.names(setting.section)):
+        remedy = f"did you mean {close}? Or, {remedy}"
+    first = re.match(r"[\w-]*", setting.name)
+    if first and (option := table.option(setting.section, first[0])):
+        remedy = f"write a '=' behind {option.name}"
+    where = (setting.file, setting.line, normal(setting.section), "")
+    return Finding(*where, "unknown", "warning", NOT_SHOWN, remedy, "oslo_config/iniparser.py")
 
 
 def _closest(name: str, known: tuple[str, ...]) -> str | None:

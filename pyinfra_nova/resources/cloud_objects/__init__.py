@@ -13,7 +13,7 @@ from pyinfra.api.host import Host
 from pyinfra_nova.resources.cloud_objects.declaration import Declared
 from pyinfra_nova.resources.compute_api import Places
 from pyinfra_nova.resources.keystone import KeystoneAdmin
-from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
+from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask, script_command
 from pyinfra_nova.session.steps import Commands, changing, refused, say
 
 USES = (
@@ -89,7 +89,7 @@ class Differences(BaseModel):
     def of(cls, host: Host, declaration: Declaration) -> Differences:
         """Those between DECLARATION and the cloud, asked from HOST."""
         answer = ask(host, DeclaredDifferences, declaration.as_request(apply=False))
-        return cls.model_validate(answer or {"error": "nothing was answered"})
+        return cls.model_validate(answer or {"error": NO_ANSWER})
 
 
 @operation()
