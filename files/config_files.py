@@ -2,7 +2,8 @@
 
 Request: {"files": [{"path", "content", "owner", "group", "mode", "hidden",
                      "keeps_about": [names]|absent, "keeps_from": path of "absent"|null}],
-          "write": bool, "absent": [{"path": pattern, "form", "how", "hidden"}]};
+          "write": bool, "absent": [{"path": pattern, "form", "how", "hidden"}],
+          "wanted": [paths that no pattern is about, beside those of "files"]};
           to compare a long file, "digest" (SHA-256) may stand for "content"
 Answer:  {"files": [{"path", "change", "diff"}], "left": [paths]}, only those that differ.
 The diff is made here, on the host, and masked here, so that no secret travels back.
@@ -330,7 +331,8 @@ def answer(request):
         else:
             write(wanted)
     going, left = [], []
-    paths = [wanted["path"] for wanted in request["files"]]
+    # A run writes only what differs, and what does not stays.
+    paths = [*request.get("wanted", ()), *(wanted["path"] for wanted in request["files"])]
     for entry in request.get("absent", ()):
         superfluous, others = compare_absent(entry, paths)
         going += superfluous

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,11 +21,18 @@ class ConfigFileDifferences(ScriptFact):
 
 
 def _request(
-    files: Sequence[ConfigFile], absent: Sequence[AbsentFile], *, write: bool
+    files: Sequence[ConfigFile],
+    absent: Sequence[AbsentFile],
+    only: Collection[str] | None = None,
+    *,
+    write: bool,
 ) -> dict[str, Any]:
+    """Of FILES those of the paths ONLY are written, or all; what is absent is none of FILES."""
+    chosen = [file for file in files if only is None or file.path in only]
     return {
         "write": write,
-        "files": [_wanted(file, write=write) for file in files],
+        "files": [_wanted(file, write=write) for file in chosen],
+        "wanted": [file.path for file in files],
         "absent": [asdict(file) for file in absent],
     }
 
@@ -71,6 +78,5 @@ def written(files: Sequence[ConfigFile], absent: Sequence[AbsentFile] = ()) -> C
         say(f"{path}: is not wanted, but not as this project writes it; left as it is")
     names = {difference["path"] for difference in differing}
     if names:
-        chosen = [file for file in files if file.path in names]
-        request = _request(chosen, absent, write=True)
+        request = _request(files, absent, names, write=True)
         yield changing(script_command("config_files", "write", request))

@@ -155,7 +155,7 @@ PAGES_NOW = "cat /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 GRUB = "/etc/default/grub.d"
 UPDATE_GRUB = r"""#!/bin/sh
 # Stands in for GRUB's own, which hosts without a kernel do not have.
-[ -e /run/cut ] && rm /run/cut && kill -9 $PPID
+[ -e /run/cut ] && rm /run/cut && kill -9 $PPID && exit 1
 GRUB_CMDLINE_LINUX=
 for file in /etc/default/grub.d/*.cfg; do [ -e "$file" ] && . "$file"; done
 mkdir -p /boot/grub

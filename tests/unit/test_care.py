@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import configparser
+import grp
 import json
+import os
+import pwd
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ import pytest
 
 from pyinfra_nova.care import files
 from pyinfra_nova.knowledge.platforms import platform_for
-from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
+from pyinfra_nova.resources.config_files import _request, comparison
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.run_scope import scope_of
@@ -76,18 +80,24 @@ def test_what_a_job_leaves_is_told_by_its_first_line(tmp_path: Path) -> None:
 
 
 def test_a_module_of_an_earlier_version_goes_and_those_of_this_one_stay(tmp_path: Path) -> None:
-    """The pattern covers both; only what is wanted stays."""
-    for name in ("old", "new", "somebodys"):
-        (tmp_path / f"{name}.py").write_text("# Written by pyinfra-nova (files/x.py).\n")
+    """The pattern covers all of them; those that are right are not written again, and stay."""
+    ours = "# Written by pyinfra-nova (files/x.py).\n"
+    for name in ("old", "right", "differs"):
+        (tmp_path / f"{name}.py").write_text(ours)
+        (tmp_path / f"{name}.py").chmod(0o644)
     (tmp_path / "somebodys.py").write_text("# mine\n")
-    new = {"path": str(tmp_path / "new.py"), "owner": "root", "group": "root", "mode": "0644"}
-    wanted = {**new, "hidden": False, "content": "# Written by pyinfra-nova (files/new.py).\n"}
-    entry = {"path": f"{tmp_path}/*.py", "form": "# Written by pyinfra-nova .*", "how": "marker"}
-    request = {"files": [wanted], "absent": [{**entry, "hidden": False}], "write": True}
-    found = config_files.answer(request)
-    assert [each["path"] for each in found["files"]] == [f"{tmp_path}/old.py", f"{tmp_path}/new.py"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.py", "somebodys.py"]
-    assert found["left"] == [f"{tmp_path}/somebodys.py"]
+    owner = (pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name, "0644")
+    texts = {"right": ours, "differs": f"{ours}x = 1\n", "new": ours}
+    wanted = [ConfigFile(f"{tmp_path}/{name}.py", text, *owner) for name, text in texts.items()]
+    absent = [AbsentFile(f"{tmp_path}/*.py", "# Written by pyinfra-nova .*", "marker")]
+    planned = config_files.answer(comparison(wanted, absent))
+    differing = [each["path"] for each in planned["files"]]
+    assert differing == [f"{tmp_path}/{name}.py" for name in ("old", "differs", "new")]
+    assert config_files.answer(_request(wanted, absent, differing, write=True)) == planned
+    assert planned["left"] == [f"{tmp_path}/somebodys.py"]
+    left = {path.stem: path.read_text() for path in tmp_path.iterdir()}
+    assert left == {**texts, "somebodys": "# mine\n"}
+    assert config_files.answer(comparison(wanted, absent))["files"] == []
 
 
 def test_without_any_part_nothing_is_written_and_all_of_it_goes() -> None:
