@@ -58,6 +58,7 @@ if deployed:
 barrier(name="The computes are started")
 
 if plan:
+    hypervisors.close(plan=plan)
     hypervisors.discover(plan=plan)
 barrier(name="The hypervisors are mapped")
 
@@ -69,6 +70,8 @@ if plan:
     hypervisors.of_site(plan=plan)
 barrier(name="The hypervisors are proven")
 
+if plan:
+    hypervisors.open_up(plan=plan)
 if deployed:
     care.keep(plan=deployed)
     cloud_objects.converge(plan=deployed)

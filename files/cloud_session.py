@@ -19,7 +19,7 @@ class Cloud:
 
     def __init__(self, request):
         self.request = request
-        self.declared = request["declared"]
+        self.declared = request.get("declared", {})
         self.steps = []
         self.refused = []
         self.remarks = []

@@ -7,6 +7,7 @@ Request: {"database", "names": as for nova_state.py, "known": {binary: [hosts]},
           "queues": {name: most consumers|null}, "api": as for compute_api.py|null}
 Answer:  {"missing": {host: [what its services have not shown]}, "unmapped": [hosts],
           "flagged": bool, "strangers": [texts],
+          "closed": {host: why it takes no new guests}, "unseen": [hosts that are not registered],
           "api": as of compute_api.py|null, "error": text|null, "early": bool}
 `error` and `early` are as in nova_state.py; with an error nothing else has been shown.
 Two queries for the services and nodes and one for the mappings, whatever the number of hosts.
@@ -145,6 +146,19 @@ def crowds(counts, request):
     return found
 
 
+def closed(rows, request):
+    """The computes that the scheduler sends no new guests, and why; of those in the request."""
+    found = {host: rows.services.get(("nova-compute", host)) for host in request["computes"]}
+    return {
+        "closed": {
+            host: row["disabled_reason"] or ""
+            for host, row in found.items()
+            if row and row["disabled"]
+        },
+        "unseen": [host for host, row in found.items() if row is None],
+    }
+
+
 def look(connection, begun, request):
     rows = Rows(connection, request["names"])
     lacking, error = missing(rows, begun, request), None
@@ -157,6 +171,7 @@ def look(connection, begun, request):
         "unmapped": [host for host in request["computes"] if host not in rows.mapped],
         "flagged": any(node["mapped"] and node["host"] not in rows.mapped for node in nodes),
         "strangers": strangers(rows, request),
+        **closed(rows, request),
         "error": error,
     }
 
@@ -177,6 +192,7 @@ def answer(request):
     if found is None:
         unmapped = list(request["computes"])
         found = {"missing": {}, "unmapped": unmapped, "flagged": False, "strangers": []}
+        found.update(closed={}, unseen=unmapped)
     found["error"] = str(error) if error else found["error"]
     asks = request["api"] and not found["error"]
     return {**found, "early": early, "api": compute_api.answer(request["api"]) if asks else None}

@@ -126,6 +126,9 @@ workers = {
 report_interval = 10
 service_down_time = 60
 
+# Whether a compute takes guests as soon as it has registered, or once a deploy has proven it.
+enable_new_services = False
+
 # Read only where nova-api is one eventlet server: Ubuntu and EL9, up to 2025.1. Elsewhere each API
 # has a server of its own.
 enabled_apis = ["osapi_compute", "metadata"]

@@ -21,6 +21,20 @@ def discover(plan: HostPlan) -> None:
         stage.mapped(name="Map the computes to cell1", plan=plan, proofs=_proofs(plan))
 
 
+@deploy("Hypervisors")
+def close(plan: HostPlan) -> None:
+    """Have no new guests sent to computes that are to be closed, whatever else is wrong there."""
+    if plan.is_primary_controller:
+        stage.closed(name="Close computes", plan=plan)
+
+
+@deploy("Hypervisors")
+def open_up(plan: HostPlan) -> None:
+    """Have new guests sent to the computes that are open, now that they are proven."""
+    if plan.is_primary_controller:
+        stage.opened(name="Open computes", plan=plan)
+
+
 @deploy("Proof")
 def of_hosts(plan: HostPlan) -> None:
     """See on each host that its units do what they are for."""

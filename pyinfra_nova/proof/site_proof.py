@@ -9,6 +9,7 @@ from typing import Any
 from pyinfra.api.host import Host
 
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
+from pyinfra_nova.resources.compute_states import Closed
 from pyinfra_nova.resources.units import Process
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.preflight import CLOCK_TOLERANCE
@@ -38,6 +39,8 @@ NOTHING: Answer = {
     "unmapped": [],
     "flagged": False,
     "strangers": [],
+    "closed": {},
+    "unseen": [],
     "api": None,
     "error": "the primary controller answered nothing",
     "early": False,
@@ -46,7 +49,11 @@ NOTHING: Answer = {
 
 def asked(host: Host, request: Mapping[str, Any]) -> Answer:
     """What the primary controller HOST answers."""
-    return ask(host, SiteProof, request) or {**NOTHING, "unmapped": list(request["computes"])}
+    return ask(host, SiteProof, request) or {
+        **NOTHING,
+        "unmapped": list(request["computes"]),
+        "unseen": list(request["computes"]),
+    }
 
 
 def _ages(
@@ -141,6 +148,11 @@ def question(
 def waits_for_a_person(answer: Answer) -> bool:
     """Whether all that is missing is what somebody has forced down, which no waiting changes."""
     return all("is forced down" in text for texts in answer["missing"].values() for text in texts)
+
+
+def closed(answer: Answer) -> Closed:
+    """The computes that take no new guests."""
+    return Closed(answer["closed"], frozenset(answer["unseen"]))
 
 
 def strangers(answer: Answer) -> list[str]:

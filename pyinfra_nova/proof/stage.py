@@ -8,14 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import gevent
 from pyinfra import host
-from pyinfra.api import operation
+from pyinfra.api import State, operation
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_host
 
 from pyinfra_nova.proof import host_proof, site_proof
+from pyinfra_nova.resources import compute_states
 from pyinfra_nova.resources.cells import nova_manage
 from pyinfra_nova.resources.http_answers import Answering
 from pyinfra_nova.resources.nova_state import unread
@@ -23,9 +25,11 @@ from pyinfra_nova.resources.units import Process, Processes
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.session.connections import at_once
 from pyinfra_nova.session.host_script import Answer
-from pyinfra_nova.session.steps import Commands, changing, refused, say
+from pyinfra_nova.session.steps import Commands, changing, refused, say, taken
 from pyinfra_nova.site.names import FEW, named
 
+_LAST: WeakKeyDictionary[State, Answer] = WeakKeyDictionary()
+"""What the primary controller has said last in a run; the one answer is for several operations."""
 SLICE = 15.0
 """Seconds of waiting after which it is looked whether there is any hope."""
 LATE = 15.0
@@ -106,7 +110,7 @@ def _waited(plan: HostPlan, proofs: Proofs, *, whole: bool) -> tuple[Answer, str
     while True:
         left = over - time.monotonic()
         request = site_proof.question(plan, proofs.seen, wait=min(SLICE, left), whole=whole)
-        answer = site_proof.asked(host, request)
+        answer = _LAST[host.state] = site_proof.asked(host, request)
         if answer["error"] or not answer["missing"]:
             return answer, str(answer["error"] or "")
         names = sorted(answer["missing"])
@@ -117,6 +121,46 @@ def _waited(plan: HostPlan, proofs: Proofs, *, whole: bool) -> tuple[Answer, str
         if said != set(names):
             say(f"wait for {named(names)}: {answer['missing'][names[0]][0]}")
             said = set(names)
+
+
+def _planned(plan: HostPlan) -> Answer:
+    """What the primary controller says in a plan, in which nothing changes."""
+    if host.state not in _LAST:
+        _LAST[host.state] = site_proof.asked(host, site_proof.question(plan, {}))
+    return _LAST[host.state]
+
+
+@operation()
+def closed(plan: HostPlan) -> Commands:
+    """Have no new guests sent to computes that are to be closed, whatever else is wrong there.
+
+    One that is new is closed when it has registered.
+    """
+    computes = [compute for compute in plan.scope.computes if compute.state != "open"]
+    if not computes:
+        return
+    answer = _planned(plan)
+    if host.state.is_executing:
+        answer = site_proof.asked(host, site_proof.question(plan, {}))
+        if answer["error"]:
+            yield from refused(answer["error"])
+            return
+    known = site_proof.closed(answer)
+    computes = [one for one in computes if one.nova_host not in known.unseen]
+    yield from taken(compute_states.steps(plan.site, computes, known))
+
+
+@operation()
+def opened(plan: HostPlan) -> Commands:
+    """Have new guests sent to the computes that are open: the proof has just shown that all are up.
+
+    The others are closed, if they have registered meanwhile.
+    """
+    known = site_proof.closed(_planned(plan))
+    computes = list(plan.scope.computes)
+    if not host.state.is_executing:  # `closed` says the others
+        computes = [c for c in computes if c.state == "open" or c.nova_host in known.unseen]
+    yield from taken(compute_states.steps(plan.site, computes, known))
 
 
 @operation()
@@ -134,7 +178,7 @@ def mapped(plan: HostPlan, proofs: Proofs) -> Commands:
         away = answer["missing"]
     else:
         # In a plan none has to be there yet: those that are not will be mapped, too.
-        answer, away = site_proof.asked(host, site_proof.question(plan, {})), {}
+        answer, away = _planned(plan), {}
         problem = unread(answer) or ""
     if problem and answer["error"]:
         yield from refused(problem)

@@ -28,6 +28,16 @@ class KeystoneAdmin:
     user_domain: str = "Default"
     project_domain: str = "Default"
 
+    def as_login(self) -> dict[str, str]:
+        """What a host script logs in with; it goes over standard input."""
+        return {
+            "username": self.username,
+            "password": self.password.get_secret_value(),
+            "project": self.project,
+            "user_domain": self.user_domain,
+            "project_domain": self.project_domain,
+        }
+
     @classmethod
     def of(cls, site: Site) -> KeystoneAdmin:
         """The administrator of SITE."""
@@ -120,9 +130,9 @@ class KeystoneState(BaseModel):
 
 def _request(admin: KeystoneAdmin, entries: KeystoneEntries, *, apply: bool) -> dict[str, Any]:
     request: dict[str, Any] = asdict(entries)
-    request["admin"] = asdict(admin)
-    request["auth_url"] = request["admin"].pop("auth_url")
-    for holder in (request["admin"], *request["users"]):
+    request["admin"] = admin.as_login()
+    request["auth_url"] = admin.auth_url
+    for holder in request["users"]:
         holder["password"] = holder["password"].get_secret_value()
     request["apply"] = apply
     return request

@@ -49,6 +49,7 @@ class HostsBuilder:
         hosts = {name: host for name in names if (host := self._host(name))}
         self._check_addresses(list(hosts.values()), settings)
         self._check_names(list(hosts.values()))
+        self._check_states(list(hosts.values()))
         return hosts
 
     def _check_layers(self) -> None:
@@ -139,6 +140,14 @@ class HostsBuilder:
                 problem = _address_problem(host.my_ip, settings) if settings else None
             if problem:
                 self.faults.append(Fault(self.file, f"{host.name}.my_ip", problem, remedy))
+
+    def _check_states(self, hosts: Sequence[HostSettings]) -> None:
+        for host in hosts:
+            for key in ("state", "state_reason"):
+                own = self.sources.host_data.get(host.name, {})
+                if key in own and not host.is_compute:
+                    problem = "is said of a compute alone"
+                    self.faults.append(Fault(self.file, f"{host.name}.{key}", problem))
 
     def _check_names(self, hosts: Sequence[HostSettings]) -> None:
         seen: dict[str, str] = {}

@@ -33,6 +33,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "`workers.scheduler`": ("scheduler/workers",),
     "`report_interval`": ("DEFAULT/report_interval",),
     "`service_down_time`": ("DEFAULT/service_down_time",),
+    "`enable_new_services`": ("DEFAULT/enable_new_services",),
     "`keystone.auth_url`": (
         *("keystone_authtoken/auth_url", "service_user/auth_url", "cinder/auth_url"),
     ),

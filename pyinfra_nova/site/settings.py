@@ -27,6 +27,7 @@ from pyinfra_nova.site.value_types import (
     Login,
     Overrides,
     Port,
+    Reason,
     Seconds,
     Server,
     SqlName,
@@ -39,6 +40,8 @@ from pyinfra_nova.site.value_types import (
 
 Role = Literal["controller", "compute", "database", "messaging"]
 Api = Literal["osapi_compute", "metadata"]
+ComputeState = Literal["open", "closed"]
+"""Whether a compute takes new guests."""
 
 
 class Database(Section):
@@ -195,6 +198,7 @@ class Settings(Section):
     Attributes:
         report_interval: seconds between two reports of a service that it is there.
         service_down_time: seconds without a report after which a service is called down.
+        enable_new_services: whether a new compute takes guests before a deploy has proven it.
     """
 
     # Unquoted, 2025.1 is a number.
@@ -219,6 +223,7 @@ class Settings(Section):
     workers: Workers = Workers()
     report_interval: Seconds = 10
     service_down_time: Seconds = 60
+    enable_new_services: bool = False
     care: Care = Care()
     backup: Backup = Backup()
     enabled_apis: Annotated[list[Api], Field(min_length=1)] = [
@@ -266,6 +271,8 @@ class HostSettings(Section):
         roles: what the host is for; an all-in-one host is controller and compute.
         my_ip: its address on the management network; None only on a host that runs no Nova.
         nova_host: the name Nova knows it by (DEFAULT/host); must never change on a compute.
+        state: whether a compute takes new guests.
+        state_reason: why it does not, as Nova keeps and shows it.
         libvirt: how guests run, on a compute.
         compute: the CPUs and the memory that it gives to guests.
         hugepages: memory pages set aside for guests.
@@ -278,6 +285,8 @@ class HostSettings(Section):
     roles: frozenset[Role]
     my_ip: IPv4Address | None = None
     nova_host: HostName
+    state: ComputeState = "open"
+    state_reason: Reason = "closed in the inventory"
     libvirt: Libvirt = Libvirt()
     compute: Compute = Compute()
     hugepages: Annotated[list[HugePages], AfterValidator(same_node_twice)] = []
@@ -296,7 +305,7 @@ class HostSettings(Section):
     @cached_property
     def kind(self) -> str:
         """The same for hosts that differ in nothing but their names and their address."""
-        own = {"name", "roles", "my_ip", "nova_host"}
+        own = {"name", "roles", "my_ip", "nova_host", "state", "state_reason"}
         return f"{sorted(self.roles)} {self.model_dump_json(exclude=own)}"
 
 

@@ -74,6 +74,17 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _reason(text: str) -> str:
+    if text.startswith("AUTO:"):
+        raise ValueError("begins as Nova's own reasons do, which it takes back by itself")
+    # nova/db/main/models.py, services.disabled_reason; the column has three bytes for a character.
+    if len(text) > 255:
+        raise ValueError("is longer than 255 characters")
+    if found := next((character for character in text if ord(character) > 0xFFFF), None):
+        raise ValueError(f"holds {found!r}, which Nova's database cannot keep")
+    return text
+
+
 def _url(text: str) -> str:
     if not URL_CHARACTERS.fullmatch(text):
         raise ValueError(f"{shown(text)} holds a character that no URL has")
@@ -122,6 +133,7 @@ SqlName = Annotated[
 ]
 UnitName = Annotated[str, spelled(UNIT_NAME, "is not the name of a unit of systemd", named=True)]
 Text = Annotated[str, AfterValidator(_one_line)]
+Reason = Annotated[Text, AfterValidator(_reason)]
 Login = Annotated[
     str, spelled(LOGIN, "is not made of at most 80 letters, digits, '.', '_', '-', '+' and '@'")
 ]

@@ -69,6 +69,8 @@ FRESH: Answers = {
         "unmapped": ["compute1", "compute2"],
         "flagged": False,
         "strangers": [],
+        "closed": {},
+        "unseen": ["compute1", "compute2"],
         "api": None,
         "error": "PyMySQL is not installed",
         "early": True,
@@ -121,6 +123,8 @@ CONVERGED: Answers = {
         "unmapped": [],
         "flagged": False,
         "strangers": ["service nova-compute on compute9"],
+        "closed": {},
+        "unseen": [],
         "api": {
             "error": None,
             "services": [

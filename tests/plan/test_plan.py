@@ -81,6 +81,7 @@ def test_the_stages_come_in_the_order_that_nova_needs(
         "See what each unit is for",
         "The hosts are proven",
         "Ask for every service and hypervisor",
+        "Open computes",
     ]
     positions = [position(names, part) for part in order]
     assert positions == sorted(positions)

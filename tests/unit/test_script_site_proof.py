@@ -339,6 +339,8 @@ def test_where_the_databases_cannot_be_read_nothing_is_shown_and_no_api_is_asked
         "unmapped": ["compute1"],
         "flagged": False,
         "strangers": [],
+        "closed": {},
+        "unseen": ["compute1"],
         "error": "1205: Lock wait timeout",
         "early": True,
         "api": None,
@@ -350,3 +352,12 @@ def test_where_the_databases_cannot_be_read_nothing_is_shown_and_no_api_is_asked
     assert answer(dict(SHOWN), None) == {**SHOWN, "early": False, "api": "found"}
     assert answer(dict(SHOWN), None, api=None)["api"] is None
     assert asked == [{"auth_url": "x"}]
+
+
+def test_computes_that_take_no_new_guests_are_said_with_the_reason(look: Any) -> None:
+    closed = service(disabled=1, disabled_reason="new memory")
+    assert look([closed], [node()])["closed"] == {"compute1": "new memory"}
+    assert look([service(disabled=1)], [node()])["closed"] == {"compute1": ""}
+    found = look([service()], [node()])
+    assert (found["closed"], found["unseen"]) == ({}, [])
+    assert look([], [])["unseen"] == ["compute1"]

@@ -42,19 +42,12 @@ class Declaration:
 
     def as_request(self, *, apply: bool) -> dict[str, Any]:
         """The script's request; the password goes in over standard input."""
-        admin = self.admin
         return {
-            "auth_url": admin.auth_url,
+            "auth_url": self.admin.auth_url,
             "region": self.region,
             "interface": "internal",
             "places": self.places,
-            "admin": {
-                "username": admin.username,
-                "password": admin.password.get_secret_value(),
-                "project": admin.project,
-                "user_domain": admin.user_domain,
-                "project_domain": admin.project_domain,
-            },
+            "admin": self.admin.as_login(),
             "declared": self.declared.given,
             "left_out": list(self.left_out),
             "apply": apply,
