@@ -23,6 +23,7 @@ CELLS = "Cells | Bring schemas and cells in line"
 CONTROLLER = "Controller services | Enable and start the controller's units"
 COMPUTE = "Compute services | Enable and start the compute's units"
 STORAGE = "Block storage | Have the key of Ceph in libvirt"
+OPEN = "Hypervisors | Open computes"
 MAPPED = "Hypervisors | Map the computes to cell1"
 NOVA_CONF = "/etc/nova/nova.conf"
 RBD_SECRET = "457eb676-33da-42ec-9a8c-9293d545c337"
@@ -225,6 +226,13 @@ DRIFTS = {
         "map compute2 to cell1",
         (MAPPED,),
         (r"rows of (nova_api\.host_mappings|nova\.compute_nodes)",),
+    ),
+    "a compute closed by hand": Drift(
+        "controller",
+        "openstack compute service set --disable --disable-reason fan compute2 nova-compute",
+        "open compute2 to new guests (was closed: fan)",
+        (OPEN,),
+        (r"rows of nova\.services", r"rows of placement\.resource_provider(s|_traits)"),
     ),
 }
 

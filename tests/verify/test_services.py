@@ -13,6 +13,7 @@ from pyinfra_nova.knowledge.platforms import EndpointName
 from pyinfra_nova.proof import site_proof
 from pyinfra_nova.proof.console import greet
 from pyinfra_nova.proof.deployed_site import DeployedSite, NoAnswerError
+from pyinfra_nova.resources import compute_states
 from pyinfra_nova.resources.compute_api import ComputeApiState
 from pyinfra_nova.resources.http_answers import SilentUrls
 from pyinfra_nova.resources.nova_state import NovaState
@@ -147,6 +148,14 @@ def test_every_service_has_shown_what_it_is_for_since_it_started(
 def test_what_nova_has_and_the_inventory_has_not_is_named(site_answer: Answer) -> None:
     for text in site_proof.strangers(site_answer):
         warnings.warn(text, stacklevel=1)
+
+
+def test_a_compute_takes_new_guests_or_none_as_the_inventory_says(
+    cloud: DeployedSite, site_answer: Answer, compute: HostSettings
+) -> None:
+    known = site_proof.closed(site_answer)
+    found = [step.text for step in compute_states.steps(cloud.site, [compute], known)]
+    require(found, "deploy again, or say `state` and `state_reason` of it in the inventory")
 
 
 def test_no_other_service_is_down(api_state: ComputeApiState) -> None:
