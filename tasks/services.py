@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyinfra.api.deploy import deploy
 
-from pyinfra_nova.resources import http_answers, units
+from pyinfra_nova.resources import http_answers, moves, units
 from pyinfra_nova.resources.http_answers import Answering
 from pyinfra_nova.run.host_plan import HostPlan
 
@@ -31,6 +31,9 @@ def start_compute(plan: HostPlan) -> None:
             name="Enable and start the compute's units",
             units=plan.units("compute"),
             seen=plan.seen,
+            moving=moves.of_this_host(
+                plan.site.primary_controller.name, plan.databases, plan.host.nova_host
+            ),
         )
 
 

@@ -133,6 +133,7 @@ class Paths(Row):
 
     nova_conf: str
     nova_compute_conf: str | None = None
+    nova_compute_stop: str
     api_uwsgi: str | None = None
     metadata_uwsgi: str | None = None
     api_default: str | None = None

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pyinfra_nova.knowledge import releases
 from pyinfra_nova.knowledge.platforms import Platform, removed_option
 from pyinfra_nova.nova_conf import migration_ssh
 from pyinfra_nova.nova_conf.capacity_options import capacity_options
@@ -143,6 +144,27 @@ def _controller_files(site: Site, host: HostSettings, platform: Platform) -> lis
     return files
 
 
+GRACEFUL = "graceful_shutdown_timeout"
+STOP_MARGIN = 15
+"""Seconds that a process may take to end once its time to finish what it is at is over."""
+
+
+def _stop_file(site: Site, host: HostSettings, platform: Platform) -> ConfigFile:
+    """How long systemd waits for nova-compute to end.
+
+    Debian's own unit gives it 15 s, less than its release takes for itself (oslo.service).
+    """
+    known = releases.load(site.settings.release).option("DEFAULT", GRACEFUL)
+    own = host.nova_conf.get("DEFAULT", {}).get(GRACEFUL)
+    text = str(own if own is not None else known and known.default)
+    # What is no number the checker refuses, by the name of the option.
+    graceful = int(text) if text.isdecimal() else 0
+    # 0: without end (oslo_service/service.py).
+    seconds = graceful + STOP_MARGIN if graceful else "infinity"
+    content = _render("nova-compute-stop.conf.j2", graceful=graceful or "any", seconds=seconds)
+    return ConfigFile(platform.paths.nova_compute_stop, content, "root", "root", "0644")
+
+
 def _literal(site: Site, host: HostSettings) -> Overrides:
     """What HOST offers its guests, in its release's own spelling, with ``nova_conf`` over it."""
     options = capacity_options(host, site.settings.release)
@@ -198,6 +220,8 @@ def _rendered(
     if compute_path and compute:
         text = overridden(compute, for_compute, release)
         files.append(ConfigFile(compute_path, text, *private, oslo=True))
+    if host.is_compute:
+        files.append(_stop_file(site, host, platform))
     if host.is_controller:
         files += _controller_files(site, host, platform)
     return files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,15 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import QuoteString
 
+from pyinfra_nova.resources import moves
 from pyinfra_nova.resources.nova_state import NovaDatabases, unread
-from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask, script_command
+from pyinfra_nova.session.host_script import (
+    NO_ANSWER,
+    Answer,
+    ScriptFact,
+    ask,
+    script_command,
+)
 from pyinfra_nova.session.steps import Commands, Step, refused, taken
 
 START_DEADLINE = 120
@@ -99,6 +106,7 @@ def running(
     databases: NovaDatabases | None = None,
     deadline: int = START_DEADLINE,
     seen: Processes | None = None,
+    moving: Callable[[], Answer] | None = None,
 ) -> Commands:
     """Bring UNITS in line: unmasked, enabled, active, and younger than the files they read.
 
@@ -107,6 +115,7 @@ def running(
     Starting does not block on ``Type=notify`` daemons that never get ready: the jobs are queued,
     then waited for, and for connections to the broker, until DEADLINE seconds have passed; what is
     not there by then is named with the cause from its log.
+    With MOVING, which says what guests are on the way, what runs is restarted once none is.
     What runs in the end is noted in SEEN: who proves that it works asks whether it still does.
     """
     request: dict[str, Any] = {"units": [unit.as_request() for unit in units]}
@@ -128,6 +137,10 @@ def running(
         if chosen:
             text = ", ".join(f"{unit['name']} ({unit['reason']})" for unit in chosen)
             steps.append(Step(f"{verb} {text}", (_systemctl(verb, chosen),)))
+    cuts = any("restart" in unit["actions"] for unit in differing)
+    if cuts and moving and host.state.is_executing and (problem := moves.waited(moving)):
+        yield from refused(problem)
+        return
     yield from taken(steps)
     if differing:
         yield script_command("units", "wait", {**request, "wait": deadline})

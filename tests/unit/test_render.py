@@ -55,6 +55,27 @@ def test_a_compute_has_what_it_needs_and_no_more(tmp_path: Path) -> None:
         assert hidden not in text
 
 
+@pytest.mark.parametrize(
+    ("release", "given", "seconds"),
+    [
+        ("zed", None, "75"),  # Debian's own unit has 15
+        ("2026.1", None, "195"),
+        ("zed", 300, "315"),
+        ("zed", "20", "35"),
+        ("zed", 0, "infinity"),  # nova-compute waits without end for what it is at
+    ],
+)
+def test_systemd_gives_nova_compute_the_time_that_it_takes_to_end(
+    release: str, given: int | str | None, seconds: str
+) -> None:
+    overrides = {} if given is None else {"DEFAULT": {"graceful_shutdown_timeout": given}}
+    where = site({"release": release, "nova_conf": overrides})
+    path = "/etc/systemd/system/nova-compute.service.d/pyinfra-nova.conf"
+    content = rendered(where, "compute1")[path].content
+    assert f"\n[Service]\nTimeoutStopSec={seconds}\n" in content
+    assert path not in rendered(where, "controller")
+
+
 LOGIN_OPTIONS = {
     *("auth_url", "auth_type", "project_domain_name", "user_domain_name", "project_name"),
     *("username", "password"),
@@ -121,7 +142,7 @@ def test_all_in_one_is_the_union(tmp_path: Path) -> None:
     assert conf["vnc"]["server_listen"] == "10.0.0.5"
     assert conf["vnc"]["novncproxy_host"] == "0.0.0.0"
     assert conf["libvirt"] == {"virt_type": "kvm"}
-    assert len(rendered(where, "aio")) == 7
+    assert len(rendered(where, "aio")) == 8
 
 
 @pytest.mark.parametrize("name", ["controller", "compute1"])
@@ -147,7 +168,7 @@ def test_libvirt_is_in_nova_conf_where_there_is_no_other_file(tmp_path: Path) ->
     paths = debian().paths.model_copy(update={"nova_compute_conf": None})
     platform = debian().model_copy(update={"paths": paths})
     files = rendered(site(), "compute1", platform=platform)
-    assert list(files) == [NOVA_CONF]
+    assert [path for path in files if path.startswith("/etc/nova")] == [NOVA_CONF]
     conf = read(tmp_path, files[NOVA_CONF])
     assert conf["libvirt"]["virt_type"] == "qemu"
     assert conf["DEFAULT"]["compute_driver"] == "libvirt.LibvirtDriver"

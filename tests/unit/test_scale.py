@@ -114,7 +114,7 @@ def test_a_host_that_differs_only_in_how_a_value_is_typed_is_of_another_kind() -
 def test_the_same_host_of_another_site_is_rendered_with_that_sites_values() -> None:
     for password in ("first-password", "second-password"):
         wanted = many(FEW, passwords=secrets(nova_password=password))
-        (nova_conf, _) = files_for(wanted, wanted.hosts["compute1"], debian(), "qemu")
+        (nova_conf, *_) = files_for(wanted, wanted.hosts["compute1"], debian(), "qemu")
         assert f"password = {password}\n" in nova_conf.content
 
 

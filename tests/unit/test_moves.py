@@ -1,0 +1,113 @@
+"""A restart of a compute waits for the guests that are on the way to it or from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import moves as script
+import pytest
+
+from pyinfra_nova.resources import moves
+
+LIVE = {"guest": "g1", "kind": "live-migration", "status": "running"}
+LIVE |= {"source": "compute1", "target": "compute2"}
+SAID = "guest g1 (live-migration, running)"
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    found = {"instance_uuid": "g1", "migration_type": "live-migration", "status": "running"}
+    return {**found, "source_compute": "compute1", "dest_compute": "compute2", **changes}
+
+
+@pytest.fixture
+def under_way(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What the script finds in rows of cell1, guests at something among them."""
+
+    def found(migrations: list[dict[str, Any]], busy: tuple[str, ...] = ("g1",)) -> Any:
+        tables = {"migrations": migrations, "instances": [{"uuid": uuid} for uuid in busy]}
+
+        def rows(_: Any, name: str, table: str, what: str, where: str) -> list[dict[str, Any]]:
+            assert name == "nova"
+            assert "deleted = 0" in where
+            assert ("task_state IS NOT NULL" in where) == (table == "instances")
+            over = [s for s in script.OVER if f"'{s}'" in where]
+            return [each for each in tables[table] if each.get("status") not in over]
+
+        monkeypatch.setattr(script.nova_state, "read_if_there", rows)
+        return script.under_way(None, {"names": {"cell1": "nova"}})
+
+    return found
+
+
+def test_a_guest_that_moves_is_found_with_both_its_computes(under_way: Any) -> None:
+    assert under_way([row()]) == [LIVE]
+
+
+@pytest.mark.parametrize("status", script.OVER)
+def test_what_has_ended_or_waits_for_a_person_is_not_on_the_way(
+    under_way: Any, status: str
+) -> None:
+    assert under_way([row(status=status)]) == []
+
+
+@pytest.mark.parametrize(
+    "status", ["accepted", "queued", "preparing", "pre-migrating", "migrating", "post-migrating"]
+)
+def test_every_other_status_is(under_way: Any, status: str) -> None:
+    assert [each["status"] for each in under_way([row(status=status)])] == [status]
+
+
+def test_a_record_that_a_dead_process_has_left_is_not(under_way: Any) -> None:
+    assert under_way([row()], busy=("g2",)) == []
+
+
+def test_databases_that_do_not_answer_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = (None, OSError("1205: Lock wait timeout"), False)
+    monkeypatch.setattr(script.nova_state, "look", lambda *_: refused)
+    assert script.answer({}) == {"moves": [], "error": "1205: Lock wait timeout"}
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    texts: list[str] = []
+    monkeypatch.setattr(moves, "say", texts.append)
+    monkeypatch.setattr(moves, "FRESH", 0.01)
+    return texts
+
+
+def answers(*found: list[str] | str) -> Any:
+    """One after the other; a text is an error."""
+    left: Iterator[list[str] | str] = iter(found)
+
+    def asked() -> dict[str, Any]:
+        answer = next(left)
+        if isinstance(answer, str):
+            return {"error": answer, "moves": []}
+        return {"error": None, "moves": answer}
+
+    return asked
+
+
+def test_where_nothing_is_on_the_way_nothing_is_waited_for(said: list[str]) -> None:
+    assert moves.waited(answers([])) == ""
+    assert said == []
+
+
+def test_it_is_waited_for_and_said_once_until_the_last_has_arrived(said: list[str]) -> None:
+    assert moves.waited(answers([SAID, "g2"], [SAID, "g2"], [SAID], [])) == ""
+    assert said == [
+        f"wait with the restart: {SAID}, g2 is on the way",
+        f"wait with the restart: {SAID} is on the way",
+    ]
+
+
+def test_what_does_not_end_keeps_the_restart_from_being_made(said: list[str]) -> None:
+    problem = moves.waited(lambda: {"error": None, "moves": [SAID]}, patience=0.05)
+    assert problem.startswith(f"not restarted, because {SAID} has been on the way for 0 s: ")
+    assert "openstack server migration abort" in problem
+
+
+def test_without_an_answer_nothing_is_restarted(said: list[str]) -> None:
+    problem = moves.waited(answers([SAID], "2013: Lost connection"))
+    assert problem == "whether guests are on the way nobody can say: 2013: Lost connection"
