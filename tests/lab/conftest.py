@@ -31,6 +31,7 @@ ORDER = (
     "test_taken_away",
     "test_drift",
     "test_limit",
+    "test_computes",
     "test_resources",
     "test_audit",
     "test_audited_meanwhile",

@@ -127,6 +127,28 @@ def test_a_guest_moves_while_it_runs_and_keeps_its_volume(volume: None) -> None:
     assert in_guest("cat /mnt/note /mnt/there").split("\n") == [f"written on {FIRST}", "there"]
 
 
+RANDOM = 80
+"""MiB that a guest has in memory and that do not get smaller on the way: at 1 MiB/s, minutes."""
+
+
+@pytest.mark.rotated("guests")
+def test_a_restart_waits_for_a_guest_that_is_on_the_way(guest: None) -> None:
+    before, boot = host_of_guest(), in_guest(BOOT_ID)
+    in_guest(f"mount -t tmpfs none /mnt; dd if=/dev/urandom of=/mnt/x bs=1M count={RANDOM}")
+    name = openstack(f"server show -f value -c OS-EXT-SRV-ATTR:instance_name {FIRST}").split()[-1]
+    assert on(before, f"virsh migrate-setspeed {name} 1").returncode == 0
+    openstack(f"--os-compute-api-version 2.30 server migrate --live-migration {FIRST}")
+    for compute in ("compute1", "compute2"):
+        on(compute, "touch /etc/nova/nova.conf")
+    result = run(PYINFRA, "inventory.py", "deploy.py", "-y")
+    assert result.returncode == 0
+    assert result.stdout.count("wait with the restart: guest ") >= 2
+    assert host_of_guest() != before
+    assert in_guest(BOOT_ID) == boot
+    in_guest("umount /mnt")
+    assert run("./run", "plan").returncode == 0
+
+
 @pytest.mark.rotated("guests")
 def test_a_guest_is_rebuilt_elsewhere_when_its_host_is_cut_off(guest: None) -> None:
     before = host_of_guest()
