@@ -4,7 +4,8 @@ Request: {"units": [{"name", "reads": [paths], "reload": bool, "url": text|null,
                      "broker": port|null, "log": path|null}],
           "cells": what nova_state.py needs to read the cell mappings|absent,
           "wait": seconds|absent}
-Answer to a comparison: {"units": [{"name", "actions": [...], "reason"}], "daemon_reload": bool,
+Answer to a comparison: {"units": [{"name", "actions": [...], "reason", "running": true|absent}],
+                         "daemon_reload": bool,
                          "processes": {name: {"pid", "age": s|null, "replaced": bool}},
                          "cells": {"error": text|null, "early": bool} as nova_state.py has them}
 Answer to a wait: {"failed": [{"name", "state", "cause"}]}
@@ -184,7 +185,8 @@ def compare(unit, state, cells_time=0.0):
             reasons.append("runs, but answers 500")
     if not actions:
         return None
-    return {"name": unit["name"], "actions": actions, "reason": "; ".join(reasons)}
+    found = {"name": unit["name"], "actions": actions, "reason": "; ".join(reasons)}
+    return {**found, "running": True} if state["ActiveState"] == "active" else found
 
 
 def is_replaced(pid):

@@ -137,7 +137,8 @@ def running(
         if chosen:
             text = ", ".join(f"{unit['name']} ({unit['reason']})" for unit in chosen)
             steps.append(Step(f"{verb} {text}", (_systemctl(verb, chosen),)))
-    cuts = any("restart" in unit["actions"] for unit in differing)
+    # What does not run is at nothing, and a guest that it was at waits for its start.
+    cuts = any("restart" in unit["actions"] and unit.get("running") for unit in differing)
     if cuts and moving and host.state.is_executing and (problem := moves.waited(moving)):
         yield from refused(problem)
         return

@@ -57,9 +57,16 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return texts
 
 
+class Run:
+    """What of pyinfra's state is asked for; as that is, one of a kind."""
+
+    def __init__(self, *, is_executing: bool) -> None:
+        self.is_executing = is_executing
+
+
 @contextmanager
 def on_a_host(answer: Answer, *, executing: bool) -> Iterator[None]:
-    state = SimpleNamespace(is_executing=executing)
+    state = Run(is_executing=executing)
     host = SimpleNamespace(name="controller", state=state, get_fact=lambda *_, **__: answer)
     with ctx_host.use(host):
         yield
