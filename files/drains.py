@@ -1,0 +1,311 @@
+"""See which guests are on computes that are to have none, and do one step for one of them.
+
+Request: {"auth_url", "region", "interface", "places", "admin": as for cloud_objects.py,
+          "database", "names": as for nova_state.py,
+          "hosts": [hosts of nova-compute that are to have no guests],
+          "domains": [uuids that libvirt still has on these],
+          "placed": [uuids of guests of which it is known where they could go]}
+Answer:  {"computes": {host: "up"|"down"},
+          "guests": [{"uuid", "name", "host", "state", "task", "power", "fault"}],
+          "moves": [{"id", "guest", "kind", "status", "source", "target", "age", "same_flavor",
+                     "total", "remaining": MiB|null, "cause"}],
+          "targets": as of drain_targets.py, "domains": {uuid: host in Nova|null},
+          "closed": [those of the hosts that take no new guests], "error": text|null}
+With "step": {"kind": "live"|"cold"|"confirm"|"abort"|"force_complete", "guest", "move": id|null}
+in the request that one is done, if the guest, read again, is still as it has to be for it.
+Answer:  {"refused": text|null}, why Nova, or what was read, does not allow it.
+
+`guests` are those of the hosts, and elsewhere those with a move that has not ended; `moves` is the
+newest of each. Microversion 2.75 has all of it: 2.23 figures of live migrations, 2.25 block
+migration as the disks need it, 2.59 pages of migrations, 2.65 the abort of one that waits.
+"""
+
+import calendar
+import time
+
+import cloud_session
+import drain_targets
+import rest
+import sql
+
+HOST, STATE = "OS-EXT-SRV-ATTR:host", "OS-EXT-STS:vm_state"
+TASK, POWER = "OS-EXT-STS:task_state", "OS-EXT-STS:power_state"
+GUEST = ("id", "name", "flavor", HOST, STATE, TASK, POWER)
+MOVE = (
+    *("id", "instance_uuid", "migration_type", "status", "source_compute", "dest_compute"),
+    *("created_at", "old_instance_type_id", "new_instance_type_id"),
+)
+ENDED = ("cancelled", "completed", "confirmed", "done", "error", "failed", "reverted")
+"""nova/db/main/api.py, migration_get_in_progress_by_host_and_node."""
+BADLY = ("cancelled", "error", "failed")
+LIVE = "live-migration"
+COPYING = ("queued", "preparing", "running", "post-migrating")
+"""What a live migration has figures in (nova/api/openstack/compute/server_migrations.py)."""
+MIB = 1 << 20
+
+
+# --- what there is --------------------------------------------------------------------------------
+
+
+class Reader:
+    """What Nova says, each guest asked for once."""
+
+    def __init__(self, cloud, hosts):
+        self.cloud = cloud
+        self.compute = cloud.compute
+        self.hosts = hosts
+        self.guests = {}
+        self.gone = set()
+
+    def list_guests(self, host):
+        """Those of HOST, soft-deleted ones included, which have their disks there."""
+        path = f"/servers/detail?all_tenants=1&soft_deleted=True&host={rest.quoted(host)}"
+        for guest in self.compute.listed(path, "servers", *GUEST):
+            if guest[HOST] == host:
+                self.guests[guest["id"]] = guest
+            elif guest[HOST]:
+                # One whose filter was passed over may have left out others, too.
+                text = "GET {}{} answers 200, but with a guest of {}"
+                raise rest.BadAnswer(text.format(self.compute.url, path, guest[HOST]))
+
+    def guest(self, uuid):
+        """The guest as it is; None where Nova says that there is none."""
+        if uuid not in self.guests and uuid not in self.gone:
+            found = read_guest(self.compute, uuid)
+            if found is None:
+                self.gone.add(uuid)
+            else:
+                self.guests[uuid] = found
+        return self.guests.get(uuid)
+
+    def services(self):
+        """All services of nova-compute, by host; those of the hosts have answered.
+
+        Asked for after the guests: a list of guests leaves those of a cell that does not answer
+        out without a word (api-guide, down_cells), a list of services has no more than their host.
+        """
+        path = "/os-services?binary=nova-compute"
+        listed = self.compute.listed(path, "services", "host")
+        mine = [service for service in listed if service["host"] in self.hosts]
+        self.compute.require(path, mine, ("id", "state", "status"))
+        lost = set(self.hosts) - {service["host"] for service in mine}
+        if lost:
+            raise rest.Failed("Nova has no nova-compute on " + ", ".join(sorted(lost)))
+        return {service["host"]: service for service in listed}
+
+    def newest_moves(self):
+        """Of each guest that was ever moved from or to the hosts, the newest."""
+        newest = {}
+        for host in self.hosts:
+            path = f"/os-migrations?host={rest.quoted(host)}&limit=1000"
+            for move in self.compute.listed(path, "migrations", *MOVE):
+                known = newest.get(move["instance_uuid"])
+                if known is None or known["id"] < move["id"]:
+                    newest[move["instance_uuid"]] = move
+        return newest
+
+
+def read_guest(compute, uuid):
+    path = "/servers/" + rest.quoted(uuid)
+    return compute.one(path, "server", *GUEST, allowed=(404,))
+
+
+def seconds_since(moment):
+    """Since a time of Nova's, which has no zone but is UTC; it may have fractions."""
+    try:
+        begun = calendar.timegm(time.strptime(moment[:19], "%Y-%m-%dT%H:%M:%S"))
+    except (TypeError, ValueError):
+        raise rest.BadAnswer(f"Nova says {moment!r} where a time is to be") from None
+    return max(0.0, time.time() - begun)
+
+
+def described_guest(guest):
+    return {
+        "uuid": guest["id"],
+        "name": guest["name"],
+        "host": guest[HOST],
+        "state": guest[STATE],
+        "task": guest[TASK],
+        "power": guest[POWER],
+        "fault": (guest.get("fault") or {}).get("message"),
+    }
+
+
+def described_move(reader, move):
+    """A move with its figures, if there are some, and what it failed for."""
+    total, remaining = figures(reader.compute, move)
+    failed = move["status"] in BADLY
+    return {
+        "id": move["id"],
+        "guest": move["instance_uuid"],
+        "kind": move["migration_type"],
+        "status": move["status"],
+        "source": move["source_compute"],
+        "target": move["dest_compute"],
+        "age": seconds_since(move["created_at"]),
+        "same_flavor": move["old_instance_type_id"] == move["new_instance_type_id"],
+        "total": total,
+        "remaining": remaining,
+        "cause": cause(reader.compute, move["instance_uuid"]) if failed else None,
+    }
+
+
+def figures(compute, move):
+    if move["migration_type"] != LIVE or move["status"] not in COPYING:
+        return None, None
+    path = "/servers/{}/migrations/{}".format(rest.quoted(move["instance_uuid"]), move["id"])
+    names = ("memory_total_bytes", "memory_remaining_bytes")
+    # 404: it has ended, or its guest is gone, since it was listed.
+    found = compute.one(path, "migration", *names, allowed=(404,))
+    known = [None if found is None or found[name] is None else found[name] // MIB for name in names]
+    return known[0], known[1]
+
+
+def cause(compute, uuid):
+    """The last words of the guest's newest action that has failed; Nova shows no fault of a guest
+    that is not in ERROR (nova/api/openstack/compute/views/servers.py)."""
+    path = "/servers/{}/os-instance-actions".format(rest.quoted(uuid))
+    found = compute.get(path, "instanceActions", allowed=(404,))
+    failed = [a for a in (found or {}).get("instanceActions", ()) if a.get("message") == "Error"]
+    if not failed:
+        return None
+    path += "/" + rest.quoted(failed[0]["request_id"])
+    found = compute.one(path, "instanceAction", "events", allowed=(404,))
+    for event in reversed((found or {}).get("events", ())):
+        if event.get("result") == "Error" and event.get("traceback"):
+            lines = event["traceback"].strip().splitlines()
+            return (lines or [None])[-1]
+    return None
+
+
+def read(request):
+    hosts = request["hosts"]
+    cloud = cloud_session.Cloud(request)
+    reader = Reader(cloud, hosts)
+    moves = reader.newest_moves()
+    # After the moves: one that has ended meanwhile has its guest where it says.
+    for host in hosts:
+        reader.list_guests(host)
+    services = reader.services()
+    here = set(reader.guests)
+    # A move of a guest that is gone is over, whatever its record says.
+    open_ones = [m for m in moves.values() if m["status"] not in ENDED]
+    told = {m["instance_uuid"]: m for m in open_ones if reader.guest(m["instance_uuid"])}
+    told.update((uuid, moves[uuid]) for uuid in here if uuid in moves)
+    placed = set(request["placed"])
+    wanted = [guest for uuid, guest in reader.guests.items() if uuid in here and uuid not in placed]
+    domains = {uuid: (reader.guest(uuid) or {}).get(HOST) for uuid in request["domains"]}
+    shown = {*here, *told, *(uuid for uuid, host in domains.items() if host)}
+    return {
+        "computes": {host: services[host]["state"] for host in hosts},
+        "guests": [described_guest(reader.guests[uuid]) for uuid in sorted(shown)],
+        "moves": [described_move(reader, told[uuid]) for uuid in sorted(told)],
+        "targets": drain_targets.found(reader, wanted, services, request),
+        "domains": domains,
+        "closed": [host for host in hosts if services[host]["status"] == "disabled"],
+        "error": None,
+    }
+
+
+# --- one step -------------------------------------------------------------------------------------
+
+
+class NotNow(Exception):  # noqa: N818 - it is what was read
+    """The guest is no longer as it was when this step was decided."""
+
+
+def act(compute, uuid, body):
+    compute.call("POST", "/servers/{}/action".format(rest.quoted(uuid)), body)
+
+
+def newest_move(compute, uuid):
+    path = f"/os-migrations?instance_uuid={rest.quoted(uuid)}&limit=1000"
+    found = compute.listed(path, "migrations", *MOVE)
+    if not found:
+        raise NotNow("Nova has no migration of it")
+    return max(found, key=lambda move: move["id"])
+
+
+def idle_here(guest, hosts, *states):
+    if guest[HOST] not in hosts:
+        raise NotNow("it is on {} by now".format(guest[HOST]))
+    if guest[TASK] or guest[STATE] not in states:
+        raise NotNow("it is {} by now".format(guest[TASK] or guest[STATE]))
+
+
+def live(compute, guest, step, hosts):
+    idle_here(guest, hosts, "active", "paused")
+    act(compute, guest["id"], {"os-migrateLive": {"host": None, "block_migration": "auto"}})
+
+
+def cold(compute, guest, step, hosts):
+    idle_here(guest, hosts, "stopped")
+    act(compute, guest["id"], {"migrate": {"host": None}})
+
+
+def confirm(compute, guest, step, hosts):
+    """What somebody has resized is his to confirm; a move of the same flavor is an operator's."""
+    move = newest_move(compute, guest["id"])
+    kept = move["old_instance_type_id"] == move["new_instance_type_id"]
+    if guest[TASK] or guest[STATE] != "resized" or move["status"] != "finished":
+        raise NotNow("it does not wait to be confirmed")
+    if move["migration_type"] != "migration" or not kept or move["source_compute"] not in hosts:
+        raise NotNow("that is its owner's to confirm")
+    act(compute, guest["id"], {"confirmResize": None})
+
+
+def running_move(compute, guest, step, hosts):
+    """The path of the live migration that the step is about."""
+    move = newest_move(compute, guest["id"])
+    if move["id"] != step["move"] or move["status"] in ENDED or move["migration_type"] != LIVE:
+        raise NotNow("its live migration has ended")
+    if move["source_compute"] not in hosts:
+        raise NotNow("its live migration is not from here")
+    return "/servers/{}/migrations/{}".format(rest.quoted(guest["id"]), move["id"])
+
+
+def abort(compute, guest, step, hosts):
+    compute.call("DELETE", running_move(compute, guest, step, hosts))
+
+
+def force_complete(compute, guest, step, hosts):
+    path = running_move(compute, guest, step, hosts) + "/action"
+    compute.call("POST", path, {"force_complete": None})
+
+
+STEPS = {
+    "live": live,
+    "cold": cold,
+    "confirm": confirm,
+    "abort": abort,
+    "force_complete": force_complete,
+}
+NOS = (400, 403, 404, 409)
+"""With which Nova says that it will not do it; any other error says nothing of the guest."""
+
+
+def step(request):
+    wanted = request["step"]
+    compute = cloud_session.Cloud(request).compute
+    guest = read_guest(compute, wanted["guest"])
+    if guest is None:
+        return {"refused": "Nova no longer has it"}
+    try:
+        STEPS[wanted["kind"]](compute, guest, wanted, request["hosts"])
+    except NotNow as reason:
+        return {"refused": str(reason)}
+    except rest.ErrorStatus as error:
+        if error.status not in NOS:
+            raise
+        return {"refused": str(error)}
+    return {"refused": None}
+
+
+def answer(request):
+    """An error of reading is told, not raised: in a plan there may be nothing to ask yet."""
+    try:
+        return step(request) if "step" in request else read(request)
+    except (rest.Failed, sql.NoAnswerError, sql.NotInstalledError) as error:
+        if "step" in request:
+            raise SystemExit(str(error)) from None
+        return {"error": str(error)}
