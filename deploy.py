@@ -75,3 +75,6 @@ if plan:
 if deployed:
     care.keep(plan=deployed)
     cloud_objects.converge(plan=deployed)
+# Last: what keeps a guest where it is is no reason to leave anything else undone.
+if plan:
+    hypervisors.drain(plan=plan)

@@ -13,7 +13,7 @@ Answer:  {"computes": {host: "up"|"down"},
           "closed": [those of the hosts that take no new guests], "error": text|null}
 With "step": {"kind": "live"|"cold"|"confirm"|"abort"|"force_complete", "guest", "move": id|null}
 in the request that one is done, if the guest, read again, is still as it has to be for it.
-Answer:  {"refused": text|null}, why Nova, or what was read, does not allow it.
+Answer:  {"refused": Nova's words|null, "late": why it is no longer what is to be done|null}
 
 `guests` are those of the hosts, and elsewhere those with a move that has not ended; `moves` is the
 newest of each. Microversion 2.75 has all of it: 2.23 figures of live migrations, 2.25 block
@@ -289,16 +289,16 @@ def step(request):
     compute = cloud_session.Cloud(request).compute
     guest = read_guest(compute, wanted["guest"])
     if guest is None:
-        return {"refused": "Nova no longer has it"}
+        return {"refused": None, "late": "Nova no longer has it"}
     try:
         STEPS[wanted["kind"]](compute, guest, wanted, request["hosts"])
     except NotNow as reason:
-        return {"refused": str(reason)}
+        return {"refused": None, "late": str(reason)}
     except rest.ErrorStatus as error:
         if error.status not in NOS:
             raise
-        return {"refused": str(error)}
-    return {"refused": None}
+        return {"refused": str(error), "late": None}
+    return {"refused": None, "late": None}
 
 
 def answer(request):

@@ -1,10 +1,12 @@
-"""Stages 9 and 10: every expected hypervisor registered, mapped and proven."""
+"""Stages 9 to 11: every expected hypervisor registered, mapped, proven; some without guests."""
 
 from __future__ import annotations
 
 from pyinfra.api.deploy import deploy
 
-from pyinfra_nova.proof import stage
+from pyinfra_nova.proof import host_proof, stage
+from pyinfra_nova.resources import drains
+from pyinfra_nova.resources.drains.state import Drained
 from pyinfra_nova.run.host_plan import HostPlan
 from tasks.preflight import host_plans
 from tasks.services import urls
@@ -33,6 +35,24 @@ def open_up(plan: HostPlan) -> None:
     """Have new guests sent to the computes that are open, now that they are proven."""
     if plan.is_primary_controller:
         stage.opened(name="Open computes", plan=plan)
+
+
+@deploy("Hypervisors")
+def drain(plan: HostPlan) -> None:
+    """Move the guests away from the computes of the run that are to have none."""
+    plans = host_plans()
+    computes = [
+        Drained(compute.name, compute.nova_host, host_proof.libvirt_uri(plans[compute.name]))
+        for compute in plan.scope.computes
+        if compute.state == "drained"
+    ]
+    if computes and plan.is_primary_controller:
+        drains.drained(
+            name="Drain computes",
+            question=drains.Question(plan.site, plan.databases, computes),
+            unseen=lambda: stage.unseen(plan),
+            limits=plan.site.settings.drain,
+        )
 
 
 @deploy("Proof")

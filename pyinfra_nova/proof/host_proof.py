@@ -69,6 +69,12 @@ def _audit_interval(options: Mapping[str, Sequence[str]]) -> int:
     return max(AUDIT_INTERVAL, int(given) if given.isdigit() else 0)
 
 
+def libvirt_uri(plan: HostPlan, options: Mapping[str, Sequence[str]] | None = None) -> str:
+    """Where Nova asks the libvirt of the compute of PLAN; OPTIONS are what Nova reads there."""
+    known = _options(plan) if options is None else options
+    return known.get("libvirt/connection_uri", [LIBVIRT_URI])[-1]
+
+
 def question(plan: HostPlan, urls: Sequence[Answering]) -> dict[str, Any]:
     """What HostProof is asked about the host of PLAN, which answers at URLS."""
     options = _options(plan)
@@ -79,7 +85,7 @@ def question(plan: HostPlan, urls: Sequence[Answering]) -> dict[str, Any]:
         "units": [unit.as_request() for unit in units],
         "urls": [asdict(url) for url in urls],
         "websocket": proxy.url if proxy else None,
-        "libvirt": options.get("libvirt/connection_uri", [LIBVIRT_URI])[-1] if compute else None,
+        "libvirt": libvirt_uri(plan, options) if compute else None,
         "folders": _folders(plan, options),
         "user": plan.platform.user,
         "audited": [unit.name for unit in units if unit.broker] if compute else [],

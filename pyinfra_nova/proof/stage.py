@@ -163,6 +163,11 @@ def opened(plan: HostPlan) -> Commands:
     yield from taken(compute_states.steps(plan.site, computes, known))
 
 
+def unseen(plan: HostPlan) -> frozenset[str]:
+    """The computes that Nova has not seen yet, as far as this run knows."""
+    return site_proof.closed(_planned(plan)).unseen
+
+
 @operation()
 def mapped(plan: HostPlan, proofs: Proofs) -> Commands:
     """Wait until every compute has shown that it is there; then map them, with one discovery.

@@ -12,10 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pyinfra import host, logger
 from pyinfra.api import OperationError, StringCommand
+from pyinfra.api.arguments import ConnectorArguments
 from pyinfra.api.command import QuoteString
+from pyinfra.api.host import Host
+from pyinfra.api.state import State
+from pyinfra.connectors.util import CommandOutput
+from typing_extensions import override
 
 Commands = Generator[StringCommand, None, None]
 """What an operation yields."""
@@ -83,6 +89,25 @@ def changing(command: StringCommand) -> StringCommand:
         QuoteString(command),
         **command.connector_arguments,
     )
+
+
+class Heard(StringCommand):
+    """A command whose operation goes on with what it has printed.
+
+    Attributes:
+        lines: of its standard output; none before it has run.
+    """
+
+    def __init__(self, command: StringCommand) -> None:
+        super().__init__(*command.bits, _separator=command.separator)
+        self.connector_arguments = command.connector_arguments
+        self.lines: list[str] = []
+
+    @override
+    def execute(self, state: State, host: Host, connector_arguments: ConnectorArguments) -> Any:
+        done: tuple[bool, CommandOutput] = super().execute(state, host, connector_arguments)
+        self.lines = list(done[1].stdout_lines)
+        return done
 
 
 def taken(steps: Sequence[Step]) -> Commands:

@@ -13,7 +13,7 @@ def counted(number: int) -> str:
     return "1 host" if number == 1 else f"{number:,} hosts"
 
 
-def named(names: Sequence[str]) -> str:
+def named(names: Sequence[str], joint: str = ", ") -> str:
     """NAMES for a message: all of a few; of many a few, and how many more there are."""
     more = len(names) - FEW
-    return ", ".join(names[:FEW]) + (f" and {more:,} more" if more > 0 else "")
+    return joint.join(names[:FEW]) + (f" and {more:,} more" if more > 0 else "")

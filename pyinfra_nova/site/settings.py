@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pyinfra_nova.site.capacity import Compute, Devices, HugePages, Pci, same_node_twice
 from pyinfra_nova.site.care import Care
+from pyinfra_nova.site.drain import Drain
 from pyinfra_nova.site.secrets import Secrets
 from pyinfra_nova.site.section import Section
 from pyinfra_nova.site.value_types import (
@@ -40,8 +41,8 @@ from pyinfra_nova.site.value_types import (
 
 Role = Literal["controller", "compute", "database", "messaging"]
 Api = Literal["osapi_compute", "metadata"]
-ComputeState = Literal["open", "closed"]
-"""Whether a compute takes new guests."""
+ComputeState = Literal["open", "closed", "drained"]
+"""Whether a compute takes new guests, and whether it keeps those that it has."""
 
 
 class Database(Section):
@@ -199,6 +200,7 @@ class Settings(Section):
         report_interval: seconds between two reports of a service that it is there.
         service_down_time: seconds without a report after which a service is called down.
         enable_new_services: whether a new compute takes guests before a deploy has proven it.
+        drain: how guests are moved away from computes that are to have none.
     """
 
     # Unquoted, 2025.1 is a number.
@@ -224,6 +226,7 @@ class Settings(Section):
     report_interval: Seconds = 10
     service_down_time: Seconds = 60
     enable_new_services: bool = False
+    drain: Drain = Drain()
     care: Care = Care()
     backup: Backup = Backup()
     enabled_apis: Annotated[list[Api], Field(min_length=1)] = [
@@ -271,8 +274,8 @@ class HostSettings(Section):
         roles: what the host is for; an all-in-one host is controller and compute.
         my_ip: its address on the management network; None only on a host that runs no Nova.
         nova_host: the name Nova knows it by (DEFAULT/host); must never change on a compute.
-        state: whether a compute takes new guests.
-        state_reason: why it does not, as Nova keeps and shows it.
+        state: whether a compute takes new guests, and whether it keeps those that it has.
+        state_reason: why it does not take any, as Nova keeps and shows it.
         libvirt: how guests run, on a compute.
         compute: the CPUs and the memory that it gives to guests.
         hugepages: memory pages set aside for guests.
@@ -293,6 +296,13 @@ class HostSettings(Section):
     devices: Devices = Devices()
     pci: Pci = Pci()
     nova_conf: Annotated[Overrides, Field(repr=False)] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reason_of_state(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values.get("state") == "drained":
+            return {"state_reason": "drained in the inventory", **values}
+        return values
 
     @property
     def is_controller(self) -> bool:

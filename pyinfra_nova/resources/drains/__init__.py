@@ -1,0 +1,262 @@
+"""Computes that are to have no guests: those that they have are moved away, each by its state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import gevent
+from pyinfra import host
+from pyinfra.api import StringCommand, operation
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.host import Host
+from pyinfra.api.state import State
+from pyinfra.context import ctx_host
+
+from pyinfra_nova.resources.compute_api import places
+from pyinfra_nova.resources.drains.decision import Decision, Run, Step, decide, planned
+from pyinfra_nova.resources.drains.state import Drained, DrainState, Seen
+from pyinfra_nova.resources.keystone import KeystoneAdmin
+from pyinfra_nova.resources.nova_state import NovaDatabases
+from pyinfra_nova.session.host_script import Answer, ScriptFact, answered, ask, script_command
+from pyinfra_nova.session.steps import Commands, Heard, changing, refused, say
+from pyinfra_nova.site.drain import Drain
+from pyinfra_nova.site.names import named
+from pyinfra_nova.site.settings import Site
+
+USES = (
+    *("rest", "keystone", "compute_api", "cloud_session", "sql", "nova_state"),
+    "drain_targets",
+)
+EVERY = 5.0
+"""Seconds from one look at the guests to the next."""
+SAID_EVERY = 15.0
+"""Seconds from one line about the guests on the way to the next."""
+PATIENCE = 60.0
+"""Seconds for what is nobody's move, but may be over in a moment: a reboot, a deletion."""
+
+_EMPTY: WeakKeyDictionary[State, set[str]] = WeakKeyDictionary()
+"""The computes that a run has found closed and empty: nothing but force brings a guest there."""
+
+
+class GuestsToMove(ScriptFact):
+    """The guests on computes that are to have none, their moves, and where they could go."""
+
+    script = "drains"
+    uses = USES
+
+
+class DomainUuids(ScriptFact):
+    """The domains of a host's libvirt."""
+
+    script = "domain_uuids"
+
+
+@dataclass(frozen=True)
+class Question:
+    """How Nova is asked about the guests of COMPUTES, on the primary controller."""
+
+    site: Site = field(repr=False)
+    databases: NovaDatabases = field(repr=False)
+    computes: Sequence[Drained]
+
+    def as_request(self) -> dict[str, Any]:
+        admin = KeystoneAdmin.of(self.site)
+        return {
+            "auth_url": admin.auth_url,
+            "region": self.site.settings.region,
+            "interface": "internal",
+            "places": places(self.site.settings),
+            "admin": admin.as_login(),
+            **self.databases.as_request(),
+            "hosts": [compute.host for compute in self.computes],
+        }
+
+    def asked(
+        self, controller: Host, domains: Collection[str] = (), placed: Collection[str] = ()
+    ) -> Seen:
+        """What Nova says, and of the guests that libvirt still has as DOMAINS.
+
+        Where the guests that are PLACED could go is known.
+        """
+        request = {**self.as_request(), "domains": sorted(domains), "placed": sorted(placed)}
+        answer = ask(controller, GuestsToMove, request) or {"error": "nothing was answered"}
+        return Seen(self.computes, DrainState.model_validate(answer))
+
+    def command(self, step: Step) -> StringCommand:
+        wanted = {"kind": step.kind, "guest": step.guest.uuid, "move": step.move}
+        return script_command("drains", step.kind, {**self.as_request(), "step": wanted}, USES)
+
+    def of(self, computes: Sequence[Drained]) -> Question:
+        return Question(self.site, self.databases, computes)
+
+
+@dataclass(frozen=True)
+class Libvirts:
+    """What libvirt says on some computes.
+
+    Attributes:
+        domains: by the compute's host in Nova, the domains that it has.
+        silent: what those say that do not answer.
+    """
+
+    domains: dict[str, list[str]]
+    silent: list[str]
+
+    @classmethod
+    def of(cls, computes: Sequence[Drained], state: State) -> Libvirts:
+        """Asked side by side: as late as the slowest."""
+
+        def asked(compute: Drained) -> Answer:
+            other = state.inventory.get_host(compute.name)
+            try:
+                with ctx_host.use(other):
+                    found = ask(other, DomainUuids, {"libvirt": compute.libvirt})
+            except PyinfraError as error:
+                return {"error": str(error)}
+            return found or {"error": "nothing was answered"}
+
+        jobs = {compute: gevent.spawn(asked, compute) for compute in computes}
+        answers = {compute: job.get() for compute, job in jobs.items()}
+        return cls(
+            {c.host: list(a["uuids"]) for c, a in answers.items() if not a["error"]},
+            [f"libvirt on {c.name} does not say its guests: {a['error']}"
+             for c, a in answers.items() if a["error"]],
+        )  # fmt: skip
+
+    @property
+    def all(self) -> set[str]:
+        return {uuid for uuids in self.domains.values() for uuid in uuids}
+
+    def left(self, seen: Seen) -> list[str]:
+        """The guests of Nova's that libvirt still has on a compute on which Nova has none."""
+        return [
+            f"libvirt on {name} still has guest {uuid}, which Nova has on {where}: `./run audit` "
+            "says what to do about it"
+            for name, uuids in self.domains.items()
+            for uuid in uuids
+            if (where := seen.state.domains.get(uuid)) and where != name
+        ]
+
+    def strange(self, seen: Seen) -> list[str]:
+        """What only libvirt knows; it is not Nova's, so nobody moves it."""
+        return [
+            f"libvirt on {name} has {uuid}, of which Nova knows nothing: it stays there"
+            for name, uuids in self.domains.items()
+            for uuid in uuids
+            if uuid in seen.state.domains and seen.state.domains[uuid] is None
+        ]
+
+
+def _looked(question: Question, run: Run) -> tuple[Seen, Libvirts]:
+    """Libvirt's word first: what it has may have left by the time that Nova is asked."""
+    libvirts = Libvirts.of(question.computes, host.state)
+    return question.asked(host, libvirts.all, run.targets), libvirts
+
+
+@operation()
+def drained(question: Question, unseen: Callable[[], Collection[str]], limits: Drain) -> Commands:
+    """Have no guest on the computes of QUESTION; those that are UNSEEN in a plan have none yet.
+
+    It is over where Nova has no guest there, no move from or to there is under way, and libvirt
+    there has no guest of Nova's. Guests that stay end the run, with what each needs; what could be
+    moved has been moved by then. Of a plan they are a part: a deploy would end with an error.
+    """
+    executing = host.state.is_executing
+    empty = _EMPTY.setdefault(host.state, set())
+    passed = empty if executing else unseen()
+    left = [c for c in question.computes if c.host not in passed]
+    if not left:
+        return
+    question, run = question.of(left), Run()
+    seen, libvirts = _looked(question, run)
+    if seen.state.error:
+        yield from refused(seen.state.error)
+        return
+    decision = decide(seen, limits, run)
+    lines = [*planned(decision, run), *libvirts.left(seen), *libvirts.silent]
+    # While it is done, each step is said when it begins.
+    told = [stay.text for stay in decision.stays] if executing else lines
+    for line in (*libvirts.strange(seen), *told):
+        say(line)
+    if not lines:
+        empty |= set(seen.state.closed)
+    elif executing:
+        yield from _moved_away(question, limits, run)
+    else:
+        yield StringCommand("true")  # not run: something is to be done
+
+
+class _Progress:
+    """What is said of the guests on the way: what has changed, and not too often."""
+
+    def __init__(self) -> None:
+        self.text, self.at = "", float("-inf")
+
+    def say(self, decision: Decision) -> None:
+        text = "; ".join(way.text for way in decision.ways)
+        now = time.monotonic()
+        if not text or text == self.text or now - self.at < SAID_EVERY:
+            return
+        left = len(decision.later)
+        more = f"; {left} more to move" if left else ""
+        say(text + more)
+        self.text, self.at = text, now
+
+
+def _moved_away(question: Question, limits: Drain, run: Run) -> Commands:
+    """Move what can be moved, then say what cannot; each look is at everything anew."""
+    progress, since = _Progress(), time.monotonic()
+    while True:
+        seen = question.asked(host, placed=run.targets)
+        if seen.state.error:
+            yield from refused(seen.state.error)
+            return
+        decision = decide(seen, limits, run)
+        progress.say(decision)
+        yield from _done(question, decision, seen, run)
+        if decision.goes_on:
+            since = time.monotonic()
+        else:
+            wrong, passing = _remaining(question, decision, run)
+            if not passing or time.monotonic() > since + PATIENCE:
+                break
+        gevent.sleep(EVERY)
+    names = named([compute.name for compute in question.computes])
+    if wrong:
+        yield from refused("\n".join([f"not drained of all guests: {names}", *wrong]))
+    else:
+        say(f"no guest is left on {names}")
+
+
+def _done(question: Question, decision: Decision, seen: Seen, run: Run) -> Iterator[StringCommand]:
+    for step in decision.now:
+        say(step.text)
+        command = Heard(changing(question.command(step)))
+        yield command
+        answer = answered("drains", command.lines)
+        move = seen.moves.get(step.guest.uuid)
+        run.note(step, move.age if move else 0.0, answer["refused"], answer["late"])
+        if words := answer["refused"] or answer["late"]:
+            say(f"not done: {words}")
+
+
+def _remaining(question: Question, decision: Decision, run: Run) -> tuple[list[str], bool]:
+    """What keeps the computes from being empty, and whether waiting may be enough.
+
+    Before it is said that there is nothing, libvirt has its say too.
+    """
+    wrong = [stay.text for stay in decision.stays]
+    if any(not stay.passing for stay in decision.stays):
+        return wrong, any(stay.passing for stay in decision.stays)
+    if wrong:
+        return wrong, True
+    seen, libvirts = _looked(question, run)
+    if seen.state.error:
+        return [seen.state.error], False
+    again = decide(seen, Drain(), run)
+    more = [*planned(again, run), *libvirts.left(seen), *libvirts.silent]
+    return more, bool(more)

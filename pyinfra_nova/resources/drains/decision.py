@@ -1,0 +1,319 @@
+"""What is to be done next so that computes come to have no guests: decided of what was read alone.
+
+Guests that run, or are paused, move alive; those that are off move cold and are confirmed. What is
+in any other state is named with what its owner or an operator would have to do: nothing is forced.
+A guest whose move has failed is not moved again in the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pyinfra_nova.resources.drains.state import COLD, LIVE, Guest, Move, Seen, Target
+from pyinfra_nova.site.drain import Drain
+from pyinfra_nova.site.names import named
+
+StepKind = Literal["live", "cold", "confirm", "abort", "force_complete"]
+RUNNING = ("active", "paused")
+POWERED = (1, 3)
+"""nova/compute/power_state.py: RUNNING, PAUSED."""
+AGAIN = ", then deploy again"
+REMEDIES = {
+    "suspended": "is SUSPENDED: `openstack server resume {uuid}`" + AGAIN,
+    "rescued": "is RESCUED: `openstack server unrescue {uuid}`" + AGAIN,
+    "shelved": "is SHELVED: `openstack server shelve --offload {uuid}`" + AGAIN,
+    "soft-delete": "is deleted, and can still be restored: `openstack server restore {uuid}` or "
+    "`openstack server delete --force {uuid}`" + AGAIN,
+    "resized": "waits (VERIFY_RESIZE) for somebody to confirm what was changed: `openstack server "
+    "resize confirm {uuid}` or `openstack server resize revert {uuid}`" + AGAIN,
+    "error": "is in ERROR ({fault}): see `openstack server event list {uuid}`; once it is mended, "
+    "`openstack server set --state active {uuid}`, or delete it" + AGAIN,
+}
+PASSING = ("building",)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to ask of Nova for one guest.
+
+    Attributes:
+        source: the compute that the guest is to leave.
+        move: the number of the migration that it is about.
+    """
+
+    kind: StepKind
+    guest: Guest
+    source: str
+    text: str
+    move: int | None = None
+
+    @property
+    def moves(self) -> bool:
+        return self.kind in ("live", "cold")
+
+
+@dataclass(frozen=True)
+class Stay:
+    """A guest that nothing is done about.
+
+    Attributes:
+        why: the reason, with the remedy.
+        passing: whether that may be over in a moment.
+    """
+
+    guest: Guest
+    why: str
+    passing: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"{self.guest.called} on {self.guest.host} {self.why}"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A guest that is on the way."""
+
+    guest: Guest
+    move: Move
+
+    @property
+    def text(self) -> str:
+        move, left = self.move, ""
+        if move.total and move.remaining is not None:
+            left = f", {move.remaining:,} of {move.total:,} MiB to go"
+        where = f"{move.source} -> {move.target or '?'}"
+        return f"{self.guest.name}: {where}, {move.status}{left}"
+
+
+@dataclass
+class Run:
+    """What the present run has done and seen; nothing of it outlives it.
+
+    Attributes:
+        targets: where guests could go, as it was when each was first seen.
+        moved: the guests that were seen on the way, or sent there.
+        tried: how old a move was when a step was tried on it, by guest and kind of step.
+        refused: Nova's words about a guest's step.
+    """
+
+    targets: dict[str, Target] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)
+    tried: dict[tuple[str, StepKind], float] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def note(self, step: Step, age: float, refused: str | None, late: str | None) -> None:
+        """STEP was done, on a move of AGE seconds; Nova has REFUSED it; or it came too LATE.
+
+        What comes too late once is decided anew; twice, and there is no use in it.
+        """
+        uuid = step.guest.uuid
+        again = (uuid, step.kind) in self.tried
+        self.tried[uuid, step.kind] = age
+        if refused or (late and again):
+            self.refused[uuid] = str(refused or late)
+        elif step.moves and not late:
+            self.moved.add(uuid)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What of it is done now, and what of each guest is said.
+
+    Attributes:
+        now: the steps to be done at once.
+        later: those that wait for others to be over.
+        ways: the guests that are on the way.
+        stays: those that nothing is done about.
+    """
+
+    now: tuple[Step, ...] = ()
+    later: tuple[Step, ...] = ()
+    ways: tuple[Way, ...] = ()
+    stays: tuple[Stay, ...] = ()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether something is being done, or is to be."""
+        return bool(self.now or self.later or self.ways)
+
+
+Verdict = Step | Stay | Way | None
+
+
+def decide(seen: Seen, limits: Drain, run: Run) -> Decision:
+    """What is next, of what was SEEN just now, within LIMITS; RUN is told what was seen."""
+    run.targets.update(seen.state.targets)
+    steps: list[Step] = []
+    ways: list[Way] = []
+    stays: list[Stay] = []
+    under_way: list[Move] = []
+    for guest in sorted(seen.state.guests, key=lambda guest: (guest.name, guest.uuid)):
+        move = seen.moves.get(guest.uuid)
+        if not seen.touched(guest):
+            continue
+        verdict = _judged(guest, move, seen, limits, run)
+        if isinstance(verdict, Step):
+            steps.append(verdict)
+        elif isinstance(verdict, Stay):
+            stays.append(verdict)
+        elif isinstance(verdict, Way):
+            ways.append(verdict)
+        if move and _is_under_way(guest, move) and move.source in seen.hosts:
+            under_way.append(move)
+            run.moved.add(guest.uuid)
+    now, later = _within(limits, steps, under_way)
+    return Decision(tuple(now), tuple(later), tuple(ways), tuple(stays))
+
+
+def _within(
+    limits: Drain, steps: Sequence[Step], under_way: Sequence[Move]
+) -> tuple[list[Step], list[Step]]:
+    """The steps that may be done now, and those that wait."""
+    of_host: dict[str | None, int] = {}
+    for move in under_way:
+        of_host[move.source] = of_host.get(move.source, 0) + 1
+    now, later = [], []
+    for step in steps:
+        busy = of_host.get(step.source, 0)
+        if not step.moves:
+            now.append(step)
+        elif busy < limits.at_once_per_host and sum(of_host.values()) < limits.at_once:
+            of_host[step.source] = busy + 1
+            now.append(step)
+        else:
+            later.append(step)
+    return now, later
+
+
+def _is_under_way(guest: Guest, move: Move) -> bool:
+    """A record alone is not enough: one that a dead process has left never ends."""
+    if move.has_ended or move.status == "finished":
+        return False
+    return bool(guest.task) or guest.state == "resized"
+
+
+def _judged(guest: Guest, move: Move | None, seen: Seen, limits: Drain, run: Run) -> Verdict:
+    if guest.task in ("deleting", "soft-deleting"):
+        return Stay(guest, "is being deleted", passing=True)
+    if move and _is_under_way(guest, move):
+        return _on_the_way(guest, move, seen, limits, run)
+    if move and move.status == "finished" and guest.state == "resized" and not guest.task:
+        return _unconfirmed(guest, move, seen, run)
+    if guest.task:
+        return Stay(guest, f"is at {guest.task}", passing=True)
+    if move and guest.host not in seen.hosts:
+        text = f"has a {move.called} that is {move.status}, though nothing is done to it: "
+        return Stay(guest, f"{text}`./run audit` says what to do about it", passing=True)
+    return _idle(guest, move, seen, run)
+
+
+def _on_the_way(guest: Guest, move: Move, seen: Seen, limits: Drain, run: Run) -> Verdict:
+    if move.age <= limits.timeout:
+        return Way(guest, move)
+    taken = f"is on the way for {move.age:.0f} s by now"
+    if move.kind != LIVE or move.source not in seen.hosts:
+        return Stay(guest, f"{taken} ({move.called}): let it end{AGAIN}")
+    # A guest that is paused has nothing to force (compute/api.py, live_migrate_force_complete).
+    forced = limits.then == "force_complete" and guest.state == "active"
+    kind: StepKind = "force_complete" if forced else "abort"
+    tried = run.tried.get((guest.uuid, kind))
+    abort = f"`openstack server migration abort {guest.uuid} {move.id}`"
+    if tried is None:
+        verb = "force the" if forced else "abort the"
+        text = f"{verb} {move.called} of {guest.called}: it {taken}"
+        return Step(kind, guest, str(move.source), text, move.id)
+    if guest.uuid in run.refused:
+        return Stay(guest, f"{taken}, and Nova does not {kind} it: {run.refused[guest.uuid]}")
+    if move.age > tried + limits.timeout:
+        return Stay(guest, f"{taken}, though it was told to {kind}: {abort}{AGAIN}")
+    return Way(guest, move)
+
+
+def _unconfirmed(guest: Guest, move: Move, seen: Seen, run: Run) -> Verdict:
+    """A cold migration from one of the computes is this run's, or an operator's; no resize is."""
+    mine = move.kind == COLD and move.same_flavor and move.source in seen.hosts
+    command = f"`openstack server resize confirm {guest.uuid}`"
+    if not mine:
+        return Stay(guest, REMEDIES["resized"].format(uuid=guest.uuid))
+    if guest.uuid in run.refused:
+        return Stay(guest, f"is not confirmed: {run.refused[guest.uuid]}; {command}{AGAIN}")
+    if (guest.uuid, "confirm") in run.tried:
+        text = f"is not confirmed: see nova-compute.log on {move.source}; {command}{AGAIN}"
+        return Stay(guest, text)
+    text = f"confirm the cold migration of {guest.called} from {move.source} to {move.target}"
+    return Step("confirm", guest, str(move.source), text, move.id)
+
+
+def _idle(guest: Guest, move: Move | None, seen: Seen, run: Run) -> Verdict:
+    """One that is on a compute that it is to leave."""
+    known = REMEDIES.get(guest.state)
+    if known:
+        return Stay(guest, known.format(uuid=guest.uuid, fault=guest.fault or "no reason given"))
+    if guest.state not in (*RUNNING, "stopped"):
+        return Stay(guest, f"is {guest.state}", passing=guest.state in PASSING)
+    if guest.state in RUNNING and guest.power not in POWERED:
+        text = f"is {guest.state.upper()} in Nova, but not for its hypervisor"
+        return Stay(guest, f"{text}: `openstack server stop {guest.uuid}`{AGAIN}")
+    if guest.uuid in run.refused:
+        return Stay(guest, f"is not moved by Nova: {run.refused[guest.uuid]}")
+    if guest.uuid in run.moved:
+        return Stay(guest, _failed(move))
+    if seen.state.computes.get(str(guest.host)) != "up":
+        return Stay(guest, "cannot be moved: nova-compute there is down")
+    target = run.targets.get(guest.uuid)
+    if target is None:  # it was at something when its targets were asked for
+        return Stay(guest, "is looked at anew", passing=True)
+    if target.bound and guest.state in RUNNING:
+        text = f"has {target.bound}, which does not move while it runs"
+        return Stay(guest, f"{text}: `openstack server stop {guest.uuid}`{AGAIN}")
+    if not target.hosts:
+        return Stay(guest, f"can go nowhere: {target.why}")
+    kind: StepKind = "cold" if guest.state == "stopped" else "live"
+    how = "cold" if kind == "cold" else "alive"
+    text = f"move {guest.called} of {guest.host} {how}, to {named(target.hosts, ' or ')}"
+    return Step(kind, guest, str(guest.host), text)
+
+
+def _failed(move: Move | None) -> str:
+    if move is None:
+        return "was not moved, and Nova does not say why: see nova-conductor.log"
+    said = f": {move.cause}" if move.cause else ""
+    return f"was not moved: its {move.called} is {move.status}{said}"
+
+
+# --- a plan ---------------------------------------------------------------------------------------
+
+
+def planned(decision: Decision, run: Run) -> list[str]:
+    """What a plan says of each guest, where room is promised to one after the other."""
+    lines = []
+    free: dict[str, dict[str, int]] = {}
+    for target in run.targets.values():
+        for host, amounts in target.free.items():
+            free.setdefault(host, dict(amounts))
+    for step in (*decision.now, *decision.later):
+        wanted = run.targets.get(step.guest.uuid)
+        short = step.moves and wanted and not _promised(wanted, free)
+        lines.append(step.text + (", if the others leave it room" if short else ""))
+    lines += [f"wait for {way.guest.called}: {way.text}" for way in decision.ways]
+    return lines + [stay.text for stay in decision.stays]
+
+
+def _promised(target: Target, free: dict[str, dict[str, int]]) -> bool:
+    """Take the room for a guest where most is left; False where there is none."""
+
+    def fits(host: str) -> bool:
+        left = free.get(host, {})
+        return all(left[name] >= amount for name, amount in target.needs.items() if name in left)
+
+    fitting = [host for host in target.hosts if fits(host)]
+    if not fitting:
+        return False
+    chosen = max(fitting, key=lambda host: free.get(host, {}).get("MEMORY_MB", 0))
+    for name, amount in target.needs.items():
+        if name in free.get(chosen, {}):
+            free[chosen][name] -= amount
+    return True

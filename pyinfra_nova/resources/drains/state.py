@@ -1,0 +1,147 @@
+"""What Nova says of computes that are to have no guests, as ``files/drains.py`` has read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from pydantic import BaseModel
+
+ENDED = frozenset({"cancelled", "completed", "confirmed", "done", "error", "failed", "reverted"})
+"""nova/db/main/api.py, migration_get_in_progress_by_host_and_node."""
+LIVE, COLD = "live-migration", "migration"
+
+
+class Guest(BaseModel):
+    """A guest.
+
+    Attributes:
+        host: of nova-compute; None where it is nowhere.
+        state: Nova's ``vm_state``, such as ``active``.
+        task: what it is at, Nova's ``task_state``.
+        power: what its hypervisor says, ``power_state``: 1 runs, 3 paused, 4 off.
+        fault: why it is in ERROR.
+    """
+
+    uuid: str
+    name: str
+    host: str | None
+    state: str
+    task: str | None
+    power: int | None
+    fault: str | None
+
+    @property
+    def called(self) -> str:
+        return f"guest {self.name} ({self.uuid})"
+
+
+class Move(BaseModel):
+    """The newest migration of a guest.
+
+    Attributes:
+        kind: ``live-migration``, ``migration``, ``resize`` or ``evacuation``.
+        age: seconds since Nova was told of it.
+        same_flavor: False for a resize.
+        total, remaining: MiB of memory, while it is copied.
+        cause: the last words of what has failed.
+    """
+
+    id: int
+    guest: str
+    kind: str
+    status: str
+    source: str | None
+    target: str | None
+    age: float
+    same_flavor: bool
+    total: int | None
+    remaining: int | None
+    cause: str | None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def called(self) -> str:
+        """What it is, for people."""
+        words = {LIVE: "live migration", COLD: "cold migration"}
+        return words.get(self.kind, self.kind) + (f" to {self.target}" if self.target else "")
+
+
+class Target(BaseModel):
+    """Where a guest could go.
+
+    Attributes:
+        hosts: of nova-compute.
+        needs: what it takes of one, by resource class.
+        free: what each of the hosts has of that.
+        why: why there is none, with the remedy.
+        bound: what keeps it from moving while it runs.
+    """
+
+    hosts: list[str]
+    needs: dict[str, int]
+    free: dict[str, dict[str, int]]
+    why: str
+    bound: str | None
+
+
+class DrainState(BaseModel):
+    """One answer; see ``files/drains.py``.
+
+    Attributes:
+        error: why nothing is known.
+        domains: the host that Nova has for each domain that libvirt has; None where it has none.
+        closed: the computes that take no new guests.
+    """
+
+    error: str | None
+    computes: dict[str, str] = {}
+    guests: list[Guest] = []
+    moves: list[Move] = []
+    targets: dict[str, Target] = {}
+    domains: dict[str, str | None] = {}
+    closed: list[str] = []
+
+
+@dataclass(frozen=True)
+class Drained:
+    """A compute that is to have no guests.
+
+    Attributes:
+        name: in the inventory.
+        host: in Nova.
+        libvirt: the URI under which its libvirt answers.
+    """
+
+    name: str
+    host: str
+    libvirt: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The computes, and what was answered of them."""
+
+    computes: Sequence[Drained]
+    state: DrainState
+
+    @cached_property
+    def hosts(self) -> frozenset[str]:
+        return frozenset(compute.host for compute in self.computes)
+
+    @cached_property
+    def moves(self) -> Mapping[str, Move]:
+        """By guest."""
+        return {move.guest: move for move in self.state.moves}
+
+    def touched(self, guest: Guest) -> frozenset[str]:
+        """Which of the computes a guest is on, or has a move from or to that has not ended."""
+        move = self.moves.get(guest.uuid)
+        found = {guest.host}
+        if move and not move.has_ended:
+            found |= {move.source, move.target}
+        return self.hosts & found
