@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import drain_targets
 import pytest
 
 from .cloud_stand_in import StandIn
+from .drain_stand_in import Cloud
 from .serving import running
 from .systemd_stand_in import Systemd
 
@@ -16,6 +18,18 @@ from .systemd_stand_in import Systemd
 def cloud() -> Iterator[StandIn]:
     """A cloud whose APIs answer."""
     with running(StandIn()) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def draining(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """A cloud whose guests can be moved; compute1 is closed."""
+    with running(Cloud()) as cloud:
+        nova_state = drain_targets.nova_state
+        monkeypatch.setattr(nova_state, "read_table", cloud.read_table)
+        monkeypatch.setattr(
+            nova_state, "look", lambda asked, read: (read(None, asked), None, False)
+        )
         yield cloud
 
 

@@ -196,6 +196,10 @@ class _Progress:
     def __init__(self) -> None:
         self.text, self.at = "", float("-inf")
 
+    def begin(self) -> None:
+        """What has just been begun is said by then."""
+        self.at = time.monotonic()
+
     def say(self, decision: Decision) -> None:
         text = "; ".join(way.text for way in decision.ways)
         now = time.monotonic()
@@ -217,7 +221,7 @@ def _moved_away(question: Question, limits: Drain, run: Run) -> Commands:
             return
         decision = decide(seen, limits, run)
         progress.say(decision)
-        yield from _done(question, decision, seen, run)
+        yield from _done(question, decision, seen, run, progress)
         if decision.goes_on:
             since = time.monotonic()
         else:
@@ -232,9 +236,12 @@ def _moved_away(question: Question, limits: Drain, run: Run) -> Commands:
         say(f"no guest is left on {names}")
 
 
-def _done(question: Question, decision: Decision, seen: Seen, run: Run) -> Iterator[StringCommand]:
+def _done(
+    question: Question, decision: Decision, seen: Seen, run: Run, progress: _Progress
+) -> Iterator[StringCommand]:
     for step in decision.now:
         say(step.text)
+        progress.begin()
         command = Heard(changing(question.command(step)))
         yield command
         answer = answered("drains", command.lines)

@@ -1,0 +1,29 @@
+"""Converged hosts; compute1 is to be drained. What it has is as FAKE_GUESTS says."""
+
+import json as _json
+import os as _os
+
+from tests.plan.fake_hosts import CONVERGED as _CONVERGED
+from tests.plan.fake_hosts import host as _host
+
+_CLOSED = {**_CONVERGED["site_proof read"], "closed": {"compute1": "drained in the inventory"}}
+_ANSWERS = {
+    **_CONVERGED,
+    "site_proof read": _CLOSED,
+    "cloud_objects read": {"error": None},
+    "drains read": _json.loads(_os.environ["FAKE_GUESTS"]),
+}
+_DOMAINS = _json.loads(_os.environ.get("FAKE_DOMAINS", '{"uuids": [], "error": null}'))
+controllers = [_host("controller", "10.0.0.11", _ANSWERS, installed=True)]
+computes = [
+    _host(
+        "compute1",
+        "10.0.0.31",
+        {**_CONVERGED, "domain_uuids read": _DOMAINS},
+        installed=True,
+        state="drained",
+    ),
+    _host("compute2", "10.0.0.32", _CONVERGED, installed=True),
+]
+# What an error ends with is a command that fails; these hosts run none.
+controllers[0][1]["fake_responses"]["not drained of all guests"] = {"success": False}

@@ -1,0 +1,267 @@
+"""files/drains.py: the guests of computes that are to have none, and where they could go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import drain_targets
+import drains
+import pytest
+
+from .drain_stand_in import Cloud
+from .serving import Json
+
+
+@pytest.fixture
+def nova(draining: Cloud) -> Cloud:
+    return draining
+
+
+def read(nova: Cloud, **more: Any) -> Json:
+    found: Json = drains.answer(nova.request(**more))
+    return found
+
+
+def well(nova: Cloud, **more: Any) -> Json:
+    found = read(nova, **more)
+    assert found["error"] is None
+    return found
+
+
+# --- what is read ---------------------------------------------------------------------------------
+
+
+def test_a_compute_without_guests_costs_a_handful_of_requests(nova: Cloud) -> None:
+    nova.guest("g1", host="compute2")
+    found = well(nova)
+    assert (found["guests"], found["moves"], found["targets"]) == ([], [], {})
+    assert (found["closed"], found["computes"]) == (["compute1"], {"compute1": "up"})
+    assert nova.asked == [
+        *["POST /v3/auth/tokens", "GET /compute/os-migrations", "GET /compute/servers/detail"],
+        "GET /compute/os-services",
+    ]
+
+
+def test_a_guest_is_told_with_its_state_and_where_it_could_go(nova: Cloud) -> None:
+    nova.guest("g1", task=None)
+    found = well(nova)
+    assert found["guests"] == [
+        {
+            **{"uuid": "g1", "name": "web-g1", "host": "compute1", "state": "active"},
+            **{"task": None, "power": 1, "fault": None},
+        }
+    ]
+    target = found["targets"]["g1"]
+    assert target["hosts"] == ["compute2", "compute3"]
+    assert target["needs"] == {"VCPU": 2, "MEMORY_MB": 1024, "DISK_GB": 10}
+    assert target["free"]["compute2"]["MEMORY_MB"] == 1024
+
+
+def test_guests_of_a_kind_ask_placement_once(nova: Cloud) -> None:
+    for number in range(5):
+        nova.guest(f"g{number}")
+    well(nova)
+    assert len(nova.queries) == 1
+    assert len(nova.asked) == 7
+
+
+def test_what_is_placed_already_is_not_asked_for_again(nova: Cloud) -> None:
+    nova.guest("g1")
+    assert well(nova, placed=["g1"])["targets"] == {}
+    assert nova.queries == []
+
+
+def test_a_cell_that_does_not_answer_is_no_compute_without_guests(nova: Cloud) -> None:
+    """The API leaves its guests out without a word, and lists of its services only hosts."""
+    nova.guest("g1")
+    nova.is_down = True
+    assert "answers 200, but one without `id`" in read(nova)["error"]
+
+
+def test_a_compute_that_nova_does_not_know_is_no_compute_without_guests(nova: Cloud) -> None:
+    assert read(nova, hosts=["compute9"])["error"] == "Nova has no nova-compute on compute9"
+
+
+def test_an_api_that_passes_over_the_filter_is_seen(
+    nova: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nova.guest("g1", host="compute2")
+    monkeypatch.setattr(nova, "listed", lambda _: list(nova.guests.values()))
+    assert read(nova)["error"].endswith("answers 200, but with a guest of compute2")
+
+
+def test_the_newest_move_of_each_guest_is_told_page_by_page(nova: Cloud) -> None:
+    nova.guest("g1")
+    nova.migration("g1", "live-migration", "error")
+    nova.migration("g1", "live-migration", "completed")
+    nova.migration("g2", "live-migration", "completed")
+    nova.page = 1
+    assert [(m["guest"], m["status"]) for m in well(nova)["moves"]] == [("g1", "completed")]
+
+
+def test_a_live_migration_has_its_figures(nova: Cloud) -> None:
+    nova.guest("g1", task="migrating")
+    move = nova.migration("g1", "live-migration", "running")
+    figures = {"memory_total_bytes": 4 << 30, "memory_remaining_bytes": 1 << 30}
+    nova.figures[move["id"]] = figures
+    (told,) = well(nova)["moves"]
+    assert (told["total"], told["remaining"]) == (4096, 1024)
+    assert 99 < told["age"] < 110
+    nova.figures.clear()  # it has ended since it was listed
+    assert well(nova)["moves"][0]["remaining"] is None
+
+
+def test_what_waits_elsewhere_to_be_confirmed_is_told(nova: Cloud) -> None:
+    nova.guest("g1", "resized", host="compute2")
+    nova.migration("g1", "migration", "finished")
+    found = well(nova)
+    assert [(g["uuid"], g["host"]) for g in found["guests"]] == [("g1", "compute2")]
+    assert found["moves"][0]["same_flavor"]
+
+
+def test_a_record_of_a_guest_that_is_gone_is_over(nova: Cloud) -> None:
+    nova.migration("g1", "live-migration", "running")
+    found = well(nova)
+    assert (found["guests"], found["moves"]) == ([], [])
+
+
+def test_a_failed_move_has_its_cause(nova: Cloud) -> None:
+    nova.guest("g1")
+    nova.migration("g1", "live-migration", "error")
+    text = "Traceback ...\nnova.exception.NoValidHost: No valid host was found.\n"
+    event = {"result": "Error", "traceback": text}
+    nova.actions["g1"] = [
+        {"request_id": "req-2", "message": None, "events": []},
+        {"request_id": "req-1", "message": "Error", "events": [event]},
+    ]
+    (told,) = well(nova)["moves"]
+    assert told["cause"] == "nova.exception.NoValidHost: No valid host was found."
+
+
+def test_domains_of_libvirt_are_looked_up(nova: Cloud) -> None:
+    nova.guest("g1", host="compute2")
+    assert well(nova, domains=["g1", "g9"])["domains"] == {"g1": "compute2", "g9": None}
+
+
+# --- where to -------------------------------------------------------------------------------------
+
+
+def target(nova: Cloud, uuid: str = "g1", **more: Any) -> Json:
+    found: Json = well(nova, **more)["targets"][uuid]
+    return found
+
+
+def test_what_it_holds_counts_not_what_its_flavor_says(nova: Cloud) -> None:
+    nova.guest("g1", flavor={"extra_specs": {"trait:CUSTOM_SSD": "required", "hw:x": "y"}})
+    nova.held["g1"] = {"resources": {"PCPU": 2, "MEMORY_MB": 512}}
+    target(nova)
+    assert nova.queries == [
+        {
+            **{"resources": "MEMORY_MB:512,PCPU:2", "required": "CUSTOM_SSD", "limit": "1000"},
+            **{"root_required": "!COMPUTE_STATUS_DISABLED"},
+        }
+    ]
+
+
+def test_without_an_allocation_its_flavor_counts(nova: Cloud) -> None:
+    nova.guest("g1", image="", flavor={"swap": 100, "ephemeral": 5})
+    del nova.held["g1"]
+    assert target(nova)["needs"] == {"VCPU": 2, "MEMORY_MB": 1024, "DISK_GB": 6}
+
+
+def test_groups_of_resources_stay_together(nova: Cloud) -> None:
+    specs = {"resources1:VGPU": "1", "trait1:CUSTOM_A": "required", "trait:CUSTOM_B": "forbidden"}
+    nova.guest("g1", flavor={"extra_specs": {**specs, "resources:CUSTOM_X": "3"}})
+    target(nova)
+    (query,) = nova.queries
+    assert query["resources1"] == "VGPU:1" and query["required1"] == "CUSTOM_A"
+    assert query["required"] == "!CUSTOM_B"
+    assert query["resources"] == "CUSTOM_X:3,DISK_GB:10,MEMORY_MB:1024,VCPU:2"
+
+
+def test_where_there_is_no_room_it_is_said_how_much_is_needed(nova: Cloud) -> None:
+    nova.guest("g1")
+    nova.room = {name: {"VCPU": 1} for name in nova.room}
+    found = target(nova)
+    assert found["hosts"] == []
+    words = "10 GiB of disk, 1024 MiB of memory, 2 vCPU free: open or add one"
+    assert found["why"] == f"no other compute has {words}"
+
+
+def test_what_placement_refuses_is_said_in_its_words(nova: Cloud) -> None:
+    nova.guest("g1", flavor={"extra_specs": {"trait:CUSTOM_TYPO": "required"}})
+    assert "No such trait(s): CUSTOM_TYPO." in target(nova)["why"]
+
+
+def test_what_is_closed_down_or_drained_too_is_no_target(nova: Cloud) -> None:
+    nova.guest("g1")
+    nova.services["compute2"]["status"] = "disabled"
+    nova.services["compute3"]["state"] = "down"
+    assert target(nova)["why"].startswith("compute2, compute3 would have room, but takes no guests")
+    nova.services["compute3"]["state"] = "up"
+    assert target(nova)["hosts"] == ["compute3"]
+    assert target(nova, hosts=["compute1", "compute3"])["hosts"] == []
+
+
+def test_a_zone_that_was_asked_for_is_kept_to(nova: Cloud) -> None:
+    nova.guest("g1")
+    nova.specs["g1"] = {"availability_zone": "east"}
+    assert "availability zone east, where compute2, compute3 is not" in target(nova)["why"]
+    nova.services["compute3"]["zone"] = "east"
+    assert target(nova)["hosts"] == ["compute3"]
+
+
+def test_a_group_keeps_its_members_apart(nova: Cloud) -> None:
+    for uuid, host in (("g1", "compute1"), ("g2", "compute2"), ("g3", "compute3")):
+        nova.guest(uuid, host=host)
+    nova.group("anti-affinity", "g1", "g2")
+    assert target(nova)["hosts"] == ["compute3"]
+    nova.group("anti-affinity", "g1", "g2", "g3", max_server_per_host=2)
+    assert target(nova)["hosts"] == ["compute2", "compute3"]
+    nova.group("soft-anti-affinity", "g1", "g2", "g3")
+    assert target(nova)["hosts"] == ["compute2", "compute3"]
+    nova.group("anti-affinity", "g1", "g2", "g3")
+    said = target(nova)["why"]
+    assert said.startswith("server group db {0} (anti-affinity) keeps it from compute2, compute3")
+
+
+def test_a_group_keeps_its_members_together(nova: Cloud) -> None:
+    nova.guest("g1")
+    nova.guest("g2", host="compute2")
+    nova.group("affinity", "g1", "g2")
+    assert target(nova)["hosts"] == ["compute2"]
+    nova.group("affinity", "g1")
+    assert "`openstack server shelve --offload g1`" in target(nova)["why"]
+
+
+def test_a_group_or_a_member_that_is_gone_keeps_nobody(nova: Cloud) -> None:
+    nova.guest("g1")
+    nova.group("anti-affinity", "g1", "g9")
+    assert target(nova)["hosts"] == ["compute2", "compute3"]
+    nova.groups.clear()
+    assert target(nova)["hosts"] == ["compute2", "compute3"]
+
+
+def pci(**more: Any) -> Json:
+    each = {"alias_name": "gpu", "spec": [{"vendor_id": "10de"}], **more}
+    requests = {"nova_object.data": {"requests": [{"nova_object.data": each}]}}
+    return {"pci_requests": requests}
+
+
+def test_a_pci_device_of_the_flavor_is_named(nova: Cloud) -> None:
+    nova.guest("g1")
+    nova.specs["g1"] = pci()
+    assert target(nova)["bound"] == "PCI device gpu"
+    nova.specs["g1"] = pci(alias_name=None)  # of a port
+    assert target(nova)["bound"] is None
+    nova.specs["g1"] = pci(spec=[{"live_migratable": "true"}])
+    assert target(nova)["bound"] is None
+
+
+def test_a_database_that_does_not_answer_ends_it(
+    nova: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nova.guest("g1")
+    gone = (None, OSError("2013: Lost connection"), False)
+    monkeypatch.setattr(drain_targets.nova_state, "look", lambda *_: gone)
+    assert read(nova) == {"error": "2013: Lost connection"}
