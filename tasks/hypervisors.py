@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pyinfra.api.deploy import deploy
 
-from pyinfra_nova.proof import host_proof, stage
+from pyinfra_nova.proof import drained_computes, stage
 from pyinfra_nova.resources import drains
-from pyinfra_nova.resources.drains.state import Drained
 from pyinfra_nova.run.host_plan import HostPlan
 from tasks.preflight import host_plans
 from tasks.services import urls
@@ -40,16 +39,14 @@ def open_up(plan: HostPlan) -> None:
 @deploy("Hypervisors")
 def drain(plan: HostPlan) -> None:
     """Move the guests away from the computes of the run that are to have none."""
+    if not plan.is_primary_controller:
+        return
     plans = host_plans()
-    computes = [
-        Drained(compute.name, compute.nova_host, host_proof.libvirt_uri(plans[compute.name]))
-        for compute in plan.scope.computes
-        if compute.state == "drained"
-    ]
-    if computes and plan.is_primary_controller:
+    question = drained_computes.question(plan, lambda compute: plans[compute.name])
+    if question:
         drains.drained(
             name="Drain computes",
-            question=drains.Question(plan.site, plan.databases, computes),
+            question=question,
             unseen=lambda: stage.unseen(plan),
             limits=plan.site.settings.drain,
         )

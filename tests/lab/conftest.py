@@ -28,6 +28,7 @@ ORDER = (
     "test_rpm_packages",
     "test_workshop",
     "test_moves",
+    "test_drain",
     "test_taken_away",
     "test_drift",
     "test_limit",

@@ -52,6 +52,41 @@ def test_a_compute_is_closed_for_the_reason_that_the_inventory_has() -> None:
     ]
 
 
+def test_a_compute_that_is_drained_takes_no_new_guests() -> None:
+    drained = where(state="drained")
+    assert said(drained) == ["close compute1 to new guests, drained in the inventory (was open)"]
+    assert said(drained, {"compute1": "drained in the inventory"}) == []
+    mine = where(state="drained", state_reason="new memory")
+    assert said(mine) == ["close compute1 to new guests, new memory (was open)"]
+    # One that was closed before says why it is closed now.
+    assert said(drained, {"compute1": "a fan"}) == [
+        "close compute1 to new guests, drained in the inventory (was closed: a fan)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("drain", "message"),
+    [
+        ({"timeout": 5}, r"drain\.timeout: "),
+        ({"at_once": 0}, r"drain\.at_once: "),
+        ({"at_once_per_host": "two"}, r"drain\.at_once_per_host: "),
+        ({"then": "kill"}, r"drain\.then: must be 'abort' or 'force_complete'"),
+        ({"time_out": 60}, r"drain\.time_out: unknown key; did you mean 'timeout'"),
+    ],
+)
+def test_limits_of_drains_that_cannot_be_meant_are_refused_by_name(
+    drain: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        site({"drain": drain})
+
+
+def test_a_run_may_have_other_limits() -> None:
+    given = site({"drain": {"timeout": 60}}, override_data={"drain": {"then": "force_complete"}})
+    drain = given.settings.drain
+    assert (drain.timeout, drain.then, drain.at_once) == (60, "force_complete", 4)
+
+
 def test_computes_that_join_are_opened_together() -> None:
     joined = dict.fromkeys(("compute1", "compute2"), BY_CONFIG)
     assert said(site(), joined) == [
@@ -71,7 +106,7 @@ def test_a_plan_says_of_computes_that_are_not_there_yet_what_will_be_done() -> N
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"state": "shut"}, "compute1.state: must be 'open' or 'closed'"),
+        ({"state": "shut"}, "compute1.state: must be 'open', 'closed' or 'drained'"),
         ({"state_reason": "AUTO: later"}, "compute1.state_reason: begins as Nova's own reasons do"),
         ({"state_reason": "x" * 256}, "compute1.state_reason: is longer than 255 characters"),
         ({"state_reason": ""}, "compute1.state_reason: is empty"),

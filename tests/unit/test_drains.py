@@ -179,7 +179,7 @@ def test_what_is_said_on_the_way_does_not_flood(nova: Nova) -> None:
     lines = [line for line in nova.said if "MiB to go" in line]
     assert nova.slept > 40
     assert lines[0] == (
-        "web-g1: compute1 -> compute2, running, 980 of 1,024 MiB to go; 1 more to move"
+        "web-g1: compute1 -> compute2, running, 990 of 1,024 MiB to go; 1 more to move"
     )
     assert len(lines) <= nova.slept / 3 + 1
 

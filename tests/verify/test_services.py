@@ -10,10 +10,10 @@ from openstack.connection import Connection
 from testinfra.backend.base import CommandResult
 
 from pyinfra_nova.knowledge.platforms import EndpointName
-from pyinfra_nova.proof import site_proof
+from pyinfra_nova.proof import drained_computes, site_proof
 from pyinfra_nova.proof.console import greet
 from pyinfra_nova.proof.deployed_site import DeployedSite, NoAnswerError
-from pyinfra_nova.resources import compute_states
+from pyinfra_nova.resources import compute_states, drains
 from pyinfra_nova.resources.compute_api import ComputeApiState
 from pyinfra_nova.resources.http_answers import SilentUrls
 from pyinfra_nova.resources.nova_state import NovaState
@@ -156,6 +156,18 @@ def test_a_compute_takes_new_guests_or_none_as_the_inventory_says(
     known = site_proof.closed(site_answer)
     found = [step.text for step in compute_states.steps(cloud.site, [compute], known)]
     require(found, "deploy again, or say `state` and `state_reason` of it in the inventory")
+
+
+def test_a_compute_that_is_drained_has_no_guests(cloud: DeployedSite) -> None:
+    primary = cloud.site.primary_controller
+    question = drained_computes.question(cloud.target(primary), cloud.target)
+    if question is None:
+        return
+    for compute in question.computes:
+        with cloud.on(compute.name):  # connected
+            pass
+    with cloud.on(primary.name) as host:
+        require(drains.faults(host, question), "deploy again; it says what cannot move, and why")
 
 
 def test_no_other_service_is_down(api_state: ComputeApiState) -> None:

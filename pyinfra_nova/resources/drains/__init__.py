@@ -151,10 +151,20 @@ class Libvirts:
         ]
 
 
-def _looked(question: Question, run: Run) -> tuple[Seen, Libvirts]:
+def _looked(controller: Host, question: Question, run: Run) -> tuple[Seen, Libvirts]:
     """Libvirt's word first: what it has may have left by the time that Nova is asked."""
-    libvirts = Libvirts.of(question.computes, host.state)
-    return question.asked(host, libvirts.all, run.targets), libvirts
+    libvirts = Libvirts.of(question.computes, controller.state)
+    return question.asked(controller, libvirts.all, run.targets), libvirts
+
+
+def faults(controller: Host, question: Question) -> list[str]:
+    """What is still on the computes of QUESTION, guest by guest."""
+    run = Run()
+    seen, libvirts = _looked(controller, question, run)
+    if seen.state.error:
+        return [seen.state.error]
+    found = planned(decide(seen, Drain(), run), run)
+    return [*found, *libvirts.left(seen), *libvirts.silent]
 
 
 @operation()
@@ -172,7 +182,7 @@ def drained(question: Question, unseen: Callable[[], Collection[str]], limits: D
     if not left:
         return
     question, run = question.of(left), Run()
-    seen, libvirts = _looked(question, run)
+    seen, libvirts = _looked(host, question, run)
     if seen.state.error:
         yield from refused(seen.state.error)
         return
@@ -261,7 +271,7 @@ def _remaining(question: Question, decision: Decision, run: Run) -> tuple[list[s
         return wrong, any(stay.passing for stay in decision.stays)
     if wrong:
         return wrong, True
-    seen, libvirts = _looked(question, run)
+    seen, libvirts = _looked(host, question, run)
     if seen.state.error:
         return [seen.state.error], False
     again = decide(seen, Drain(), run)

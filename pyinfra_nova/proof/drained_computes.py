@@ -1,0 +1,24 @@
+"""The computes that are to have no guests, and how Nova and their libvirt are asked about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyinfra_nova.proof import host_proof
+from pyinfra_nova.resources.drains import Question
+from pyinfra_nova.resources.drains.state import Drained
+from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.site.settings import HostSettings
+
+
+def question(plan: HostPlan, plan_of: Callable[[HostSettings], HostPlan]) -> Question | None:
+    """What the primary controller, whose plan is PLAN, is asked; None where none is to be drained.
+
+    Of a run with ``--limit`` these are its own computes.
+    """
+    computes = [
+        Drained(compute.name, compute.nova_host, host_proof.libvirt_uri(plan_of(compute)))
+        for compute in plan.scope.computes
+        if compute.state == "drained"
+    ]
+    return Question(plan.site, plan.databases, computes) if computes else None

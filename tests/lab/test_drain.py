@@ -1,0 +1,292 @@
+"""A compute is drained: guests in as many states as a lab can have move, or are named, and no other
+way; a killed drain is gone on with; then the compute takes guests again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lab.settings import read_settings
+from lab.workshop.place import Place
+from lab.workshop.steps import FIRST, SECOND
+
+from .conftest import MINUTE, ROOT, on, run
+from .test_main_job import PYINFRA
+from .test_moves import BOOT_ID, eventually, in_guest, openstack
+
+Deployed = subprocess.CompletedProcess[str]
+PREFIX = "drain-"
+FLAVOR, LARGER, GROUP = f"{PREFIX}flavor", f"{PREFIX}larger", f"{PREFIX}apart"
+ON = "--os-compute-api-version 2.74"
+CREATE = f"server create {ON} --flavor {FLAVOR} --image tiny --nic none --wait"
+HERE = ("runs", "paused", "stopped", "suspended", "rescued", "error", "resized", "apart")
+"""The guests on compute1, by what becomes of them before it is drained."""
+STATES = {
+    "paused": ("server pause {}", "PAUSED"),
+    "stopped": ("server stop {}", "SHUTOFF"),
+    "suspended": ("server suspend {}", "SUSPENDED"),
+    "rescued": ("server rescue {}", "RESCUE"),
+    "error": ("server set --state error {}", "ERROR"),
+    "resized": (f"server resize --flavor {LARGER} {{}}", "VERIFY_RESIZE"),
+}
+STAYS = {
+    "suspended": "is SUSPENDED: `openstack server resume",
+    "rescued": "is RESCUED: `openstack server unrescue",
+    "error": "is in ERROR (",
+    "resized": "waits (VERIFY_RESIZE) for somebody",
+    "apart": f"can go nowhere: server group {GROUP} (anti-affinity) keeps it from compute2",
+}
+OUT = (
+    "openstack server resume {0}suspended; openstack server unrescue {0}rescued;"
+    " openstack server set --state active {0}error; openstack server resize confirm {0}resized;"
+    " openstack server delete --wait {0}companion"
+)
+GONE = (
+    f"for id in $(openstack server list --name {PREFIX} -f value -c ID); do"
+    " openstack server delete --force --wait $id || openstack server delete --wait $id; done;"
+    f" openstack flavor delete {FLAVOR} {LARGER}; openstack server group delete {GROUP}"
+)
+
+
+def status(guest: str) -> str:
+    return openstack(f"server show -f value -c status {guest}").split()[-1]
+
+
+def becomes(guest: str, wanted: str) -> bool:
+    return eventually(lambda: status(guest) == wanted)
+
+
+def place(guest: str) -> str:
+    return openstack(f"server show -f value -c OS-EXT-SRV-ATTR:host {guest}").split()[-1]
+
+
+def deploy(inventory: Path | str) -> Deployed:
+    return run(PYINFRA, str(inventory), "deploy.py", "-y", timeout=30 * MINUTE)
+
+
+@pytest.fixture(scope="module")
+def drained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An inventory in which compute1 is to have no guests."""
+    path = tmp_path_factory.mktemp("drain") / "drained.py"
+    change = "for _name, _data in computes:\n    if _name == 'compute1':\n"
+    change += "        _data.update(state='drained', state_reason='new memory')\n"
+    path.write_text(f"{(ROOT / 'inventory.py').read_text()}\n{change}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def guests(deployed: Deployed) -> Iterator[None]:
+    """Guests on compute1 in many states; one of them is reached from outside."""
+    assert deployed.returncode == 0
+    assert run("./run", "workshop", "--keep").returncode == 0
+    openstack(f"server delete --wait {SECOND}")
+    if place(FIRST) != "compute1":
+        openstack(f"{ON} server migrate --live-migration --wait {FIRST}")
+    openstack(f"flavor create --vcpus 1 --ram 128 --disk 0 {FLAVOR}")
+    openstack(f"flavor create --vcpus 1 --ram 160 --disk 0 {LARGER}")
+    openstack(f"server group create --policy anti-affinity {GROUP}")
+    hint = f"--hint group=$(openstack server group show -f value -c id {GROUP})"
+    openstack(f"{CREATE} --host compute2 {hint} {PREFIX}companion")
+    for name in HERE:
+        more = hint if name == "apart" else ""
+        openstack(f"{CREATE} --host compute1 {more} {PREFIX}{name}")
+    for name, (words, wanted) in STATES.items():
+        openstack(words.format(PREFIX + name))
+        assert becomes(PREFIX + name, wanted)
+    yield
+    on("controller", GONE)
+    assert run("./run", "workshop", "--clean").returncode == 0
+    assert deploy("inventory.py").returncode == 0
+
+
+@contextmanager
+def asked_all_the_time(address: str) -> Iterator[list[bool]]:
+    """Whether ADDRESS takes a connection to SSH, five times a second."""
+    answers: list[bool] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.2):
+            try:
+                socket.create_connection((address, 22), timeout=1).close()
+                answers.append(True)
+            except OSError:
+                answers.append(False)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        thread.join()
+
+
+def address_of_guest() -> str:
+    return Place.of(read_settings(ROOT / "inventory.py"), Path("inventory.py")).first
+
+
+def longest_silence(answers: list[bool]) -> int:
+    """The most questions in a row that were not answered."""
+    longest = now = 0
+    for answered in answers:
+        now = 0 if answered else now + 1
+        longest = max(longest, now)
+    return longest
+
+
+def migrations(guest: str) -> list[str]:
+    """What became of each move of GUEST."""
+    uuid = openstack(f"server show -f value -c id {guest}").split()[-1]
+    listed = openstack(f"{ON} server migration list --server {uuid} -f value -c Status")
+    return listed.split()
+
+
+def test_the_plan_says_of_each_guest_what_becomes_of_it(guests: None, drained: Path) -> None:
+    planned = run("./run", "-i", str(drained), "plan")
+    assert planned.returncode == 2
+    assert "close compute1 to new guests, new memory (was open)" in planned.stdout
+    for guest, how in ((FIRST, "alive"), (f"{PREFIX}runs", "alive"), (f"{PREFIX}paused", "alive")):
+        (line,) = [row for row in planned.stdout.splitlines() if f"move guest {guest} " in row]
+        assert line.endswith(f" of compute1 {how}, to compute2")
+    assert f"move guest {PREFIX}stopped " in planned.stdout
+    for name, said in STAYS.items():
+        (line,) = [row for row in planned.stdout.splitlines() if f"guest {PREFIX}{name} " in row]
+        assert said in line
+    assert place(FIRST) == "compute1"
+
+
+def test_what_can_move_moves_and_the_rest_is_named(guests: None, drained: Path) -> None:
+    boot = in_guest(BOOT_ID)
+    with asked_all_the_time(address_of_guest()) as answers:
+        result = deploy(drained)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stdout
+    for name, said in STAYS.items():
+        assert said in result.stdout, name
+    for guest, wanted in (
+        *((FIRST, "ACTIVE"), (f"{PREFIX}runs", "ACTIVE")),
+        *((f"{PREFIX}paused", "PAUSED"), (f"{PREFIX}stopped", "SHUTOFF")),
+    ):
+        assert (place(guest), status(guest)) == ("compute2", wanted)
+    for name in ("suspended", "rescued", "error", "apart"):
+        assert place(PREFIX + name) == "compute1"
+    assert status(f"{PREFIX}resized") == "VERIFY_RESIZE"
+    assert in_guest(BOOT_ID) == boot
+    print(f"{answers.count(False)} of {len(answers)} questions lost, {longest_silence(answers)} on")
+    assert longest_silence(answers) < 50
+
+
+def test_the_next_plan_names_them_again(guests: None, drained: Path) -> None:
+    planned = run("./run", "-i", str(drained), "plan")
+    assert planned.returncode == 2
+    assert "move guest" not in planned.stdout
+    for said in STAYS.values():
+        assert said in planned.stdout
+
+
+def test_once_they_can_they_move_too(guests: None, drained: Path) -> None:
+    assert on("controller", OUT.format(PREFIX)).returncode == 0
+    for name in ("suspended", "rescued", "error"):
+        assert becomes(PREFIX + name, "ACTIVE")
+    assert deploy(drained).returncode == 0
+    listed = openstack("server list --all-projects --host compute1 -f value -c Name")
+    assert listed.split() == []
+    assert on("compute1", "virsh list --all --uuid | grep .").returncode == 1
+    assert run("./run", "-i", str(drained), "plan").returncode == 0
+    assert run("./run", "audit").returncode == 0
+    without_guests = ("--deselect", "tests/verify/test_guests.py")
+    assert run("./run", "-i", str(drained), "verify", *without_guests).returncode == 0
+
+
+def killed_when_done(text: str, *command: str) -> int:
+    """Run COMMAND, and kill it a moment after it has said TEXT again, which it first plans.
+
+    How often it has said it.
+    """
+    times = 0
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout
+        for line in process.stdout:
+            print(line, end="")
+            times += text in line
+            if times == 2:
+                time.sleep(3)
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+    return times
+
+
+def test_a_killed_drain_is_gone_on_with_and_no_guest_moves_twice(
+    guests: None, drained: Path
+) -> None:
+    """Once in a live migration and once in a cold one."""
+    assert deploy("inventory.py").returncode == 0
+    moved = (f"{PREFIX}runs", f"{PREFIX}stopped")
+    openstack(f"{ON} server migrate --live-migration --wait {moved[0]}")
+    openstack(f"server migrate --wait {moved[1]}")
+    openstack(f"server resize confirm {moved[1]}")
+    assert eventually(lambda: [place(guest) for guest in moved] == ["compute1"] * 2)
+    before = {guest: len(migrations(guest)) for guest in moved}
+    for guest in moved:
+        command = (PYINFRA, str(drained), "deploy.py", "-y")
+        assert killed_when_done(f"move guest {guest} ", *command) == 2
+    assert deploy(drained).returncode == 0
+    assert [place(guest) for guest in moved] == ["compute2"] * 2
+    assert [status(guest) for guest in moved] == ["ACTIVE", "SHUTOFF"]
+    assert {guest: len(migrations(guest)) for guest in moved} == {
+        guest: count + 1 for guest, count in before.items()
+    }
+    assert run("./run", "audit").returncode == 0
+
+
+def test_a_live_migration_over_its_time_is_aborted_and_its_guest_stays(
+    guests: None, drained: Path
+) -> None:
+    """No guest of the lab has that much memory, so a move is made to last by its bandwidth."""
+    assert deploy("inventory.py").returncode == 0
+    openstack(f"{ON} server migrate --live-migration --wait {FIRST}")
+    assert place(FIRST) == "compute1"
+    domain = on("compute1", "virsh list --uuid").stdout.split()[0]
+    boot = in_guest(BOOT_ID)
+    slow = f"while sleep 0.2; do virsh migrate-setspeed {domain} 1; done"
+    begin = f"setsid sh -c '{slow}' >/dev/null 2>&1 </dev/null & echo $! >/run/slow"
+    assert on("compute1", begin).returncode == 0
+    try:
+        limits = ("--data", 'drain={"timeout": 10}')
+        result = run(PYINFRA, str(drained), "deploy.py", "-y", *limits, timeout=30 * MINUTE)
+    finally:
+        on("compute1", "kill -- -$(cat /run/slow)")
+    assert result.returncode == 1
+    assert "abort the live migration" in result.stdout
+    assert f"guest {FIRST} " in result.stdout and "is cancelled" in result.stdout
+    assert (place(FIRST), status(FIRST)) == ("compute1", "ACTIVE")
+    assert in_guest(BOOT_ID) == boot
+    assert deploy(drained).returncode == 0
+    assert place(FIRST) == "compute2"
+
+
+def test_a_compute_that_is_open_again_takes_guests(guests: None) -> None:
+    result = deploy("inventory.py")
+    assert result.returncode == 0
+    assert "open compute1 to new guests (was closed: new memory)" in result.stdout
+    openstack(f"{CREATE} --host compute1 {PREFIX}back")
+    assert place(f"{PREFIX}back") == "compute1"
+    assert run("./run", "plan").returncode == 0
