@@ -118,7 +118,7 @@ def wanted(guest, spec, held):
     for suffix, group in groups.items():
         if group["resources"]:
             query.update((key + suffix, ",".join(value)) for key, value in group.items())
-    if sum(key.startswith("resources") for key in query) > 2:
+    if sum(key.startswith("resources") and key != "resources" for key in query) > 1:
         query["group_policy"] = guest["flavor"]["extra_specs"].get("group_policy", "none")
     return needs, {key: value for key, value in query.items() if value}
 

@@ -4,13 +4,14 @@ Request: {"auth_url", "region", "interface", "places", "admin": as for cloud_obj
           "database", "names": as for nova_state.py,
           "hosts": [hosts of nova-compute that are to have no guests],
           "domains": [uuids that libvirt still has on these],
-          "placed": [uuids of guests of which it is known where they could go]}
+          "placed": [uuids of guests of which it is known where they could go],
+          "moved": [uuids of guests of which it is asked why their last move has failed]}
 Answer:  {"computes": {host: "up"|"down"},
           "guests": [{"uuid", "name", "host", "state", "task", "power", "fault"}],
           "moves": [{"id", "guest", "kind", "status", "source", "target", "age", "same_flavor",
                      "total", "remaining": MiB|null, "cause"}],
           "targets": as of drain_targets.py, "domains": {uuid: host in Nova|null},
-          "closed": [those of the hosts that take no new guests], "error": text|null}
+          "error": text|null}
 With "step": {"kind": "live"|"cold"|"confirm"|"abort"|"force_complete", "guest", "move": id|null}
 in the request that one is done, if the guest, read again, is still as it has to be for it.
 Answer:  {"refused": Nova's words|null, "late": why it is no longer what is to be done|null}
@@ -41,6 +42,8 @@ BADLY = ("cancelled", "error", "failed")
 LIVE = "live-migration"
 COPYING = ("queued", "preparing", "running", "post-migrating")
 """What a live migration has figures in (nova/api/openstack/compute/server_migrations.py)."""
+ACTIONS = ("live-migration", "migrate")
+"""nova/compute/instance_actions.py."""
 MIB = 1 << 20
 
 
@@ -131,10 +134,10 @@ def described_guest(guest):
     }
 
 
-def described_move(reader, move):
-    """A move with its figures, if there are some, and what it failed for."""
+def described_move(reader, move, explained):
+    """A move with its figures, if there are some; where it has failed and is EXPLAINED, why."""
     total, remaining = figures(reader.compute, move)
-    failed = move["status"] in BADLY
+    failed = explained and move["status"] in BADLY
     return {
         "id": move["id"],
         "guest": move["instance_uuid"],
@@ -162,14 +165,17 @@ def figures(compute, move):
 
 
 def cause(compute, uuid):
-    """The last words of the guest's newest action that has failed; Nova shows no fault of a guest
-    that is not in ERROR (nova/api/openstack/compute/views/servers.py)."""
+    """The last words of the guest's newest move.
+
+    Nova shows no fault of a guest that is not in ERROR (api/openstack/compute/views/servers.py).
+    """
     path = "/servers/{}/os-instance-actions".format(rest.quoted(uuid))
-    found = compute.get(path, "instanceActions", allowed=(404,))
-    failed = [a for a in (found or {}).get("instanceActions", ()) if a.get("message") == "Error"]
-    if not failed:
+    found = compute.get(path, "instanceActions", allowed=(404,)) or {"instanceActions": []}
+    compute.require(path, found["instanceActions"], ("action", "request_id", "message"))
+    newest = next((a for a in found["instanceActions"] if a["action"] in ACTIONS), None)
+    if newest is None or newest["message"] != "Error":
         return None
-    path += "/" + rest.quoted(failed[0]["request_id"])
+    path += "/" + rest.quoted(newest["request_id"])
     found = compute.one(path, "instanceAction", "events", allowed=(404,))
     for event in reversed((found or {}).get("events", ())):
         if event.get("result") == "Error" and event.get("traceback"):
@@ -199,10 +205,11 @@ def read(request):
     return {
         "computes": {host: services[host]["state"] for host in hosts},
         "guests": [described_guest(reader.guests[uuid]) for uuid in sorted(shown)],
-        "moves": [described_move(reader, told[uuid]) for uuid in sorted(told)],
+        "moves": [
+            described_move(reader, told[uuid], uuid in request["moved"]) for uuid in sorted(told)
+        ],
         "targets": drain_targets.found(reader, wanted, services, request),
         "domains": domains,
-        "closed": [host for host in hosts if services[host]["status"] == "disabled"],
         "error": None,
     }
 

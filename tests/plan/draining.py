@@ -1,20 +1,39 @@
-"""Converged hosts; compute1 is to be drained. What it has is as FAKE_GUESTS says."""
+"""Converged hosts; compute1 is to be drained. What it has at each look is as FAKE_GUESTS says."""
 
 import json as _json
 import os as _os
+from collections.abc import Iterator as _Iterator
+from typing import Any as _Any
 
 from tests.plan.fake_hosts import CONVERGED as _CONVERGED
 from tests.plan.fake_hosts import host as _host
+
+
+class _Looks(list[str]):
+    """What is answered at each look; the last answer stays."""
+
+    def __init__(self, answers: list[_Any]) -> None:
+        super().__init__()
+        self.answers = answers
+
+    def __iter__(self) -> _Iterator[str]:
+        yield _json.dumps(self.answers[0] if len(self.answers) == 1 else self.answers.pop(0))
+
 
 _CLOSED = {**_CONVERGED["site_proof read"], "closed": {"compute1": "drained in the inventory"}}
 _ANSWERS = {
     **_CONVERGED,
     "site_proof read": _CLOSED,
     "cloud_objects read": {"error": None},
-    "drains read": _json.loads(_os.environ["FAKE_GUESTS"]),
+    "drains live": {"refused": None, "late": None},
 }
 _DOMAINS = _json.loads(_os.environ.get("FAKE_DOMAINS", '{"uuids": [], "error": null}'))
 controllers = [_host("controller", "10.0.0.11", _ANSWERS, installed=True)]
+controllers[0][1]["fake_responses"] |= {
+    "drains read": _Looks(_json.loads(_os.environ["FAKE_GUESTS"])),
+    # What an error ends with is a command that fails; these hosts run none.
+    "not drained of all guests": {"success": False},
+}
 computes = [
     _host(
         "compute1",
@@ -25,5 +44,3 @@ computes = [
     ),
     _host("compute2", "10.0.0.32", _CONVERGED, installed=True),
 ]
-# What an error ends with is a command that fails; these hosts run none.
-controllers[0][1]["fake_responses"]["not drained of all guests"] = {"success": False}

@@ -15,7 +15,7 @@ from .test_plan import operations, pyinfra, secrets_file
 
 __all__ = ["secrets_file"]
 DRAIN = "Hypervisors | Drain computes"
-EMPTY: dict[str, Any] = {"error": None, "computes": {"compute1": "up"}, "closed": ["compute1"]}
+EMPTY: dict[str, Any] = {"error": None, "computes": {"compute1": "up"}}
 TARGET: dict[str, Any] = {"hosts": ["compute2"], "needs": {}, "free": {}, "why": "", "bound": None}
 
 
@@ -29,10 +29,12 @@ RUNS, SLEEPS = guest("g1", "active"), guest("g2", "suspended")
 
 @pytest.fixture
 def has(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def say(*guests: dict[str, Any], **more: Any) -> None:
+    def say(*guests: dict[str, Any], looks: int = 0, **more: Any) -> None:
+        """For so many LOOKS, then none; without a number for ever."""
         targets = {each["uuid"]: TARGET for each in guests}
         answer = {**EMPTY, "guests": guests, "targets": targets, **more}
-        monkeypatch.setenv("FAKE_GUESTS", json.dumps(answer))
+        answers = [answer] * looks + [EMPTY] if looks else [answer]
+        monkeypatch.setenv("FAKE_GUESTS", json.dumps(answers))
 
     return say
 
@@ -75,6 +77,19 @@ def test_without_a_compute_to_drain_nothing_is_asked(secrets_file: Path) -> None
     assert process.returncode == 0
     assert asked(process.stderr) == []
     assert "Drain computes" not in process.stderr
+
+
+def test_a_deploy_moves_a_guest_and_ends_once_all_say_that_it_is_gone(
+    secrets_file: Path, has: Any
+) -> None:
+    has(RUNS, looks=2)  # the second one is that by which it is moved
+    process = pyinfra("draining", secrets_file, "-y", "--debug")
+    assert process.returncode == 0, process.stderr
+    assert "no guest is left on @fake/compute1" in process.stderr
+    assert asked(process.stderr) == [
+        *("compute1", "controller", "controller", "controller", "compute1", "controller"),
+    ]
+    assert re.search(r"^ +Hypervisors \| Drain computes +1 +1 +- +- *$", process.stderr, re.M)
 
 
 def test_a_deploy_ends_with_the_guests_that_stay(secrets_file: Path, has: Any) -> None:

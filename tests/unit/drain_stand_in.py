@@ -92,7 +92,7 @@ class Cloud(Served):
         """What is asked of compute1."""
         login = {"auth_url": f"{self.url}/v3", "region": "R", "interface": "internal"}
         asked = {**login, "places": {}, "admin": ADMIN, "names": {"api": "nova_api"}}
-        return {**asked, "hosts": ["compute1"], "domains": [], "placed": [], **more}
+        return {**asked, "hosts": ["compute1"], "domains": [], "placed": [], "moved": [], **more}
 
     @override
     def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:

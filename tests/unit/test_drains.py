@@ -77,7 +77,6 @@ class Nova:
             "moves": [dict(self.moves[g["uuid"]]) for g in here if g["uuid"] in self.moves],
             "targets": {g["uuid"]: TARGET for g in here if g["uuid"] not in request["placed"]},
             "domains": {uuid: self.domains[uuid] for uuid in request["domains"]},
-            "closed": ["compute1"],
         }
         self.pass_time()
         return answer
@@ -113,9 +112,9 @@ class Nova:
         guest["task"] = "migrating"
         return {"refused": None, "late": None}
 
-    def run(self, *, executing: bool = True, state: Any = None) -> list[str]:
+    def run(self, *, executing: bool = True) -> list[str]:
         """Have the operation do all it wants; the commands that end it with an error."""
-        self.host.state = state or State(is_executing=executing)
+        self.host.state = State(is_executing=executing)
         databases: Any = SimpleNamespace(as_request=dict)
         compute = Drained("compute1", "compute1", "qemu:///system")
         question = drains.Question(site(), databases, [compute])
@@ -140,8 +139,9 @@ def nova(monkeypatch: pytest.MonkeyPatch) -> Nova:
 
     for module in (drains, steps):
         monkeypatch.setattr(module, "host", found.host)
-    gevent = SimpleNamespace(sleep=sleep, spawn=lambda f, *a: SimpleNamespace(get=lambda: f(*a)))
-    monkeypatch.setattr(drains, "gevent", gevent)
+    monkeypatch.setattr(drains, "gevent", SimpleNamespace(sleep=sleep))
+    pool = SimpleNamespace(spawn=lambda f, *a: SimpleNamespace(get=lambda: f(*a)))
+    monkeypatch.setattr(drains, "at_once", lambda _: pool)
     monkeypatch.setattr(drains, "time", SimpleNamespace(monotonic=lambda: 5.0 * found.slept))
     monkeypatch.setattr(drains, "ask", found.ask)
     monkeypatch.setattr(drains, "say", found.said.append)
@@ -225,18 +225,23 @@ def test_a_guest_that_libvirt_still_has_keeps_it_from_being_over(nova: Nova) -> 
     assert "libvirt on compute1 still has guest g1, which Nova has on compute2" in error
 
 
+def test_what_waits_for_its_owner_is_named_once_though_libvirt_has_it_on_both_sides(
+    nova: Nova,
+) -> None:
+    nova.guest("g1", "resized", host="compute2")
+    nova.do("cold", "g1")
+    nova.guests["g1"]["task"] = None
+    nova.moves["g1"].update(status="finished", same_flavor=False, kind="resize")
+    nova.domains = {"g1": "compute2"}
+    nova.run(executing=False)
+    (line,) = nova.said
+    assert "waits (VERIFY_RESIZE) for somebody" in line
+
+
 def test_a_libvirt_that_does_not_answer_keeps_it_from_being_over(nova: Nova) -> None:
     nova.silent = "virsh: no such socket"
     (error,) = nova.run()
     assert "libvirt on compute1 does not say its guests: virsh: no such socket" in error
-
-
-def test_what_a_run_has_found_closed_and_empty_it_does_not_ask_for_again(nova: Nova) -> None:
-    assert nova.run(executing=False) == []
-    state = nova.host.state
-    state.is_executing = True
-    assert nova.run(state=state) == []
-    assert nova.asked == ["compute1 libvirt", "nova"]
 
 
 def test_a_plan_does_nothing_but_is_pending(nova: Nova) -> None:

@@ -35,7 +35,7 @@ def test_a_compute_without_guests_costs_a_handful_of_requests(nova: Cloud) -> No
     nova.guest("g1", host="compute2")
     found = well(nova)
     assert (found["guests"], found["moves"], found["targets"]) == ([], [], {})
-    assert (found["closed"], found["computes"]) == (["compute1"], {"compute1": "up"})
+    assert found["computes"] == {"compute1": "up"}
     assert nova.asked == [
         *["POST /v3/auth/tokens", "GET /compute/os-migrations", "GET /compute/servers/detail"],
         "GET /compute/os-services",
@@ -125,17 +125,24 @@ def test_a_record_of_a_guest_that_is_gone_is_over(nova: Cloud) -> None:
     assert (found["guests"], found["moves"]) == ([], [])
 
 
-def test_a_failed_move_has_its_cause(nova: Cloud) -> None:
+def action(number: int, what: str, message: str | None = "Error") -> Json:
+    text = f"Traceback ...\nnova.exception.NoValidHost: {number}\n"
+    event = {"result": message, "traceback": text}
+    found = {"request_id": f"req-{number}", "action": what, "message": message}
+    return {**found, "events": [event]}
+
+
+def test_a_failed_move_has_its_cause_if_that_is_asked_for(nova: Cloud) -> None:
     nova.guest("g1")
     nova.migration("g1", "live-migration", "error")
-    text = "Traceback ...\nnova.exception.NoValidHost: No valid host was found.\n"
-    event = {"result": "Error", "traceback": text}
-    nova.actions["g1"] = [
-        {"request_id": "req-2", "message": None, "events": []},
-        {"request_id": "req-1", "message": "Error", "events": [event]},
-    ]
-    (told,) = well(nova)["moves"]
-    assert told["cause"] == "nova.exception.NoValidHost: No valid host was found."
+    nova.actions["g1"] = [action(3, "reboot"), action(2, "live-migration"), action(1, "migrate")]
+    (told,) = well(nova, moved=["g1"])["moves"]
+    assert told["cause"] == "nova.exception.NoValidHost: 2"
+    nova.actions["g1"][1]["message"] = None  # what failed before it is not its cause
+    assert well(nova, moved=["g1"])["moves"][0]["cause"] is None
+    asked = len(nova.asked)
+    well(nova)
+    assert not any("os-instance-actions" in line for line in nova.asked[asked:])
 
 
 def test_domains_of_libvirt_are_looked_up(nova: Cloud) -> None:
@@ -177,6 +184,13 @@ def test_groups_of_resources_stay_together(nova: Cloud) -> None:
     assert query["resources1"] == "VGPU:1" and query["required1"] == "CUSTOM_A"
     assert query["required"] == "!CUSTOM_B"
     assert query["resources"] == "CUSTOM_X:3,DISK_GB:10,MEMORY_MB:1024,VCPU:2"
+
+
+def test_two_groups_of_resources_say_how_they_are_to_be_placed(nova: Cloud) -> None:
+    specs = {"resources1:VGPU": "1", "resources2:VGPU": "1", "group_policy": "isolate"}
+    nova.guest("g1", flavor={"extra_specs": specs})
+    target(nova)
+    assert nova.queries[0]["group_policy"] == "isolate"
 
 
 def test_where_there_is_no_room_it_is_said_how_much_is_needed(nova: Cloud) -> None:

@@ -128,7 +128,8 @@ def everything(nova: Cloud) -> None:
     nova.figures[move["id"]] = {"memory_total_bytes": None, "memory_remaining_bytes": None}
     nova.migration("g3", "migration", "finished")
     nova.migration("g4", "live-migration", "error")
-    nova.actions["g4"] = [{"request_id": "r", "message": "Error", "events": []}]
+    failed = {"request_id": "r", "action": "live-migration", "message": "Error"}
+    nova.actions["g4"] = [{**failed, "events": []}]
 
 
 REQUESTS = 13
@@ -136,7 +137,7 @@ REQUESTS = 13
 
 def test_the_requests_are_all_there_are(nova: Cloud) -> None:
     everything(nova)
-    assert drains.answer(nova.request())["error"] is None
+    assert drains.answer(nova.request(moved=["g4"]))["error"] is None
     assert len(nova.asked) == REQUESTS
 
 
@@ -147,7 +148,7 @@ def test_what_goes_unanswered_ends_the_look_with_the_words(
 ) -> None:
     everything(nova)
     nova.fail(at, fault)
-    found = drains.answer(nova.request())
+    found = drains.answer(nova.request(moved=["g4"]))
     assert list(found) == ["error"]
     assert FAULTS[fault] in found["error"]
     assert len(nova.asked) == at

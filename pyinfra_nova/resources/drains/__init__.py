@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import gevent
 from pyinfra import host
@@ -21,6 +20,7 @@ from pyinfra_nova.resources.drains.decision import Decision, Run, Step, decide, 
 from pyinfra_nova.resources.drains.state import Drained, DrainState, Seen
 from pyinfra_nova.resources.keystone import KeystoneAdmin
 from pyinfra_nova.resources.nova_state import NovaDatabases
+from pyinfra_nova.session.connections import at_once
 from pyinfra_nova.session.host_script import Answer, ScriptFact, answered, ask, script_command
 from pyinfra_nova.session.steps import Commands, Heard, changing, refused, say
 from pyinfra_nova.site.drain import Drain
@@ -37,9 +37,6 @@ SAID_EVERY = 15.0
 """Seconds from one line about the guests on the way to the next."""
 PATIENCE = 60.0
 """Seconds for what is nobody's move, but may be over in a moment: a reboot, a deletion."""
-
-_EMPTY: WeakKeyDictionary[State, set[str]] = WeakKeyDictionary()
-"""The computes that a run has found closed and empty: nothing but force brings a guest there."""
 
 
 class GuestsToMove(ScriptFact):
@@ -75,14 +72,10 @@ class Question:
             "hosts": [compute.host for compute in self.computes],
         }
 
-    def asked(
-        self, controller: Host, domains: Collection[str] = (), placed: Collection[str] = ()
-    ) -> Seen:
-        """What Nova says, and of the guests that libvirt still has as DOMAINS.
-
-        Where the guests that are PLACED could go is known.
-        """
-        request = {**self.as_request(), "domains": sorted(domains), "placed": sorted(placed)}
+    def asked(self, controller: Host, run: Run, domains: Collection[str] = ()) -> Seen:
+        """What Nova says, and of the guests that libvirt still has as DOMAINS."""
+        more = {"placed": run.targets, "moved": run.moved, "domains": domains}
+        request = {**self.as_request(), **{key: sorted(value) for key, value in more.items()}}
         answer = ask(controller, GuestsToMove, request) or {"error": "nothing was answered"}
         return Seen(self.computes, DrainState.model_validate(answer))
 
@@ -119,7 +112,8 @@ class Libvirts:
                 return {"error": str(error)}
             return found or {"error": "nothing was answered"}
 
-        jobs = {compute: gevent.spawn(asked, compute) for compute in computes}
+        pool = at_once(state)
+        jobs = {compute: pool.spawn(asked, compute) for compute in computes}
         answers = {compute: job.get() for compute, job in jobs.items()}
         return cls(
             {c.host: list(a["uuids"]) for c, a in answers.items() if not a["error"]},
@@ -132,13 +126,17 @@ class Libvirts:
         return {uuid for uuids in self.domains.values() for uuid in uuids}
 
     def left(self, seen: Seen) -> list[str]:
-        """The guests of Nova's that libvirt still has on a compute on which Nova has none."""
+        """The guests that libvirt still has where Nova has them no more.
+
+        One that waits to be confirmed, or is on the way, is still on both sides.
+        """
         return [
             f"libvirt on {name} still has guest {uuid}, which Nova has on {where}: `./run audit` "
             "says what to do about it"
             for name, uuids in self.domains.items()
             for uuid in uuids
-            if (where := seen.state.domains.get(uuid)) and where != name
+            if (where := seen.state.domains.get(uuid)) not in (None, name)
+            and (uuid not in seen.moves or seen.moves[uuid].has_ended)
         ]
 
     def strange(self, seen: Seen) -> list[str]:
@@ -154,7 +152,7 @@ class Libvirts:
 def _looked(controller: Host, question: Question, run: Run) -> tuple[Seen, Libvirts]:
     """Libvirt's word first: what it has may have left by the time that Nova is asked."""
     libvirts = Libvirts.of(question.computes, controller.state)
-    return question.asked(controller, libvirts.all, run.targets), libvirts
+    return question.asked(controller, run, libvirts.all), libvirts
 
 
 def faults(controller: Host, question: Question) -> list[str]:
@@ -176,8 +174,7 @@ def drained(question: Question, unseen: Callable[[], Collection[str]], limits: D
     moved has been moved by then. Of a plan they are a part: a deploy would end with an error.
     """
     executing = host.state.is_executing
-    empty = _EMPTY.setdefault(host.state, set())
-    passed = empty if executing else unseen()
+    passed = () if executing else unseen()
     left = [c for c in question.computes if c.host not in passed]
     if not left:
         return
@@ -192,11 +189,9 @@ def drained(question: Question, unseen: Callable[[], Collection[str]], limits: D
     told = [stay.text for stay in decision.stays] if executing else lines
     for line in (*libvirts.strange(seen), *told):
         say(line)
-    if not lines:
-        empty |= set(seen.state.closed)
-    elif executing:
+    if lines and executing:
         yield from _moved_away(question, limits, run)
-    else:
+    elif lines:
         yield StringCommand("true")  # not run: something is to be done
 
 
@@ -225,7 +220,7 @@ def _moved_away(question: Question, limits: Drain, run: Run) -> Commands:
     """Move what can be moved, then say what cannot; each look is at everything anew."""
     progress, since = _Progress(), time.monotonic()
     while True:
-        seen = question.asked(host, placed=run.targets)
+        seen = question.asked(host, run)
         if seen.state.error:
             yield from refused(seen.state.error)
             return

@@ -267,8 +267,9 @@ def _idle(guest: Guest, move: Move | None, seen: Seen, run: Run) -> Verdict:
     if target is None:  # it was at something when its targets were asked for
         return Stay(guest, "is looked at anew", passing=True)
     if target.bound and guest.state in RUNNING:
-        text = f"has {target.bound}, which does not move while it runs"
-        return Stay(guest, f"{text}: `openstack server stop {guest.uuid}`{AGAIN}")
+        text = f"has {target.bound}, which does not move while it runs: "
+        first = f"`openstack server unpause {guest.uuid}`, " if guest.state == "paused" else ""
+        return Stay(guest, f"{text}{first}`openstack server stop {guest.uuid}`{AGAIN}")
     if not target.hosts:
         return Stay(guest, f"can go nowhere: {target.why}")
     kind: StepKind = "cold" if guest.state == "stopped" else "live"

@@ -95,7 +95,6 @@ class DrainState(BaseModel):
     Attributes:
         error: why nothing is known.
         domains: the host that Nova has for each domain that libvirt has; None where it has none.
-        closed: the computes that take no new guests.
     """
 
     error: str | None
@@ -104,7 +103,6 @@ class DrainState(BaseModel):
     moves: list[Move] = []
     targets: dict[str, Target] = {}
     domains: dict[str, str | None] = {}
-    closed: list[str] = []
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,62 @@
+"""files/domain_uuids.py: what libvirt has on a host, whatever its domains are at."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import domain_uuids
+import pytest
+
+URI = "qemu+unix:///system"
+ONE, TWO = "457eb676-33da-42ec-9a8c-9293d545c337", "00000000-0000-4000-8000-000000000002"
+
+
+@pytest.fixture
+def virsh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program that notes its words and then does what is written into it."""
+    path = tmp_path / "virsh"
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    return path
+
+
+def does(virsh: Path, script: str) -> dict[str, object]:
+    virsh.write_text(f'#!/bin/sh\necho "$*" >{virsh}.words\n{script}\n')
+    virsh.chmod(0o755)
+    found: dict[str, object] = domain_uuids.answer({"libvirt": URI})
+    return found
+
+
+def test_every_domain_is_listed_those_that_are_off_too(virsh: Path) -> None:
+    found = does(virsh, f"printf '{ONE}\\n{TWO}\\n\\n'")
+    assert found == {"uuids": [ONE, TWO], "error": None}
+    words = Path(f"{virsh}.words").read_text()
+    assert words == f"--quiet --connect {URI} list --all --uuid\n"
+
+
+def test_without_domains_there_are_none(virsh: Path) -> None:
+    assert does(virsh, "echo") == {"uuids": [], "error": None}
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'error: no such socket' >&2; exit 1", "virsh: error: no such socket"),
+        (f"echo {ONE}; exit 3", f"virsh: {ONE}"),
+        ("exit 1", "virsh: ended with 1"),
+        ("echo 'a banner'", "virsh: a banner"),
+        ("sleep 9", "timed out"),
+    ],
+)
+def test_what_is_no_answer_is_not_an_empty_list(
+    virsh: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    monkeypatch.setattr(domain_uuids, "TIMEOUT", 0.5)
+    found = does(virsh, script)
+    assert found["uuids"] is None
+    assert said in str(found["error"])
+
+
+def test_a_host_without_virsh_gives_no_answer(virsh: Path) -> None:
+    os.environ["PATH"] = str(virsh.parent)
+    assert "virsh" in domain_uuids.answer({"libvirt": URI})["error"]
