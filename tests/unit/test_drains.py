@@ -17,6 +17,7 @@ from pyinfra_nova.site.drain import Drain
 from .site_data import AWKWARD, site
 
 TARGET: dict[str, Any] = {"hosts": ["compute2"], "needs": {}, "free": {}, "why": "", "bound": None}
+NOWHERE = {**TARGET, "hosts": [], "why": "no other compute has 2 vCPU free"}
 
 
 class State:
@@ -32,6 +33,7 @@ class Nova:
 
     Attributes:
         fails: guests whose moves end with an error.
+        waits: guests that can go nowhere before the others have gone.
         refuses: guests that Nova does not move, with its words.
         domains: what libvirt has on compute1.
         look: how often the guests were read.
@@ -42,6 +44,7 @@ class Nova:
         self.guests: dict[str, dict[str, Any]] = {}
         self.moves: dict[str, dict[str, Any]] = {}
         self.fails: set[str] = set()
+        self.waits: set[str] = set()
         self.refuses: dict[str, str] = {}
         self.domains: dict[str, str | None] = {}
         self.silent = ""
@@ -75,7 +78,11 @@ class Nova:
             "computes": {"compute1": "up"},
             "guests": [dict(guest) for guest in here],
             "moves": [dict(self.moves[g["uuid"]]) for g in here if g["uuid"] in self.moves],
-            "targets": {g["uuid"]: TARGET for g in here if g["uuid"] not in request["placed"]},
+            "targets": {
+                g["uuid"]: NOWHERE if g["uuid"] in self.waits and len(here) > 1 else TARGET
+                for g in here
+                if g["uuid"] not in request["placed"]
+            },
             "domains": {uuid: self.domains[uuid] for uuid in request["domains"]},
         }
         self.pass_time()
@@ -158,6 +165,21 @@ def test_guests_are_moved_one_after_the_other_until_libvirt_says_so_too(nova: No
     assert nova.asked[:2] == nova.asked[-2:] == ["compute1 libvirt", "nova"]
     assert nova.said[-1] == "no guest is left on compute1"
     assert nova.said[0] == "move guest web-g1 (g1) of compute1 alive, to compute2"
+
+
+def test_what_can_go_nowhere_is_asked_about_again_once_the_others_have_gone(nova: Nova) -> None:
+    for uuid in ("g1", "g2", "g3"):
+        nova.guest(uuid)
+    nova.waits = {"g1"}
+    assert nova.run() == []
+    assert nova.did == [("live", "g2"), ("live", "g3"), ("live", "g1")]
+    # Where nothing has moved it is the same as before.
+    nova.guest("g4")
+    nova.guest("g5", "suspended")
+    nova.waits = {"g4"}
+    (error,) = nova.run()
+    assert "web-g4 (g4) on compute1 can go nowhere" in error
+    assert nova.did[3:] == []
 
 
 def test_what_is_said_on_the_way_does_not_flood(nova: Nova) -> None:

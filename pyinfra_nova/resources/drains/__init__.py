@@ -229,6 +229,8 @@ def _moved_away(question: Question, limits: Drain, run: Run) -> Commands:
         yield from _done(question, decision, seen, run, progress)
         if decision.goes_on:
             since = time.monotonic()
+        elif run.asks_again():
+            continue
         else:
             wrong, passing = _remaining(question, decision, run)
             if not passing or time.monotonic() > since + PATIENCE:

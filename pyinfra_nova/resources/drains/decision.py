@@ -97,12 +97,24 @@ class Run:
         moved: the guests that were seen on the way, or sent there.
         tried: how old a move was when a step was tried on it, by guest and kind of step.
         refused: Nova's words about a guest's step.
+        asked_after: how many had been moved when it was last asked where the others could go.
     """
 
     targets: dict[str, Target] = field(default_factory=dict)
     moved: set[str] = field(default_factory=set)
     tried: dict[tuple[str, StepKind], float] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    asked_after: int = 0
+
+    def asks_again(self) -> bool:
+        """Forget of whom it is known that they can go nowhere, if others have moved since."""
+        nowhere = [uuid for uuid, target in self.targets.items() if not target.hosts]
+        if not nowhere or len(self.moved) == self.asked_after:
+            return False
+        self.asked_after = len(self.moved)
+        for uuid in nowhere:
+            del self.targets[uuid]
+        return True
 
     def note(self, step: Step, age: float, refused: str | None, late: str | None) -> None:
         """STEP was done, on a move of AGE seconds; Nova has REFUSED it; or it came too LATE.
