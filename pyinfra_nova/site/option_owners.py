@@ -166,6 +166,7 @@ FOLLOWED: Mapping[str, str] = {
     "scheduler/enable_isolated_aggregate_filtering": "resources/cloud_objects: aggregates",
     "quota/driver": "resources/cloud_objects: quotas",
     "DEFAULT/default_availability_zone": "resources/cloud_objects: aggregates' zones",
+    "DEFAULT/graceful_shutdown_timeout": "nova_conf/render.py: how long systemd waits for its end",
     "DEFAULT/instances_path": "proof/host_proof.py: where it is tried to write",
     "DEFAULT/update_resources_interval": "proof/host_proof.py: how old a failed audit may be",
     "libvirt/connection_uri": "proof/host_proof.py: which libvirt has to answer",

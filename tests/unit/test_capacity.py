@@ -117,7 +117,7 @@ ALL_OF_IT: dict[str, Any] = {
 def values_on(name: str, **more: Any) -> dict[str, list[str]]:
     where = site(ALL_OF_IT, group_data={"computes": more})
     host = where.hosts[name]
-    (nova,) = [f for f in files_for(where, host, debian(), "qemu") if f.path.endswith("nova.conf")]
+    (nova,) = [f for f in files_for(where, host, debian(), "qemu") if f.path.endswith("/nova.conf")]
     return option_values(nova.content)
 
 

@@ -72,6 +72,13 @@ MISSING = [f"compute{number:02}" for number in range(12)]
 ENDED = {"pid": 8, "age": 3.0, "replaced": False}
 
 
+class Run:
+    """What of pyinfra's state is asked for; as that is, one of a kind."""
+
+    pool = SimpleNamespace(size=4)
+    inventory = SimpleNamespace(get_host=lambda name: name)
+
+
 class Site:
     """Twelve computes that Nova misses; what runs on each is what they answer."""
 
@@ -81,9 +88,7 @@ class Site:
         self.asked: list[str] = []
         """`HOST processes`, or `HOST all`."""
         self.slices = 0
-        self.state = SimpleNamespace(
-            pool=SimpleNamespace(size=4), inventory=SimpleNamespace(get_host=lambda name: name)
-        )
+        self.state = Run()
         plans = {
             name: SimpleNamespace(host=SimpleNamespace(name=name, nova_host=f"{name}.nova"))
             for name in MISSING
