@@ -131,18 +131,34 @@ def consumers(request):
     return {}, said
 
 
-def crowds(counts, request):
-    """By queue, what is wrong with the number of those who listen there."""
+def unheard(counts, request):
+    """By host, on which of its queues nobody listens."""
+    found = {}
+    for queue in request["queues"]:
+        if not counts.get(queue):
+            text = f"nobody listens on queue {queue}: no call to it is answered"
+            found.setdefault(queue.partition(".")[2], []).append(text)
+    return found
+
+
+def doubled(counts, request):
+    """By host, on which of its queues there are more than can be of it."""
     found = {}
     for queue, most in request["queues"].items():
-        count = counts.get(queue)
-        host = queue.partition(".")[2]
-        if not count:
-            text = f"nobody listens on queue {queue}: no call to it is answered"
-            found.setdefault(host, []).append(text)
-        elif most is not None and count > most:
+        count, host = counts.get(queue) or 0, queue.partition(".")[2]
+        if most is not None and count > most:
             text = f"{count} listen on queue {queue}: another nova-compute says that it is {host}"
             found.setdefault(host, []).append(text)
+    return found
+
+
+def explained(found, request):
+    """What is missing, and that two take a compute's records from each other, where it is so."""
+    if found["missing"] and request.get("broker") and not found["error"]:
+        counts, _ = consumers(request)
+        for host, texts in doubled(counts, request).items():
+            said = found["missing"].get(host, [])
+            found["missing"][host] = [*said, *(text for text in texts if text not in said)]
     return found
 
 
@@ -164,7 +180,7 @@ def look(connection, begun, request):
     lacking, error = missing(rows, begun, request), None
     if request["broker"] and not lacking:
         counts, error = consumers(request)
-        lacking = {} if error else crowds(counts, request)
+        lacking = {} if error else {**unheard(counts, request), **doubled(counts, request)}
     nodes = [node for host in request["computes"] for node in rows.nodes.get(host, ())]
     return {
         "missing": lacking,
@@ -182,7 +198,7 @@ def wait(connection, request):
     while True:
         found = look(connection, begun, request)
         if not (found["missing"] or found["error"]) or time.monotonic() > deadline:
-            return found
+            return explained(found, request)
         time.sleep(POLL)
 
 

@@ -180,14 +180,14 @@ def test_every_queue_has_somebody_who_listens_and_a_computes_has_one(
     counts: dict[str, int | None], found: dict[str, str]
 ) -> None:
     request = {"queues": {"compute.compute1": 1, "conductor.controller": None}}
-    said = site_proof.crowds(counts, request)
+    said = {**site_proof.unheard(counts, request), **site_proof.doubled(counts, request)}
     assert said.keys() == found.keys()
     for host, text in found.items():
         assert text in said[host][0]
 
 
 def test_a_name_with_dots_is_whole() -> None:
-    said = site_proof.crowds({}, {"queues": {"compute.c1.example.org": 1}})
+    said = site_proof.unheard({}, {"queues": {"compute.c1.example.org": 1}})
     assert list(said) == ["c1.example.org"]
 
 
@@ -247,6 +247,26 @@ def test_queues_are_counted_once_every_service_has_shown_itself(
     found = look([], [node()], changes=with_broker)
     assert found["missing"] == {"compute1": ["nova-compute has not registered"]}
     assert brokers["asked"] == ["mq1"]
+
+
+def test_a_compute_without_a_node_is_said_to_be_two_where_two_listen_for_it(
+    brokers: dict[str, Any],
+) -> None:
+    """Each takes the other's node for one that is no more, and removes it."""
+    brokers.update(mq1={"compute.compute1": 2})
+    request = {"broker": BROKER, "queues": QUEUES}
+    no_node = "nova-compute is up but has no compute node yet"
+
+    def missing(answer: dict[str, Any]) -> Any:
+        return site_proof.explained(answer, request)["missing"]
+
+    two = "2 listen on queue compute.compute1: another nova-compute says that it is compute1"
+    found = {"missing": {"compute1": [no_node]}, "error": None}
+    assert missing(found) == {"compute1": [no_node, two]}
+    assert missing(found) == {"compute1": [no_node, two]}
+    assert missing({"missing": {}, "error": None}) == {}
+    brokers.update(mq1=OSError("away"), mq2=OSError("away, too"))
+    assert missing({"missing": {"compute1": [no_node]}, "error": None}) == {"compute1": [no_node]}
 
 
 def test_a_broker_that_does_not_answer_says_of_nobody_that_he_does_not_listen(
