@@ -44,6 +44,23 @@ def test_a_password_that_is_right_is_left_alone(broker: Rabbitmqctl) -> None:
     assert broker.changes == []
 
 
+LIST = ["-q", "--formatter", "json", "list_users"]
+
+
+def test_a_plan_asks_who_is_there_and_nothing_else(broker: Rabbitmqctl) -> None:
+    broker.set(users={"openstack": "old", "amy": "kept"})
+    assert asked(apply=False, virtual_host="nova") == {"users": ["amy", "openstack"], "error": None}
+    assert broker.asked == [LIST]
+
+
+def test_only_what_is_asked_for_is_done(broker: Rabbitmqctl) -> None:
+    broker.set(users={"openstack": "old"})
+    asked(set_password=False)
+    assert broker.users == {"openstack": "old"} and broker.changes == ["set_permissions"]
+    asked(set_password=False, permit=False)
+    assert broker.changes == ["set_permissions"]
+
+
 FAILURES = {
     "down": "ended with 69: Error: unable to perform an operation on node 'rabbit@mq'",
     "hangs": "has not ended after 2 s",
@@ -63,6 +80,20 @@ def test_a_tool_that_fails_ends_with_its_words_and_nothing_is_done_after(
     assert FAILURES[how] in str(error.value) and "s3cret" not in str(error.value)
     assert len(broker.asked) == at
     assert broker.users == {"openstack": "old"}
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [("repeats", "Error: *** is too short"), ("repeats it late", "x" * 397 + "***")],
+)
+def test_what_the_tool_repeats_of_a_password_is_shown_without_any_of_it(
+    broker: Rabbitmqctl, how: str, said: str
+) -> None:
+    """It says some of its errors on its standard output; what is too long of them is cut off."""
+    broker.set(at=2, fails=how)
+    with pytest.raises(SystemExit) as error:
+        asked()
+    assert str(error.value) == f"rabbitmqctl add_user openstack ended with 70: {said}"
 
 
 def test_half_a_list_is_no_list(broker: Rabbitmqctl) -> None:

@@ -97,6 +97,52 @@ def site() -> Iterator[LargeSite]:
         yield site
 
 
+class TwoNodes(LargeSite):
+    """A compute whose hypervisor has another name than its service, and a controller's service."""
+
+    @override
+    def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:
+        path = urlsplit(target).path
+        if path.startswith("/compute"):
+            assert headers["X-Auth-Token"] == "t"
+            assert headers["OpenStack-API-Version"] == "compute 2.53"
+        if path.startswith("/placement"):
+            assert headers["X-Auth-Token"] == "t"
+            assert headers["OpenStack-API-Version"] == "placement 1.20"
+        if path == "/compute/os-services":
+            up = {"binary": "nova-compute", "host": "c0", "state": "up", "status": "enabled"}
+            down = {"binary": "nova-scheduler", "host": "ctl", "state": "down"}
+            return {"services": [{**up, "id": "s1"}, {**down, "status": "disabled", "id": "s2"}]}
+        if path == "/compute/os-hypervisors/detail":
+            node = {"id": "rp-c0", "hypervisor_hostname": "c0.example", "host_ip": "10.0.0.31"}
+            more = {"service": {"host": "c0"}, "state": "down", "status": "disabled"}
+            return {"hypervisors": [{**node, **more, "vcpus": 4}]}
+        return super().answer(method, target, body, headers)
+
+
+def test_each_service_and_hypervisor_is_told_as_nova_says_it() -> None:
+    with running(TwoNodes()) as site:
+        answer = asked(site)
+        assert site.asked[-1] == "GET /placement/resource_providers/rp-c0/inventories"
+    assert answer == {
+        "error": None,
+        "services": [
+            {"binary": "nova-compute", "host": "c0", "state": "up", "status": "enabled"},
+            {"binary": "nova-scheduler", "host": "ctl", "state": "down", "status": "disabled"},
+        ],
+        "hypervisors": [
+            {
+                "name": "c0.example",
+                "host": "c0",
+                "state": "down",
+                "status": "disabled",
+                "address": "10.0.0.31",
+            }
+        ],
+        "inventories": {"c0.example": OFFERED},
+    }
+
+
 def test_a_thousand_and_one_hypervisors_are_seen_in_two_requests() -> None:
     with running(LargeSite(PAGE + 1)) as site:
         answer = asked(site, inventories=["c7", "c1000"])
@@ -131,6 +177,39 @@ def test_of_few_hypervisors_no_list_of_all_is_asked_for(site: LargeSite) -> None
     site.asked.clear()
     asked(site)
     assert site.asked.count("GET /placement/resource_providers") == 2
+
+
+class Lacking(LargeSite):
+    """A list whose last page has things without a field, as of a proxy that rewrites answers."""
+
+    def __init__(self, page: str, field: str) -> None:
+        super().__init__()
+        self.page, self.field = page, field
+
+    @override
+    def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:
+        answer = super().answer(method, target, body, headers)
+        if urlsplit(target).path.endswith(self.page):
+            (found,) = [answer] if self.field in answer else answer.values()
+            for thing in [found] if isinstance(found, dict) else found:
+                del thing[self.field]
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("page", "field"),
+    [
+        ("/compute/os-services", "state"),
+        ("/compute/os-hypervisors/detail", "host_ip"),
+        ("/placement/resource_providers", "uuid"),
+        ("/placement/resource_providers/c0/inventories", "inventories"),
+    ],
+)
+def test_what_lacks_a_field_is_named_with_it(page: str, field: str) -> None:
+    with running(Lacking(page, field)) as site:
+        site.full = {"c0"}
+        error = asked(site)["error"]
+    assert page in error and error.endswith(f"without `{field}`")
 
 
 class Misplaced(LargeSite):
