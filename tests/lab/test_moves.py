@@ -127,7 +127,7 @@ def test_a_guest_moves_while_it_runs_and_keeps_its_volume(volume: None) -> None:
     assert in_guest("cat /mnt/note /mnt/there").split("\n") == [f"written on {FIRST}", "there"]
 
 
-RANDOM = 80
+RANDOM = 40
 """MiB that a guest has in memory and that do not get smaller on the way: at 1 MiB/s, minutes."""
 
 
