@@ -17,6 +17,8 @@ REQUEST: dict[str, Any] = {
 }
 STATEMENTS = ("SHOW DATABASES", "mysql.user", "information_schema", "mysql.db WHERE")
 """What each of them is known by, in the order in which they are sent."""
+SUBJECTS = ("the databases", "mysql.user", "the privileges", "mysql.db")
+"""What each of them is about, in words."""
 DEPLOYED = {
     "SHOW DATABASES": "information_schema\nmysql\nnova\nnova_api\n",
     "mysql.user": "nova\t*AB\nroot\tinvalid\n",
@@ -100,6 +102,22 @@ def test_what_is_there_is_not_missing(client: Client) -> None:
     assert databases.answer(REQUEST) == RIGHT
 
 
+def test_only_who_comes_from_any_host_counts_and_only_with_every_privilege_but_one(
+    client: Client,
+) -> None:
+    """GRANT ALL is without GRANT OPTION; a database's columns are the server's, not this list's."""
+    databases.answer(REQUEST)
+    asked = [line for line in client.sent.splitlines() if sql.END not in line]
+    assert asked == [
+        "SHOW DATABASES;",
+        "SELECT user, authentication_string FROM mysql.user WHERE host = '%';",
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = 'mysql'"
+        " AND table_name = 'db' AND column_name LIKE '%_priv' AND column_name <> 'Grant_priv';",
+        "SELECT user, db FROM mysql.db WHERE host = '%'"
+        " AND `Select_priv` = 'Y' AND `Insert_priv` = 'Y';",
+    ]
+
+
 def test_what_complete_answers_do_not_name_is_missing(client: Client) -> None:
     client.answers(answer1="mysql\nnova\n", answer2="root\tinvalid\n", answer4="")
     answer = databases.answer(REQUEST)
@@ -151,6 +169,8 @@ def test_what_is_no_answer_makes_nothing_missing(client: Client, failure: str, n
     assert answer["server"] is None and answer["early"] is False
     assert answer["missing_databases"] is None and answer["users"] is None
     assert words in answer["error"]
+    if failure != "other columns":  # of which nobody but the reader of all four knows
+        assert answer["error"].startswith(f"{SUBJECTS[number - 1]}: ")
     # Nothing but questions was ever sent.
     assert not any(word in client.sent for word in ("CREATE", "ALTER", "GRANT ALL"))
 
