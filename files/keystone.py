@@ -248,6 +248,8 @@ class Convergence:
         kept = next((e for e in same if is_at(e, wanted)), same[0])
         if not is_at(kept, wanted):
             said = "move the {} from {} to {}".format(text, kept["url"], wanted["url"])
+            if kept["url"] == wanted["url"]:
+                said = "enable the {}: {}".format(text, kept["url"])
             body["enabled"] = True
             self.do(said, "PATCH", "/endpoints/" + kept["id"], {"endpoint": body})
         for double in same:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import keystone
 from typing_extensions import override
 
 from .serving import ApiError, Headers, Json, Served
@@ -88,7 +89,10 @@ class Keystone(Served):
         return {"token": {}}
 
     def roles_of(self, method: str, project: str, user: str, role: str) -> Json:
+        self.thing("projects", project)
+        self.thing("users", user)
         if method == "PUT":
+            self.thing("roles", role)
             self.assigned.append((project, user, role))
             return {}
         held = [r for p, u, r in self.assigned if (p, u) == (project, user)]
@@ -110,6 +114,10 @@ class Keystone(Served):
         return self.things[kind][key]
 
     def create(self, kind: str, key: str, body: Json, query: Json) -> Json:
+        given = body[kind[:-1]]
+        for field, of in (("domain_id", "domains"), ("service_id", "services")):
+            if field in given and given[field] not in self.things[of]:
+                raise ApiError(400, f"Could not find {of[:-1]}: {given[field]}.")
         return {kind[:-1]: self.add(kind, **body[kind[:-1]])}
 
     def change(self, kind: str, key: str, body: Json, query: Json) -> Json:
@@ -128,3 +136,38 @@ class Keystone(Served):
         self.thing(kind, key)
         del self.things[kind][key]
         return {}
+
+
+# --- what is asked of it -------------------------------------------------------------------------
+
+LOGIN = {
+    "username": "admin",
+    "password": "x",
+    "user_domain": "Default",
+    "project": "admin",
+    "project_domain": "Default",
+}
+USER = {"name": "nova", "password": "n3w-secret", "project": "service", "roles": ["admin"]}
+HERE = {"type": "compute", "interface": "public", "url": "http://new:8774", "region": "RegionOne"}
+
+
+def asked(cloud: Keystone, **wanted: Any) -> dict[str, Any]:
+    request = {
+        "auth_url": cloud.url,
+        "admin": {**LOGIN, "password": ADMIN},
+        "domain": "Default",
+        "project_domain": "Default",
+        "projects": [],
+        "roles": ["admin"],
+        "users": [USER],
+        "services": [{"type": "compute", "name": "nova", "description": "Compute"}],
+        "endpoints": [HERE],
+        "apply": False,
+    }
+    return dict(keystone.answer({**request, **wanted}))
+
+
+def is_made(cloud: Keystone) -> None:
+    """Have everything there that is asked for."""
+    asked(cloud, apply=True)
+    assert asked(cloud)["changes"] == []

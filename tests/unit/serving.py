@@ -42,6 +42,7 @@ class Served:
 
     Attributes:
         fails_at: the number of that request, from 1; none is 0.
+        subject: the token that each answer gives in its header, as a login's does.
         fault: how: a key of FAULTS, for which nothing is done, or "lost": done, but not answered.
     """
 
@@ -49,6 +50,7 @@ class Served:
         self.url = ""
         self.asked: list[str] = []
         self.fails_at = 0
+        self.subject = "t"
         self.fault = ""
         self.is_over = threading.Event()
 
@@ -121,7 +123,8 @@ def _handler(service: Served) -> type[BaseHTTPRequestHandler]:
 
         def say(self, status: int, text: bytes, length: int = 0) -> None:
             self.send_response(status)
-            self.send_header("X-Subject-Token", "t")
+            if service.subject:
+                self.send_header("X-Subject-Token", service.subject)
             for name, value in self.more.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(length or len(text)))

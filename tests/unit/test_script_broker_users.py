@@ -44,6 +44,23 @@ def test_a_password_that_is_right_is_left_alone(broker: Rabbitmqctl) -> None:
     assert broker.changes == []
 
 
+LIST = ["-q", "--formatter", "json", "list_users"]
+
+
+def test_a_plan_asks_who_is_there_and_nothing_else(broker: Rabbitmqctl) -> None:
+    broker.set(users={"openstack": "old", "amy": "kept"})
+    assert asked(apply=False, virtual_host="nova") == {"users": ["amy", "openstack"], "error": None}
+    assert broker.asked == [LIST]
+
+
+def test_only_what_is_asked_for_is_done(broker: Rabbitmqctl) -> None:
+    broker.set(users={"openstack": "old"})
+    asked(set_password=False)
+    assert broker.users == {"openstack": "old"} and broker.changes == ["set_permissions"]
+    asked(set_password=False, permit=False)
+    assert broker.changes == ["set_permissions"]
+
+
 FAILURES = {
     "down": "ended with 69: Error: unable to perform an operation on node 'rabbit@mq'",
     "hangs": "has not ended after 2 s",

@@ -97,6 +97,52 @@ def site() -> Iterator[LargeSite]:
         yield site
 
 
+class TwoNodes(LargeSite):
+    """A compute whose hypervisor has another name than its service, and a controller's service."""
+
+    @override
+    def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:
+        path = urlsplit(target).path
+        if path.startswith("/compute"):
+            assert headers["X-Auth-Token"] == "t"
+            assert headers["OpenStack-API-Version"] == "compute 2.53"
+        if path.startswith("/placement"):
+            assert headers["X-Auth-Token"] == "t"
+            assert headers["OpenStack-API-Version"] == "placement 1.20"
+        if path == "/compute/os-services":
+            up = {"binary": "nova-compute", "host": "c0", "state": "up", "status": "enabled"}
+            down = {"binary": "nova-scheduler", "host": "ctl", "state": "down"}
+            return {"services": [{**up, "id": "s1"}, {**down, "status": "disabled", "id": "s2"}]}
+        if path == "/compute/os-hypervisors/detail":
+            node = {"id": "rp-c0", "hypervisor_hostname": "c0.example", "host_ip": "10.0.0.31"}
+            more = {"service": {"host": "c0"}, "state": "down", "status": "disabled"}
+            return {"hypervisors": [{**node, **more, "vcpus": 4}]}
+        return super().answer(method, target, body, headers)
+
+
+def test_each_service_and_hypervisor_is_told_as_nova_says_it() -> None:
+    with running(TwoNodes()) as site:
+        answer = asked(site)
+        assert site.asked[-1] == "GET /placement/resource_providers/rp-c0/inventories"
+    assert answer == {
+        "error": None,
+        "services": [
+            {"binary": "nova-compute", "host": "c0", "state": "up", "status": "enabled"},
+            {"binary": "nova-scheduler", "host": "ctl", "state": "down", "status": "disabled"},
+        ],
+        "hypervisors": [
+            {
+                "name": "c0.example",
+                "host": "c0",
+                "state": "down",
+                "status": "disabled",
+                "address": "10.0.0.31",
+            }
+        ],
+        "inventories": {"c0.example": OFFERED},
+    }
+
+
 def test_a_thousand_and_one_hypervisors_are_seen_in_two_requests() -> None:
     with running(LargeSite(PAGE + 1)) as site:
         answer = asked(site, inventories=["c7", "c1000"])

@@ -15,16 +15,8 @@ import pytest
 import rest
 from typing_extensions import override
 
-from .keystone_stand_in import ADMIN, REFUSED, Keystone
+from .keystone_stand_in import ADMIN, HERE, LOGIN, REFUSED, USER, Keystone, asked, is_made
 from .serving import FAULTS, ApiError, Headers, Json, running
-
-LOGIN = {
-    "username": "admin",
-    "password": "x",
-    "user_domain": "Default",
-    "project": "admin",
-    "project_domain": "Default",
-}
 
 
 @pytest.fixture
@@ -78,32 +70,6 @@ def test_a_service_is_asked_at_the_first_interface_it_has_in_its_own_region() ->
     assert compute_api.endpoint(catalogue, "placement", request) == "http://public.B"
     with pytest.raises(keystone.Refused, match="no internal endpoint of type image in A"):
         compute_api.endpoint(catalogue, "image", request)
-
-
-USER = {"name": "nova", "password": "n3w-secret", "project": "service", "roles": ["admin"]}
-HERE = {"type": "compute", "interface": "public", "url": "http://new:8774", "region": "RegionOne"}
-
-
-def asked(cloud: Keystone, **wanted: Any) -> dict[str, Any]:
-    request = {
-        "auth_url": cloud.url,
-        "admin": {**LOGIN, "password": ADMIN},
-        "domain": "Default",
-        "project_domain": "Default",
-        "projects": [],
-        "roles": ["admin"],
-        "users": [USER],
-        "services": [{"type": "compute", "name": "nova", "description": "Compute"}],
-        "endpoints": [HERE],
-        "apply": False,
-    }
-    return dict(keystone.answer({**request, **wanted}))
-
-
-def is_made(cloud: Keystone) -> None:
-    """Have everything there that is asked for."""
-    asked(cloud, apply=True)
-    assert asked(cloud)["changes"] == []
 
 
 def test_what_is_missing_is_made_and_then_there_is_nothing_left(cloud: Keystone) -> None:
