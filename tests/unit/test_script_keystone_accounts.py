@@ -125,6 +125,30 @@ def test_a_domain_of_projects_that_is_not_there_is_named(cloud: Keystone) -> Non
     )
 
 
+# --- what is answered ----------------------------------------------------------------------------
+
+
+def test_a_keystone_that_is_right_and_one_that_cannot_be_compared_are_told_apart(
+    cloud: Keystone,
+) -> None:
+    is_made(cloud)
+    nothing: Json = {"changes": [], "new_passwords": []}
+    assert asked(cloud) == {"answers": True, "refuses": False, "error": None, **nothing}
+    error = f"{cloud.url}/v3 has no domain None-such"
+    assert asked(cloud, domain="None-such") == {
+        **{"answers": False, "refuses": False, "error": error},
+        **nothing,
+    }
+
+
+def test_a_catalogue_without_the_service_names_each_interface_that_would_do() -> None:
+    with pytest.raises(keystone.Refused) as error:
+        keystone.endpoint([{"type": "image"}], "image", "A", ["internal", "public"])
+    assert str(error.value) == (
+        "the catalogue has no internal or public endpoint of type image in A"
+    )
+
+
 # --- roles, users and services --------------------------------------------------------------------
 
 
@@ -190,11 +214,13 @@ def test_an_endpoint_of_another_interface_or_region_is_not_taken_for_this_one(
         "region_id": "RegionOne",
         "url": "http://new:8774",
     }
-    there = [HERE, {**HERE, "interface": "admin"}, {**HERE, "region": "RegionTwo"}]
+    two = {**HERE, "region": "RegionTwo"}
+    there = [HERE, {**HERE, "interface": "admin"}, two, {**two, "interface": "admin"}]
     assert asked(cloud, endpoints=there)["changes"] == [
         "create the admin endpoint of compute in RegionOne: http://new:8774",
         "create region RegionTwo",
         "create the public endpoint of compute in RegionTwo: http://new:8774",
+        "create the admin endpoint of compute in RegionTwo: http://new:8774",
     ]
 
 
