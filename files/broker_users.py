@@ -32,10 +32,11 @@ def run(*words, stdin="", allowed=()):
     except OSError as error:
         raise Failed(f"{what} cannot be run: {error}") from error
     if result.returncode not in (0, *allowed):
-        lines = (result.stderr.strip() or result.stdout.strip()).splitlines()
-        said = " ".join(line.strip() for line in lines[:4] if line.strip())[:400]
-        if stdin:
-            said = said.replace(stdin, "***")
+        text = result.stderr.strip() or result.stdout.strip()
+        if stdin:  # before anything is cut off, or the beginning of it would stay
+            text = text.replace(stdin, "***")
+        lines = text.splitlines()[:4]
+        said = " ".join(line.strip() for line in lines if line.strip())[:400]
         raise Failed(f"{what} ended with {result.returncode}: {said or 'without a word'}")
     return result.returncode, result.stdout
 

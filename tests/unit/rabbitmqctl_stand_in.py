@@ -26,6 +26,12 @@ if how == "hangs":
     time.sleep(60)
 if how == "silent":
     sys.exit(1)
+if how == "repeats":
+    print("Error:\\n\\n  %s is too short\\n" % password)
+    sys.exit(70)
+if how == "repeats it late":
+    print("x" * 397 + password)
+    sys.exit(70)
 users, answer = state["users"], ""
 if verb == "list_users":
     answer = json.dumps([{{"user": name, "tags": []}} for name in users])
@@ -43,6 +49,8 @@ elif verb == "add_vhost":
     state["vhosts"].append(rest[0])
 elif verb == "set_permissions":
     state["permitted"].append(rest)
+elif verb != "authenticate_user":
+    sys.exit(64)
 file.write_text(json.dumps(state))
 print(answer[: len(answer) // 2] if how == "half" else answer)
 """

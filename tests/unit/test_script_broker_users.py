@@ -82,6 +82,20 @@ def test_a_tool_that_fails_ends_with_its_words_and_nothing_is_done_after(
     assert broker.users == {"openstack": "old"}
 
 
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [("repeats", "Error: *** is too short"), ("repeats it late", "x" * 397 + "***")],
+)
+def test_what_the_tool_repeats_of_a_password_is_shown_without_any_of_it(
+    broker: Rabbitmqctl, how: str, said: str
+) -> None:
+    """It says some of its errors on its standard output; what is too long of them is cut off."""
+    broker.set(at=2, fails=how)
+    with pytest.raises(SystemExit) as error:
+        asked()
+    assert str(error.value) == f"rabbitmqctl add_user openstack ended with 70: {said}"
+
+
 def test_half_a_list_is_no_list(broker: Rabbitmqctl) -> None:
     broker.set(users={"openstack": "old"}, at=1, fails="half")
     with pytest.raises(SystemExit, match="list_users answers no list"):
