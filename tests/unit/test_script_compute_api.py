@@ -179,6 +179,39 @@ def test_of_few_hypervisors_no_list_of_all_is_asked_for(site: LargeSite) -> None
     assert site.asked.count("GET /placement/resource_providers") == 2
 
 
+class Lacking(LargeSite):
+    """A list whose last page has things without a field, as of a proxy that rewrites answers."""
+
+    def __init__(self, page: str, field: str) -> None:
+        super().__init__()
+        self.page, self.field = page, field
+
+    @override
+    def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:
+        answer = super().answer(method, target, body, headers)
+        if urlsplit(target).path.endswith(self.page):
+            (found,) = [answer] if self.field in answer else answer.values()
+            for thing in [found] if isinstance(found, dict) else found:
+                del thing[self.field]
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("page", "field"),
+    [
+        ("/compute/os-services", "state"),
+        ("/compute/os-hypervisors/detail", "host_ip"),
+        ("/placement/resource_providers", "uuid"),
+        ("/placement/resource_providers/c0/inventories", "inventories"),
+    ],
+)
+def test_what_lacks_a_field_is_named_with_it(page: str, field: str) -> None:
+    with running(Lacking(page, field)) as site:
+        site.full = {"c0"}
+        error = asked(site)["error"]
+    assert page in error and error.endswith(f"without `{field}`")
+
+
 class Misplaced(LargeSite):
     """Something else answers where Placement should, and knows no such page."""
 
