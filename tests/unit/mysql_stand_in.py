@@ -44,6 +44,7 @@ EOF = b"\xfe\0\0" + struct.pack("<H", AUTOCOMMIT)
 READ = re.compile(
     r"SELECT (?P<what>.+?) FROM `(?P<name>\w+)`\.`(?P<table>\w+)`(?P<more> WHERE .+| LIMIT 1)?$"
 )
+LOCK = re.compile(r"LOCK TABLES `\w+`\.`\w+` WRITE(, `\w+`\.`\w+` WRITE)*")
 COLUMN = re.compile(r"(?:\([^)]*\)|[^,(])+")
 PLACE = re.compile(r"`(\w+)`\.`(\w+)`")
 
@@ -80,6 +81,7 @@ class Server:
     denies: users who may log in, but not read these tables.
     at: the event, counted from 0, at which `fault` is due.
     before: what happens right before a statement that begins with the key; done once.
+    users: who has logged in, or was refused.
     """
 
     databases: Databases = field(default_factory=dict)
@@ -93,6 +95,7 @@ class Server:
     fault: Fault | None = None
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     events: int = 0
+    users: list[str] = field(default_factory=list)
     statements: list[str] = field(default_factory=list)
     port: int = 0
 
@@ -108,7 +111,7 @@ class Server:
         """What a statement yields; None for one that yields no rows."""
         for beginning in [key for key in self.before if statement.startswith(key)]:
             self.before.pop(beginning)()
-        if statement.startswith(("SET ", "LOCK TABLES ")):
+        if statement.startswith("SET ") or LOCK.fullmatch(statement):
             return None
         if statement == "SHOW PROCESSLIST":
             return [{"Id": 7, "User": user, "Host": "here", "db": None}, *self.sessions]
@@ -138,6 +141,7 @@ class Server:
             raise SqlError(1146, f"Table '{name}.{table}' doesn't exist")
         found = self.databases[name][table]
         if more == " LIMIT 1":
+            assert what == "1"
             return [{"1": 1} for _ in found[:1]]
         if what == "*":
             return found
@@ -249,6 +253,7 @@ class Session(socketserver.BaseRequestHandler):
             self.send(b"\xfe" + self.served.asks_for.encode() + b"\0" + salt + b"\0")
             proof = self.packet()
             self.sequence = 4
+        self.served.users.append(user)
         refusal = self.served.refuses.get(user)
         password = self.served.passwords.get(user)
         if password is not None and not is_proof(proof, salt, password):

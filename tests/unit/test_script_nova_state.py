@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from .mysql_stand_in import Databases, Server, SqlError, serving
 from .nova_databases import (
     API_HEAD,
+    CELL0,
     MAIN_HEAD,
     NEW,
     Site,
@@ -153,6 +155,45 @@ def test_a_server_that_is_not_there_is_said_with_its_address_and_no_schema_is_mi
     assert gone["early"] is False
 
 
+# --- cells ----------------------------------------------------------------------------------------
+
+ROWS: dict[str, tuple[dict[str, Any], tuple[str, bool, bool]]] = {
+    "as wanted": ({}, ("cell1", True, False)),
+    "another database": ({"database_connection": "mysql://old/nova"}, ("cell1", False, False)),
+    "another broker": ({"transport_url": "rabbit://old"}, ("cell1", False, False)),
+    "disabled": ({"disabled": 1}, ("cell1", True, True)),
+    "a cell that is not the site's": ({"name": "cell9"}, ("cell9", False, False)),
+    # Nova knows cell0 by its identifier alone, and takes no guests there whatever is noted.
+    "cell0 by another name": (
+        {"uuid": nova_state.CELL0, "name": None, "disabled": 1, "transport_url": "none:///",
+         "database_connection": CELL0},
+        ("cell0", True, False),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ROWS)
+def test_a_mapping_is_right_with_both_urls_and_only_a_cell_of_guests_is_disabled(
+    folders: Folders, how: str
+) -> None:
+    more, told = ROWS[how]
+    databases = deployed()
+    databases["nova_api"]["cell_mappings"][1].update(more)
+    cell = read(databases, folders)["cells"][1]
+    assert (cell["name"], cell["right"], cell["disabled"]) == told
+
+
+def test_a_time_of_novas_is_utc_wherever_the_host_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert nova_state.epoch(NEW) == 1795176000.0
+        assert nova_state.epoch(None) == 0.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 # --- who asks -------------------------------------------------------------------------------------
 
 REFUSAL = SqlError(1045, "Access denied for user 'nova'@'controller'")
@@ -180,6 +221,7 @@ def test_root_of_the_hosts_own_server_sees_what_nova_may_not(
         refused = {"denies": {"nova": {"cell_mappings"}}}
     with serving(local, alone):
         answer = read(deployed(), folders, **refused)
+    assert local.users == ["root"]
     assert answer["schemas"] == CURRENT and len(answer["cells"]) == 2
     assert answer["early"] and answer["error"]  # while operations run it is refused even so
 
@@ -192,6 +234,14 @@ def test_another_server_of_the_host_is_not_asked_instead(
     with serving(local, alone):
         answer = read(deployed(), folders, refuses={"nova": REFUSAL})
     assert local.statements == [] and answer["schemas"] == UNKNOWN
+
+
+def test_root_is_not_asked_of_a_host_that_is_not_the_sites_server(alone: Path) -> None:
+    local = Server({})
+    request = {"database": {"host": "192.0.2.1", "port": 3306, "user": "nova", "password": "x"}}
+    with serving(local, alone):
+        assert nova_state.connect_as_root(request) is None
+    assert local.users == []
 
 
 def test_only_the_hosts_own_addresses_are_here() -> None:
