@@ -236,6 +236,23 @@ def test_another_server_of_the_host_is_not_asked_instead(
     assert local.statements == [] and answer["schemas"] == UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("roots", "said", "early"),
+    [
+        (SqlError(1698, "Access denied for user 'root'"), "1045: Access denied for user 'nova'", 1),
+        (SqlError(1205, "Lock wait timeout"), "1205: Lock wait timeout", 0),
+    ],
+)
+def test_root_that_is_refused_too_leaves_the_first_refusal_and_any_other_error_is_told(
+    folders: Folders, alone: Path, roots: SqlError, said: str, early: int
+) -> None:
+    with serving(Server(deployed(), refuses={"root": roots}), alone):
+        answer = read(deployed(), folders, refuses={"nova": REFUSAL})
+    assert said in answer.pop("error")
+    nothing = {"schemas": UNKNOWN, "cells": None, "cells_changed": None}
+    assert answer == {**nothing, "early": bool(early)}
+
+
 def test_root_is_not_asked_of_a_host_that_is_not_the_sites_server(alone: Path) -> None:
     local = Server({})
     request = {"database": {"host": "192.0.2.1", "port": 3306, "user": "nova", "password": "x"}}
