@@ -37,8 +37,8 @@ class Keystone(Served):
         self.locked: set[str] = set()
         self.deaf: set[str] = set()
         self.truncates = False
-        self.add("domains", name="Default")
-        self.add("projects", name="service")
+        domain = self.add("domains", name="Default")["id"]
+        self.add("projects", name="service", domain_id=domain)
         for role in ("admin", "service"):
             self.add("roles", name=role)
 

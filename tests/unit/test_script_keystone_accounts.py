@@ -175,7 +175,8 @@ def test_a_user_that_is_disabled_is_enabled_and_only_then_is_the_password_judged
     answer = asked(cloud)
     assert (answer["changes"], answer["new_passwords"]) == (["enable user nova"], [])
     assert user["enabled"] is False
-    asked(cloud, apply=True)
+    new = [] if password == USER["password"] else ["nova"]
+    assert asked(cloud, apply=True)["new_passwords"] == new
     assert user["enabled"] and cloud.password_of("nova") == USER["password"]
     assert asked(cloud)["changes"] == []
 
@@ -286,6 +287,22 @@ def test_a_second_endpoint_that_somebody_has_put_elsewhere_stays() -> None:
         with pytest.raises(SystemExit, match="of compute in RegionOne have changed meanwhile"):
             asked(cloud, apply=True)
         assert second["id"] in cloud.things["endpoints"]
+
+
+class Removed(Keystone):
+    """Somebody removes an endpoint at the moment in which it is to be removed."""
+
+    @override
+    def delete(self, kind: str, key: str, body: None, query: Json) -> Json:
+        super().delete(kind, key, body, query)
+        return super().delete(kind, key, body, query)
+
+
+def test_a_second_endpoint_that_goes_at_that_moment_is_no_error() -> None:
+    with running(Removed()) as cloud:
+        doubled(cloud)
+        assert asked(cloud, apply=True)["answers"]
+        assert cloud.urls == ["http://new:8774"]
 
 
 def test_a_second_endpoint_that_somebody_has_removed_is_no_error() -> None:
