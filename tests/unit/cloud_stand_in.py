@@ -193,6 +193,8 @@ class StandIn(Served):
     def patch_image(self, body: list[Json], query: Json, key: str) -> Json:
         for change in body:
             # JSON pointers, RFC 6901.
+            assert re.fullmatch("/(?:[^/~]|~[01])+", change["path"])
+            assert change["op"] in ("add", "replace", "remove")
             name = change["path"][1:].replace("~1", "/").replace("~0", "~")
             assert (name in self.images[key]) == (change["op"] != "add")
             if change["op"] == "remove":

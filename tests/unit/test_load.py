@@ -147,3 +147,58 @@ def test_many_faults_of_one_kind_are_counted_and_all_others_said() -> None:
         *map(str, few),
     ]
     assert len(error.faults) == 112
+
+
+def test_the_faults_of_hosts_name_the_inventory_that_was_loaded(
+    tmp_path: Path, secrets_file: Path
+) -> None:
+    path = operators(
+        tmp_path,
+        'controllers = [("ctl", {"my_ip": "10.0.0.1"})]\n'
+        'computes = [("c1", {"my_ip": "10.0.0.1"}), ("c2", {"my_ip": "10.0.0.3"})]\n',
+        all='management_network = "10.0.0.0/24"\n',
+        computes='libvirt = {"virt_typ": "kvm"}\n',
+    )
+    with pytest.raises(SettingsError) as caught:
+        site_of(load(path, tmp_path), secrets_file, inventory_file="inventories/two.py")
+    # What a group sets wrongly is wrong once, however many hosts are in it.
+    said = {(fault.file, fault.key): fault.problem for fault in caught.value.faults}
+    assert len(said) == len(caught.value.faults) == 2
+    assert said["group_data/computes.py", "libvirt.virt_typ"] == "unknown key"
+    assert said["inventories/two.py", "c1.my_ip"] == "10.0.0.1 is also that of ctl"
+
+
+def test_what_the_command_line_sets_is_part_of_the_site(tmp_path: Path, secrets_file: Path) -> None:
+    path = operators(
+        tmp_path,
+        'controllers = [("ctl", {"my_ip": "10.0.0.1"})]\n'
+        'computes = [("c1", {"my_ip": "10.0.0.2", "nova_host": "one"})]\n',
+        all='management_network = "10.0.0.0/24"\nregion = "One"\n',
+        computes='libvirt = {"virt_type": "kvm"}\n',
+    )
+    where = site_of(load(path, tmp_path, region="Two"), secrets_file)
+    assert where.settings.region == "Two"
+    assert (where.hosts["c1"].nova_host, where.hosts["c1"].libvirt.virt_type) == ("one", "kvm")
+
+
+def test_a_ceph_that_only_one_host_uses_needs_its_key(tmp_path: Path) -> None:
+    create(tmp_path / "secrets.yml")
+    uuid = "457eb676-33da-42ec-9a8c-9293d545c337"
+    path = operators(
+        tmp_path,
+        'controllers = [("ctl", {"my_ip": "10.0.0.1"})]\n'
+        'computes = [("c1", {"my_ip": "10.0.0.2"}),'
+        f' ("c2", {{"my_ip": "10.0.0.3", "libvirt": {{"rbd_secret_uuid": "{uuid}"}}}})]\n',
+        all='management_network = "10.0.0.0/24"\n',
+    )
+    with pytest.raises(SettingsError) as caught:
+        site_of(load(path, tmp_path), tmp_path / "secrets.yml")
+    (fault,) = caught.value.faults
+    assert (fault.file, fault.key) == ("secrets.yml", "rbd_secret_key")
+    assert fault.problem == f"is missing, and libvirt.rbd_secret_uuid {uuid} says that there is one"
+    assert fault.remedy == (
+        "add what `ceph auth get-key client.USER` prints, of the user that Cinder has; for a Ceph "
+        "that is still to be made, `python -m pyinfra_nova.secrets add-ceph-key`"
+    )
+    add_ceph_key(tmp_path / "secrets.yml")
+    assert site_of(load(path, tmp_path), tmp_path / "secrets.yml").hosts["c2"].libvirt
