@@ -151,3 +151,14 @@ class Cloud:
 
 def kinds(found: list[Row]) -> list[str]:
     return [each["kind"] for each in found]
+
+
+def told(found: dict[str, Any]) -> tuple[str, str, str, float | None, str]:
+    """Where, what, remedy, since when, and by which key a finding is known."""
+    key = found["key"].removeprefix(f"{found['kind']}/{found['where']}/")
+    return found["where"], found["what"], found["remedy"], found["since"], key
+
+
+def only(cloud: Cloud, detector: Any) -> tuple[str, str, str, float | None, str]:
+    (found,) = cloud.found(detector)
+    return told(found)

@@ -7,7 +7,7 @@ from typing import Any
 import guests
 import pytest
 
-from .audited_guests import EPOCH, LONG_AGO, WEB, Cloud, ago, guest, named
+from .audited_guests import EPOCH, LONG_AGO, WEB, Cloud, ago, guest, named, only, told
 
 HOURS = 3 * 3600
 
@@ -15,17 +15,6 @@ HOURS = 3 * 3600
 @pytest.fixture
 def cloud() -> Cloud:
     return Cloud()
-
-
-def told(found: dict[str, Any]) -> tuple[str, str, str, float | None, str]:
-    """Where, what, remedy, since when, and by which key a finding is known."""
-    key = found["key"].removeprefix(f"{found['kind']}/{found['where']}/")
-    return found["where"], found["what"], found["remedy"], found["since"], key
-
-
-def only(cloud: Cloud, detector: Any) -> tuple[str, str, str, float | None, str]:
-    (found,) = cloud.found(detector)
-    return told(found)
 
 
 def test_a_guest_that_is_stuck(cloud: Cloud) -> None:

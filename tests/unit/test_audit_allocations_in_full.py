@@ -1,0 +1,137 @@
+"""Findings about allocations as an operator gets them, word by word: the remedies are pasted."""
+
+from __future__ import annotations
+
+import allocations
+import pytest
+
+from .audited_guests import EPOCH, WEB, Cloud, ago, allocation, named, only
+
+SHOW = "openstack resource provider allocation show"
+DELETE = "openstack resource provider allocation delete"
+HEAL = "nova-manage placement heal_allocations"
+NOBODY = named("nobody")
+ONE, TWO = named("node compute1"), named("node compute2")
+DAY = 86400
+ALL = "DISK_GB 20, MEMORY_MB 2048, VCPU 2"
+
+
+@pytest.fixture
+def cloud() -> Cloud:
+    return Cloud()
+
+
+def test_what_nobody_holds(cloud: Cloud) -> None:
+    cloud.placement["allocations"] += [
+        allocation(NOBODY, "compute2"),
+        allocation(NOBODY, "compute1", {"VCPU": 1, "CUSTOM_X": 3}),
+    ]
+    where = "compute2, compute1" if TWO < ONE else "compute1, compute2"
+    assert only(cloud, allocations.allocations_without_guest) == (
+        where,
+        f"{NOBODY} holds CUSTOM_X 3, DISK_GB 20, MEMORY_MB 2048, VCPU 3 on {where} and is in none "
+        "of Nova's databases: a guest whose row is archived, or a consumer of another service",
+        f"`{SHOW} {NOBODY}`; if it is nobody's, `{DELETE} {NOBODY}`",
+        None,
+        NOBODY,
+    )
+
+
+def test_what_a_deleted_guest_holds(cloud: Cloud) -> None:
+    cloud.gone("nobody", DAY)
+    cloud.placement["allocations"].append(allocation(NOBODY, "compute2"))
+    assert only(cloud, allocations.allocations_without_guest) == (
+        "compute2",
+        f"guest {NOBODY} is deleted, and still holds {ALL} on compute2",
+        f"`{DELETE} {NOBODY}`",
+        EPOCH - DAY,
+        NOBODY,
+    )
+    (found,) = cloud.found(allocations.allocations_without_guest)
+    assert found["repair"] == {
+        "action": "delete-allocation",
+        "consumer": NOBODY,
+        "why": "guest-deleted",
+    }
+
+
+@pytest.mark.parametrize("in_error", [False, True])
+def test_what_a_migration_holds_that_has_ended(cloud: Cloud, in_error: bool) -> None:
+    cloud.moves(status="error", written=ago(DAY))
+    if in_error:
+        cloud.web["vm_state"] = "error"
+    migration = named("migration 1")
+    cloud.placement["allocations"].append(allocation(migration, "compute2"))
+    assert only(cloud, allocations.allocations_without_guest) == (
+        "compute2",
+        f"migration {migration} of guest {WEB} is error, and still holds {ALL} on compute2"
+        + (", while the guest is in ERROR" if in_error else ""),
+        ("bring the guest out of its ERROR, then " if in_error else "") + f"`{DELETE} {migration}`",
+        EPOCH - DAY,
+        migration,
+    )
+    (found,) = cloud.found(allocations.allocations_without_guest)
+    wanted = {"action": "delete-allocation", "consumer": migration, "why": "migration-finished"}
+    assert found["repair"] == (None if in_error else wanted)
+
+
+def test_a_guest_that_holds_nothing(cloud: Cloud) -> None:
+    cloud.placement["allocations"].clear()
+    assert only(cloud, allocations.guests_and_their_allocations) == (
+        "compute1",
+        f"guest web ({WEB}) runs on compute1 and holds nothing in Placement",
+        f"`{HEAL} --instance {WEB}`",
+        None,
+        WEB,
+    )
+
+
+def test_a_guest_on_no_host(cloud: Cloud) -> None:
+    cloud.web.update(host=None, node=None, vm_state="shelved_offloaded")
+    assert only(cloud, allocations.guests_and_their_allocations) == (
+        "compute1",
+        f"guest web ({WEB}) is shelved_offloaded and on no host, and still holds {ALL} on compute1",
+        f"`{DELETE} {WEB}`",
+        EPOCH - DAY,
+        WEB,
+    )
+
+
+def test_a_guest_on_two_computes(cloud: Cloud) -> None:
+    cloud.placement["allocations"].append(
+        allocation(WEB, "compute2", {"VCPU": 1}, written=EPOCH - 2 * DAY)
+    )
+    parts = {ONE: f"{ALL} on compute1", TWO: "VCPU 1 on compute2"}
+    assert only(cloud, allocations.guests_and_their_allocations) == (
+        "compute2",
+        f"guest web ({WEB}) is on compute1 and holds "
+        + " and ".join(parts[root] for root in sorted(parts))
+        + ", with no migration under way",
+        "when compute2 does not run it, `openstack --os-placement-api-version 1.12 resource "
+        f"provider allocation unset --provider {TWO} {WEB}`",
+        EPOCH - DAY,
+        WEB,
+    )
+
+
+def test_a_guest_whose_allocation_is_on_another_compute(cloud: Cloud) -> None:
+    cloud.placement["allocations"] = [allocation(WEB, "compute2")]
+    assert only(cloud, allocations.guests_and_their_allocations) == (
+        "compute2",
+        f"guest web ({WEB}) is on compute1, and what it holds is on compute2: {ALL}",
+        f"when compute2 does not run it, `{DELETE} {WEB}` and `{HEAL} --instance {WEB}`",
+        EPOCH - DAY,
+        WEB,
+    )
+
+
+def test_a_guest_of_another_size(cloud: Cloud) -> None:
+    held = {"VCPU": 1, "PCPU": 2, "MEMORY_MB": 1024, "DISK_GB": 20}
+    cloud.placement["allocations"] = [allocation(WEB, "compute1", held)]
+    assert only(cloud, allocations.guests_and_their_allocations) == (
+        "compute1",
+        f"guest web ({WEB}) holds 3 CPUs instead of 2, 1024 MEMORY_MB instead of 2048 on compute1",
+        f"`{HEAL} --force --instance {WEB}`",
+        EPOCH - DAY,
+        WEB,
+    )
