@@ -19,6 +19,18 @@ def expected_rows(evidence):
             yield row
 
 
+def reporting_rows(evidence):
+    """Of each service of the inventory the one record that the last heartbeat went to.
+
+    The others of a doubled one are old whatever its process does (records.py names them).
+    """
+    newest = {}
+    for row in expected_rows(evidence):
+        place = (row["binary"], row["host"])
+        newest[place] = max(newest.get(place, row), row, key=seen)
+    return list(newest.values())
+
+
 @needs("databases")
 def flagged_services(evidence):
     """What a person, or Nova itself, has taken out of service and not put back."""
@@ -48,7 +60,7 @@ def flagged_services(evidence):
 def silent_services(evidence):
     """Services whose heartbeat is older than Nova waits for it."""
     standing, processes = Standing(evidence), Processes(evidence)
-    rows = list(expected_rows(evidence))
+    rows = reporting_rows(evidence)
     told = any(standing.is_up(row) for row in rows if row["binary"] == "nova-conductor")
     for row in rows:
         if row["forced_down"] or standing.is_up(row):
@@ -97,7 +109,7 @@ def judged(row, standing, processes, is_its_own):
 def deaf_services(evidence):
     """Services that report, and to which no call gets through."""
     standing, processes = Standing(evidence), Processes(evidence)
-    for row in expected_rows(evidence):
+    for row in reporting_rows(evidence):
         binary, host = row["binary"], row["host"]
         if not standing.is_up(row) or standing.consumers(row) or not processes.looked(host):
             continue
