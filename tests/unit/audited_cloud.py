@@ -15,6 +15,8 @@ from evidence import Evidence
 from finding import judged
 from nova_state import CELL0
 
+from .audited_guests import told
+
 Row = dict[str, Any]
 NOW = 1_800_000_000.0
 """2027-01-15 08:00:00 UTC."""
@@ -283,3 +285,8 @@ class Cloud:
         found = self.findings()
         assert [each["kind"] for each in found] == [kind], found
         return found[0]
+
+    def in_words(self, kind: str) -> tuple[str, str, str, float | None, str]:
+        """Where, what, remedy, since when and by which key the one finding of KIND is told."""
+        (found,) = self.findings(kind)
+        return told(found)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from .audited_cloud import CELL1, NOW, OLD, Cloud, ago, cell, mapping, node, queue, service
+from .audited_guests import told
 
-Told = tuple[str, str, str, float | None, str]
 SQL = "SET deleted = id, deleted_at = UTC_TIMESTAMP() WHERE deleted = 0 AND uuid IN"
 IN_CELL = "in the cell's database"
 
@@ -16,17 +14,6 @@ IN_CELL = "in the cell's database"
 @pytest.fixture
 def cloud() -> Cloud:
     return Cloud()
-
-
-def told(found: dict[str, Any]) -> Told:
-    """Where, what, remedy, since when, and by which key a finding is known."""
-    key = found["key"].removeprefix(f"{found['kind']}/{found['where']}/")
-    return found["where"], found["what"], found["remedy"], found["since"], key
-
-
-def only(cloud: Cloud, kind: str) -> Told:
-    (found,) = cloud.findings(kind)
-    return told(found)
 
 
 def lose(cloud: Cloud, host: str, *tables: str) -> None:
@@ -43,7 +30,7 @@ def test_a_node_of_a_stranger(cloud: Cloud) -> None:
         node("gone", written=ago(500)),
         node("gone", uuid="n-2", hypervisor_hostname="also", written=ago(400)),
     ]
-    assert only(cloud, "node-of-a-stranger") == (
+    assert cloud.in_words("node-of-a-stranger") == (
         "gone",
         "compute node also, gone of gone is in Nova; neither the inventory nor a service has that "
         "host",
@@ -56,7 +43,7 @@ def test_a_node_of_a_stranger(cloud: Cloud) -> None:
 
 def test_a_node_without_its_service(cloud: Cloud) -> None:
     lose(cloud, "compute2", "services")
-    assert only(cloud, "node-without-service") == (
+    assert cloud.in_words("node-without-service") == (
         "compute2",
         "compute node compute2 of compute2 is in Nova, its service nova-compute is not",
         "`systemctl restart nova-compute` on compute2, which registers it again",
@@ -69,7 +56,7 @@ def test_nodes_that_are_doubled(cloud: Cloud) -> None:
     cloud.placement = None
     second = node("compute1", uuid="n-2", hypervisor_hostname="other", created_at=ago(120))
     cloud.databases["compute_nodes"].append(second)
-    assert only(cloud, "nodes-doubled") == (
+    assert cloud.in_words("nodes-doubled") == (
         "compute1",
         "compute1 has 2 compute nodes: compute1 (n-compute1), other (n-2)",
         "`systemctl restart nova-compute` on compute1: it removes those that its libvirt does not "
@@ -79,7 +66,7 @@ def test_nodes_that_are_doubled(cloud: Cloud) -> None:
     )
     cloud.databases["compute_nodes"][-1] = {**second, "host": "compute2", "uuid": "n-3"}
     cloud.row("compute_nodes", uuid="n-3")["hypervisor_hostname"] = "compute1"
-    assert only(cloud, "hypervisor-name-doubled") == (
+    assert cloud.in_words("hypervisor-name-doubled") == (
         "compute1",
         "compute nodes of compute1 and compute2 have the same name, compute1: compute1 "
         "(n-compute1), compute2 (n-3)",
@@ -97,7 +84,7 @@ def test_a_compute_without_a_node_is_one_that_reports(cloud: Cloud, beat: int, f
     cloud.row("services", host="compute2").update(last_seen_up=ago(beat), created_at=ago(120))
     assert bool(cloud.findings("node-missing")) == found
     if found:
-        assert only(cloud, "node-missing") == (
+        assert cloud.in_words("node-missing") == (
             "compute2",
             "nova-compute on compute2 reports, but has no compute node",
             "`systemctl restart nova-compute` on compute2; its log says why it has none",
@@ -113,7 +100,7 @@ def test_mappings_of_hosts_that_are_not_there(cloud: Cloud) -> None:
     cloud.placement = None
     cloud.databases["host_mappings"].append(mapping("gone"))
     command = f"`nova-manage cell_v2 delete_host --cell_uuid {CELL1} --host"
-    assert only(cloud, "mapping-of-a-stranger") == (
+    assert cloud.in_words("mapping-of-a-stranger") == (
         "gone",
         f"gone is mapped to cell {CELL1}; neither the inventory nor a service has it",
         f"name gone in the inventory, or, if it is gone for good, {command} gone`",
@@ -121,7 +108,7 @@ def test_mappings_of_hosts_that_are_not_there(cloud: Cloud) -> None:
         "mapping",
     )
     lose(cloud, "compute2", "services", "compute_nodes")
-    assert only(cloud, "mapping-without-compute") == (
+    assert cloud.in_words("mapping-without-compute") == (
         "compute2",
         f"compute2 is mapped to cell {CELL1}, but has neither a service nor a compute node",
         f"deploy compute2, or take it out of the inventory and {command} compute2`",
@@ -136,7 +123,7 @@ def test_a_cell_of_a_stranger(cloud: Cloud, hosts: bool) -> None:
     if hosts:
         cloud.row("host_mappings", host="compute2")["cell_id"] = 3
     remedy = "`nova-manage cell_v2 delete_cell --cell_uuid c3`"
-    assert only(cloud, "cell-of-a-stranger") == (
+    assert cloud.in_words("cell-of-a-stranger") == (
         "cell2",
         "cell cell2 (c3) is in Nova, not in the settings; "
         + ("hosts are mapped to it" if hosts else "no host is mapped to it"),
@@ -145,7 +132,7 @@ def test_a_cell_of_a_stranger(cloud: Cloud, hosts: bool) -> None:
         None,
         "c3",
     )
-    assert only(cloud, "cell-disabled") == (
+    assert cloud.in_words("cell-disabled") == (
         "cell2",
         "cell cell2 (c3) is disabled",
         "deploy, which enables it",
@@ -157,7 +144,7 @@ def test_a_cell_of_a_stranger(cloud: Cloud, hosts: bool) -> None:
 def test_a_second_cell_with_hosts_of_its_own(cloud: Cloud) -> None:
     cloud.databases["cell_mappings"].append(cell(3, "c3", "cell1"))
     cloud.row("host_mappings", host="compute2")["cell_id"] = 3
-    assert only(cloud, "cell-doubled") == (
+    assert cloud.in_words("cell-doubled") == (
         "cell1",
         "2 cells are called cell1; of c3: hosts are mapped to it",
         "if its hosts are gone for good, `nova-manage cell_v2 delete_host`, `nova-manage cell_v2 "
@@ -170,7 +157,7 @@ def test_a_second_cell_with_hosts_of_its_own(cloud: Cloud) -> None:
 @pytest.mark.parametrize("name", ["cell0", "cell1"])
 def test_a_cell_that_is_missing(cloud: Cloud, name: str) -> None:
     cloud.databases["cell_mappings"].remove(cloud.row("cell_mappings", name=name))
-    assert only(cloud, "cell-missing") == (
+    assert cloud.in_words("cell-missing") == (
         name,
         f"there is no {name}",
         "deploy the controllers",
@@ -184,7 +171,7 @@ def test_a_cell_that_is_missing(cloud: Cloud, name: str) -> None:
 
 def test_a_service_of_a_stranger(cloud: Cloud) -> None:
     cloud.leave("compute1")
-    assert only(cloud, "service-of-a-stranger") == (
+    assert cloud.in_words("service-of-a-stranger") == (
         "compute1",
         "service nova-compute on compute1 is in Nova, not in the inventory; its last heartbeat is "
         "60 minutes old, on queue compute.compute1 nobody listens; with it 1 cell mapping and 1 "
@@ -204,7 +191,7 @@ def test_a_service_of_a_stranger_that_runs_is_stopped_first(
     cloud.row("services", host="compute2")["last_seen_up"] = ago(silence)
     assert cloud.broker is not None
     cloud.broker["compute.compute2"] = queue(messages=2, consumers=listen)
-    _, what, remedy, _, _ = only(cloud, "service-of-a-stranger")
+    _, what, remedy, _, _ = cloud.in_words("service-of-a-stranger")
     listening = "nobody listens" if not listen else "1 listen"
     assert f"on queue compute.compute2 {listening}, and 2 messages wait; with it " in what
     assert remedy == (
@@ -232,7 +219,7 @@ def test_a_service_that_is_doubled(cloud: Cloud) -> None:
 
 def test_a_service_that_is_missing(cloud: Cloud) -> None:
     cloud.databases["services"].remove(cloud.row("services", binary="nova-scheduler"))
-    assert only(cloud, "service-missing") == (
+    assert cloud.in_words("service-missing") == (
         "controller",
         "service nova-scheduler on controller is in the inventory, not in Nova",
         "deploy controller, or `systemctl restart nova-scheduler` on it, which registers; or take "
@@ -247,7 +234,7 @@ def test_a_service_that_is_in_cell0(cloud: Cloud) -> None:
         service("nova-conductor", "controller", uuid="s-0"),
         service("nova-novncproxy", "controller"),
     ]
-    assert only(cloud, "service-in-cell0") == (
+    assert cloud.in_words("service-in-cell0") == (
         "controller",
         "service nova-conductor on controller is registered in cell0",
         "deploy controller, whose nova.conf has had cell0's database at [database] connection; "
@@ -282,7 +269,7 @@ def test_a_service_that_is_renamed(
         lose(cloud, "compute1", "services")
     cloud.databases["services"].append(service("nova-compute", name, silence=OLD, uuid="s-9"))
     also = ", which has one, too" if is_there else ""
-    assert only(cloud, "service-renamed") == (
+    assert cloud.in_words("service-renamed") == (
         name,
         RENAMED.format(name, also, "30 days", name),
         remedy,
