@@ -17,7 +17,7 @@ from .cloud_stand_in import StandIn
 from .serving import ApiError, Headers, Json, running
 from .test_cloud_objects_meanwhile import Meanwhile
 
-CONTENT = b"what the disk holds"
+CONTENT = b"QFI\xfb\0\r\n\xff what the disk holds, which is no text"
 
 
 @pytest.fixture
@@ -162,6 +162,26 @@ def test_what_is_refused_says_what_to_do(cloud: StandIn, file: Path) -> None:
 
 
 # --- what stays -----------------------------------------------------------------------------------
+
+
+class Wordless(StandIn):
+    """Makes images, and does not say which."""
+
+    @override
+    def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:
+        found = super().answer(method, target, body, headers)
+        return {} if method == "POST" and target == "/image/v2/images" else found
+
+
+def test_an_image_that_is_made_and_not_shown_ends_it_and_the_old_one_stays(
+    file: Path, old: Json
+) -> None:
+    with running(Wordless()) as cloud:
+        cloud.images["old"] = old
+        with pytest.raises(SystemExit) as error:
+            asked(cloud, apply=True, images={"i": wanted(file, replace=True)})
+        assert f"POST {cloud.url}/image/v2/images answers without an image" in str(error.value)
+        assert cloud.images["old"] == old
 
 
 class Spoiling(StandIn):
