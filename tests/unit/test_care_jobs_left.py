@@ -62,6 +62,24 @@ def test_rows_of_all_cells_go_that_were_deleted_before_the_day_by_utc(
         time.tzset()
 
 
+def test_nova_manage_works_in_a_folder_that_is_everybodys_and_its_errors_are_heard(
+    manage: Manage,
+) -> None:
+    """The user nova may not look into root's home, from which an operator may start a job."""
+    manage.answers((0, ""))
+    (manage.folder / "runuser").write_text("#!/bin/sh\npwd\necho 'no cell' >&2\nexit 9\n")
+    assert jobs.nova_manage("purge") == (9, "/\nno cell\n")
+
+
+def test_nobody_but_root_can_take_the_lock(
+    manage: Manage, lock: Path, nova: Site, tmp_path: Path
+) -> None:
+    manage.answers((0, ""))
+    assert jobs.run("purge", config(nova), str(tmp_path)) == 0
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (lock.parent, lock)]
+    assert modes == [0o700, 0o600]
+
+
 def test_between_two_batches_others_get_a_pause(
     manage: Manage, lock: Path, nova: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
