@@ -124,6 +124,8 @@ def test_an_archive_that_does_not_say_how_much_ends_instead_of_going_on_for_ever
     manage.answers((1, "done\n"), (1, "done\n"))
     assert jobs.run("archive", config(nova), str(tmp_path)) == 1
     assert len(manage.called) == 1
+    said = "nova-manage says that it archived rows, but not how many: done\n"
+    assert state(tmp_path, "archive")["said"] == said
 
 
 def test_a_deploy_at_work_puts_it_off(
