@@ -67,7 +67,10 @@ MIGRATION = {"uuid": named("m"), "written": ago(HOURS)}
 @pytest.mark.parametrize(
     ("more", "remedy"),
     [
-        ({"status": "queued"}, f"`openstack server migration abort {WEB} 1`"),
+        (
+            {"status": "queued"},
+            f"`openstack --os-compute-api-version 2.65 server migration abort {WEB} 1`",
+        ),
         (
             {"status": "preparing"},
             "see the log of nova-compute on compute2 and on compute1; when nobody is at it any "
@@ -210,7 +213,7 @@ def test_a_guest_without_a_mapping_names_the_cell_where_there_is_but_one(
         "compute1",
         beginning + "is mapped to no cell",
         f"in the API database: `UPDATE instance_mappings SET cell_id = {number} WHERE id = 9 AND "  # noqa: S608
-        "cell_id IS NULL`",
+        "cell_id <=> NULL`",
         since,
         WEB,
     )
@@ -220,6 +223,25 @@ def test_a_guest_without_a_mapping_names_the_cell_where_there_is_but_one(
     assert only(cloud, guests.unmapped_guests)[:2] == (
         "no host",
         f"guest {named('x')} is mapped to no cell",
+    )
+
+
+def test_a_guest_of_cell1_that_is_mapped_to_cell0(cloud: Cloud) -> None:
+    cloud.tables["unmapped_instances"] = [{**UNMAPPED, "mapping": 9, "cell": 1}]
+    _, what, remedy, _, _ = only(cloud, guests.unmapped_guests)
+    assert what == f"guest web ({WEB}) is mapped to cell0, and is in cell1"
+    assert remedy == (
+        "in the API database: `UPDATE instance_mappings SET cell_id = 2 WHERE id = 9 AND "
+        "cell_id <=> 1`"
+    )
+
+
+def test_a_guest_that_waits_in_another_state_keeps_it(cloud: Cloud) -> None:
+    cloud.web.update(vm_state="resized", task_state="deleting", written=ago(HOURS))
+    assert only(cloud, guests.stuck_guests)[2] == (
+        "see the logs of nova-compute and nova-conductor; when nobody is at it any more, in the "  # noqa: S608
+        "cell's database: `UPDATE instances SET task_state = NULL WHERE uuid = "
+        f"'{WEB}' AND task_state = 'deleting' AND deleted = 0`"
     )
 
 
