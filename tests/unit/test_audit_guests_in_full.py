@@ -7,7 +7,7 @@ from typing import Any
 import guests
 import pytest
 
-from .audited_guests import EPOCH, LONG_AGO, WEB, Cloud, ago, guest, named, only, told
+from .audited_guests import EPOCH, LONG_AGO, WEB, Cloud, ago, guest, migration, named, only, told
 
 HOURS = 3 * 3600
 
@@ -282,3 +282,58 @@ def test_a_move_that_is_not_recorded(cloud: Cloud) -> None:
     # As old as the move itself, it may be what the move has started.
     cloud.web.update(launched_at=ago(86400))
     assert len(cloud.found(guests.moves_not_recorded)) == 1
+
+
+def test_who_is_well_hides_nobody_who_comes_after(cloud: Cloud) -> None:
+    """Of each kind there are some first that are left alone, each for another reason."""
+    soon, late = ago(5), ago(HOURS)
+    for name in ("asleep", "fresh", "stuck"):
+        cloud.add(name, "compute1")
+    rows = {row["display_name"]: row for row in cloud.tables["instances"]}
+    rows["fresh"].update(task_state="deleting", written=soon)
+    rows["stuck"].update(task_state="deleting", written=late)
+    assert only(cloud, guests.stuck_guests)[4] == named("stuck")
+
+    for status, written in (("completed", late), ("running", soon), ("preparing", late)):
+        cloud.moves(status=status, written=written)
+    assert only(cloud, guests.stuck_migrations)[4] == named("migration 3")
+    cloud.tables["migrations"].clear()
+
+    request = {"instance_uuid": named("a"), "created_at": soon, "made": None}
+    old = {**request, "instance_uuid": named("b"), "created_at": late}
+    cloud.tables["build_requests"] = [request, old]
+    assert only(cloud, guests.left_build_requests)[4] == named("b")
+
+    rows["fresh"]["vm_state"] = "error"  # and at a task
+    rows["stuck"].update(vm_state="error", task_state=None)
+    assert only(cloud, guests.guests_in_error)[4] == named("stuck")
+
+    unmapped = [{**UNMAPPED, "mapping": 9, "created_at": soon}, {**UNMAPPED, "mapping": 9}]
+    cloud.tables["unmapped_instances"] = unmapped
+    assert len(cloud.found(guests.unmapped_guests)) == 1
+
+    cloud.tables["machine_types"] = [{"uuid": named(name)} for name in ("x", "fresh", "asleep")]
+    assert "asleep" in only(cloud, guests.unset_machine_types)[1]
+
+
+def test_moves_that_are_as_they_should_be_hide_none_that_is_not(cloud: Cloud) -> None:
+    cloud.add("a", "compute1")
+    cloud.add("b", "compute1")
+    cloud.tables["migrations"] = [
+        migration(1, "a", "compute1", "compute2", status="failed"),
+        migration(2, "b", "compute1", "compute2", written=ago(5)),
+        migration(3, "web", "compute1", "compute2"),
+    ]
+    assert only(cloud, guests.moves_not_recorded)[4] == WEB
+
+
+def test_a_guest_that_has_just_been_moved_may_have_a_node_that_is_not_read_yet(
+    cloud: Cloud,
+) -> None:
+    cloud.web.update(node="compute1.example.org", written=ago(5))
+    assert cloud.found(guests.guests_without_node) == []
+
+
+@pytest.mark.parametrize("seconds", [9000, 12600])
+def test_a_time_is_told_in_whole_units(seconds: int) -> None:
+    assert guests.minutes(seconds) == f"{seconds // 3600} hours"
