@@ -135,3 +135,33 @@ def test_a_guest_of_another_size(cloud: Cloud) -> None:
         EPOCH - DAY,
         WEB,
     )
+
+
+def test_what_is_held_of_a_child_counts_as_held_of_its_root(cloud: Cloud) -> None:
+    """Such as memory of a NUMA node: two parts of one compute are no two computes."""
+    child = {"uuid": "numa0", "name": "compute1_NUMA0", "parent": ONE}
+    inner = {"uuid": "core0", "name": "compute1_CORE0", "parent": "numa0"}
+    cloud.placement["providers"] += [child, inner]
+    parts = {"numa0": {"MEMORY_MB": 1024}, "core0": {"VCPU": 1, "MEMORY_MB": 1024}}
+    own = allocation(WEB, "compute1", {"VCPU": 1, "DISK_GB": 20})
+    cloud.placement["allocations"] = [own] + [
+        allocation(WEB, "compute1", held, provider=provider) for provider, held in parts.items()
+    ]
+    assert cloud.found(allocations.guests_and_their_allocations) == []
+    cloud.web.update(host="compute2", node="compute2")
+    assert only(cloud, allocations.guests_and_their_allocations)[:2] == (
+        "compute1",
+        f"guest web ({WEB}) is on compute2, and what it holds is on compute1: {ALL}",
+    )
+
+
+def test_a_provider_that_is_not_listed_is_told_by_its_identifier(cloud: Cloud) -> None:
+    cloud.placement["allocations"].append(allocation(NOBODY, "compute2", provider="rp-9"))
+    assert only(cloud, allocations.allocations_without_guest)[0] == "rp-9"
+
+
+def test_consumers_that_are_left_alone_hide_none_that_is_nobodys(cloud: Cloud) -> None:
+    other = allocation(named("port"), "compute1", {"NET_BW_EGR_KILOBIT_PER_SEC": 1})
+    fresh = allocation(named("new"), "compute1", written=EPOCH - 5)
+    cloud.placement["allocations"] += [other, fresh, allocation(NOBODY, "compute2")]
+    assert only(cloud, allocations.allocations_without_guest)[4] == NOBODY
