@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import allocations
 import pytest
 
-from .audited_guests import EPOCH, WEB, Cloud, ago, allocation, named, only
+from .audited_guests import EPOCH, WEB, Cloud, ago, allocation, guest, named, only
 
 SHOW = "openstack resource provider allocation show"
 DELETE = "openstack resource provider allocation delete"
@@ -165,3 +168,42 @@ def test_consumers_that_are_left_alone_hide_none_that_is_nobodys(cloud: Cloud) -
     fresh = allocation(named("new"), "compute1", written=EPOCH - 5)
     cloud.placement["allocations"] += [other, fresh, allocation(NOBODY, "compute2")]
     assert only(cloud, allocations.allocations_without_guest)[4] == NOBODY
+
+
+def test_guests_that_are_left_alone_hide_none_that_holds_nothing(cloud: Cloud) -> None:
+    cloud.tables["cell0_instances"] = [guest("poor", None, vm_state="error")]
+    cloud.web.update(vm_state="building")
+    cloud.add("fresh", "compute1", vm_state="paused")
+    cloud.placement["allocations"][-1] |= {"provider": TWO, "written": EPOCH - 5}
+    last = cloud.add("last", "compute1")["uuid"]
+    cloud.placement["allocations"].pop()
+    assert only(cloud, allocations.guests_and_their_allocations)[4] == last
+
+
+def flavor(swap: int | None, specs: dict[str, str] | None) -> dict[str, Any]:
+    return {"swap": swap, "extra_specs": None if specs is None else json.dumps(specs)}
+
+
+PLAIN = {"CPUs": {2}, "MEMORY_MB": {2048}, "DISK_GB": {20}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "on_volume", "right"),
+    [
+        (None, False, PLAIN),
+        (flavor(0, {"hw:cpu_policy": "shared"}), False, PLAIN),
+        (flavor(1025, {}), True, {**PLAIN, "DISK_GB": {2, 22}}),
+        (flavor(None, {}), False, None),
+        (flavor(0, None), False, None),
+        (flavor(0, {"resources:VCPU": "many"}), False, None),
+        (
+            flavor(0, {"resources:VCPU": "3", "resources1:PCPU": "2", "resources:DISK_GB": "0"}),
+            False,
+            {**PLAIN, "CPUs": {5}, "DISK_GB": {0}},
+        ),
+    ],
+)
+def test_what_a_guest_of_a_flavor_holds_and_when_nobody_can_tell(
+    kind: dict[str, Any] | None, on_volume: bool, right: dict[str, set[int]] | None
+) -> None:
+    assert allocations.expected(guest("g", "compute1"), kind, on_volume) == right
