@@ -117,6 +117,17 @@ def test_a_guest_on_two_computes(cloud: Cloud) -> None:
     )
 
 
+def test_a_guest_on_three_computes_of_which_two_are_not_listed(cloud: Cloud) -> None:
+    for uuid in ("zz-8", "zz-9"):
+        cloud.placement["allocations"].append(allocation(WEB, "", {"VCPU": 1}, provider=uuid))
+    where, what, remedy, _, _ = only(cloud, allocations.guests_and_their_allocations)
+    assert (where, "and VCPU 1 on zz-8 and VCPU 1 on zz-9, with no" in what) == ("zz-8", True)
+    assert remedy == (
+        "when zz-8, zz-9 does not run it, `openstack --os-placement-api-version 1.12 resource "
+        f"provider allocation unset --provider zz-8 --provider zz-9 {WEB}`"
+    )
+
+
 def test_a_guest_whose_allocation_is_on_another_compute(cloud: Cloud) -> None:
     cloud.placement["allocations"] = [allocation(WEB, "compute2")]
     assert only(cloud, allocations.guests_and_their_allocations) == (
