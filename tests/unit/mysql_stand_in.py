@@ -45,6 +45,7 @@ READ = re.compile(
     r"SELECT (?P<what>.+?) FROM `(?P<name>\w+)`\.`(?P<table>\w+)`(?P<more> WHERE .+| LIMIT 1)?$"
 )
 LOCK = re.compile(r"LOCK TABLES `\w+`\.`\w+` WRITE(, `\w+`\.`\w+` WRITE)*")
+DROP = re.compile(r"DROP TABLE `\w+`\.`\w+`(, `\w+`\.`\w+`)*")
 COLUMN = re.compile(r"(?:\([^)]*\)|[^,(])+")
 PLACE = re.compile(r"`(\w+)`\.`(\w+)`")
 
@@ -122,6 +123,7 @@ class Server:
             column = f"Tables_in_{name}"
             return [{column: t, "Table_type": "BASE TABLE"} for t in self._database(name)]
         if statement.startswith("DROP TABLE "):
+            assert DROP.fullmatch(statement)
             for name, table in PLACE.findall(statement):
                 del self.databases[name][table]
             return None

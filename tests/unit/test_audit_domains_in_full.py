@@ -154,3 +154,13 @@ def test_a_state_is_told_once_it_is_two_minutes_old_by_the_hosts_clock(
     assert len(cloud.found(domains.guests_against_domains)) == 1
     held[key] += 1
     assert cloud.found(domains.guests_against_domains) == []
+
+
+def test_guests_that_are_left_alone_hide_none_that_is_not(cloud: Cloud) -> None:
+    cloud.web.update(vm_state="building")
+    cloud.add("last", "compute1", vm_state="paused")
+    last = cloud.hosts["compute1"]["domains"][-1]
+    last["state"] = "shut off"
+    assert only(cloud, domains.guests_against_domains)[4] == last["uuid"]
+    cloud.hosts["compute2"]["domains"].append({**last, "state": "running"})
+    assert only(cloud, domains.misplaced_domains)[4] == last["uuid"]
