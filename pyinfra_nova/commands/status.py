@@ -169,7 +169,7 @@ class Status:
             yield (
                 compute["host"],
                 self.state_of_compute(compute),
-                f"{sum(compute['guests'].values())} guests",
+                f"guests: {sum(compute['guests'].values())}",
                 *(f"{amount(compute['capacity'], n, size)} {title}" for n, title, size in columns),
                 compute["hypervisor"],
             )

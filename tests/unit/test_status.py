@@ -67,12 +67,12 @@ def screen(found: Audit, care: tuple[str, ...] = ()) -> str:
 ])  # fmt: skip
 def test_a_service_is_told_in_a_word(changes: dict[str, Any], said: str) -> None:
     text = screen(audit([service("nova-compute", "compute1", **changes)]))
-    assert re.search(rf"compute1 +{re.escape(said)} +2 guests", text)
+    assert re.search(rf"compute1 +{re.escape(said)} +guests: 2", text)
 
 
 def test_capacity_is_what_placement_gives_away_in_units_that_people_use() -> None:
     text = screen(audit([service("nova-compute", "compute1")]))
-    assert re.search(r"2 guests +2/64 CPUs +1/8 GiB memory +QEMU 7\.2\.15", text)
+    assert re.search(r"guests: 2 +2/64 CPUs +1/8 GiB memory +QEMU 7\.2\.15", text)
     assert "disk" not in text  # there is none
 
 
