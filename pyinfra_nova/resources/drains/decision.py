@@ -32,6 +32,8 @@ REMEDIES = {
     "`openstack server set --state active {uuid}`, or delete it" + AGAIN,
 }
 PASSING = ("building",)
+ENDING = 120
+"""Seconds that a live migration may take to end once it is told to: it is undone on both sides."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ def _on_the_way(guest: Guest, move: Move, seen: Seen, limits: Drain, run: Run) -
         return Step(kind, guest, str(move.source), text, move.id)
     if guest.uuid in run.refused:
         return Stay(guest, f"{taken}, and Nova does not {kind} it: {run.refused[guest.uuid]}")
-    if move.age > tried + limits.timeout:
+    if move.age > tried + max(limits.timeout, ENDING):
         return Stay(guest, f"{taken}, though it was told to {kind}: {abort}{AGAIN}")
     return Way(guest, move)
 
