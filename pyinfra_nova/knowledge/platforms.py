@@ -233,6 +233,11 @@ class Platform(Row):
         """Where UNIT logs."""
         return unit.log or f"{self.paths.log}/{unit.name}.log"
 
+    def dropin_of(self, unit: PlatformUnit) -> str | None:
+        """What systemd is told of UNIT beside its own file; None for nothing."""
+        path = self.paths.nova_compute_stop
+        return path if f"/{unit.name}.service.d/" in path else None
+
 
 class Table(Row):
     platforms: tuple[Platform, ...]

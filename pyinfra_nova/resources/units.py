@@ -37,6 +37,7 @@ class Unit:
         url: where it serves HTTP; a 500 there, twice, means a restart.
         broker: the broker's port, for one that is only there once it is connected to it.
         log: the file in which to look for the cause when it does not run.
+        dropin: a file that systemd reads with the unit's own.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Unit:
     url: str | None = None
     broker: int | None = None
     log: str | None = None
+    dropin: str | None = None
 
     def as_request(self) -> dict[str, object]:
         return {
@@ -54,6 +56,7 @@ class Unit:
             "url": self.url,
             "broker": self.broker,
             "log": self.log,
+            "dropin": self.dropin,
         }
 
 

@@ -128,7 +128,8 @@ class HostPlan:
             url = here[0].url if here else None
             log = self.platform.log_of(unit)
             broker = self.site.settings.messaging.port if unit.broker else None
-            found.append(Unit(unit.name, unit.reads, unit.reload, url, broker, log))
+            dropin = self.platform.dropin_of(unit)
+            found.append(Unit(unit.name, unit.reads, unit.reload, url, broker, log, dropin))
         return found
 
     @cached_property

@@ -12,6 +12,7 @@ import pytest
 import unit_states
 import units
 
+from .site_data import debian
 from .systemd_stand_in import Systemd
 
 NOTHING_OF_CELLS = {"error": None, "early": False}
@@ -44,6 +45,30 @@ def test_one_unit_whose_file_systemd_has_not_read_is_enough_for_it_to_read_all(
     systemd.says("nova-api", NeedDaemonReload="yes")
     systemd.says("nova-scheduler")
     assert compared("nova-api", "nova-scheduler")["daemon_reload"] is True
+
+
+def test_a_drop_in_in_a_folder_that_is_new_to_systemd_has_to_be_read(
+    systemd: Systemd, tmp_path: Path
+) -> None:
+    """Of such a one systemd itself says that nothing needs to be read again."""
+    dropin = tmp_path / "nova-compute.service.d" / "pyinfra-nova.conf"
+    asked = {"units": [{"name": "nova-compute", "dropin": str(dropin)}], "cells": None}
+
+    def is_to_be_read() -> bool:
+        return bool(units.answer(asked)["daemon_reload"])
+
+    systemd.says("nova-compute", DropInPaths="/run/other.conf")
+    assert not is_to_be_read()
+    dropin.parent.mkdir()
+    dropin.write_text("[Service]\n")
+    assert is_to_be_read()
+    systemd.says("nova-compute", DropInPaths=f"/run/other.conf {dropin}")
+    assert not is_to_be_read()
+    assert (
+        debian().dropin_of(debian().units[-1])
+        == "/etc/systemd/system/nova-compute.service.d/pyinfra-nova.conf"
+    )
+    assert [u.name for u in debian().units if debian().dropin_of(u)] == ["nova-compute"]
 
 
 def test_a_unit_that_is_not_installed_is_to_be_enabled_and_started(systemd: Systemd) -> None:
