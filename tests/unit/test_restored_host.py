@@ -42,9 +42,11 @@ elif verb == "list-units":
         if name.startswith("nova-care-") and active == "active":
             print(name, "loaded active waiting")
 elif verb == "list-unit-files":
-    for name, (_, enabled) in units.items():
-        if name.startswith("nova-care-") and enabled == "enabled":
+    mine = [name for name in units if name.startswith("nova-care-")]
+    for name in mine:
+        if units[name][1] == "enabled":
             print(name, "enabled")
+    sys.exit(not mine)  # as systemd does where there is none
 """
 
 
