@@ -153,6 +153,12 @@ def test_timers_stand_still_with_the_units_and_come_back_with_those_that_are_ena
     assert host.units["nova-api.service"][0] == "inactive"
 
 
+def test_a_host_that_has_no_timers_starts_its_units(host: Host) -> None:
+    (host.folder / "units").write_text('{"nova-compute.service": ["inactive", "enabled"]}')
+    tell("start", units=["nova-compute.service"])
+    assert host.units["nova-compute.service"][0] == "active"
+
+
 def test_a_unit_that_does_not_stop_is_named(host: Host) -> None:
     host.has(stubborn=("active", "enabled"))
     with pytest.raises(SystemExit, match=r"cannot be stopped: stubborn\.service \(active\)"):
