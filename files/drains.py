@@ -28,6 +28,7 @@ import cloud_session
 import drain_targets
 import rest
 import sql
+from nova_tables import FINISHED
 
 HOST, STATE = "OS-EXT-SRV-ATTR:host", "OS-EXT-STS:vm_state"
 TASK, POWER = "OS-EXT-STS:task_state", "OS-EXT-STS:power_state"
@@ -36,8 +37,6 @@ MOVE = (
     *("id", "instance_uuid", "migration_type", "status", "source_compute", "dest_compute"),
     *("created_at", "old_instance_type_id", "new_instance_type_id"),
 )
-ENDED = ("cancelled", "completed", "confirmed", "done", "error", "failed", "reverted")
-"""nova/db/main/api.py, migration_get_in_progress_by_host_and_node."""
 BADLY = ("cancelled", "error", "failed")
 LIVE = "live-migration"
 COPYING = ("queued", "preparing", "running", "post-migrating")
@@ -195,7 +194,7 @@ def read(request):
     services = reader.services()
     here = set(reader.guests)
     # A move of a guest that is gone is over, whatever its record says.
-    open_ones = [m for m in moves.values() if m["status"] not in ENDED]
+    open_ones = [m for m in moves.values() if m["status"] not in FINISHED]
     told = {m["instance_uuid"]: m for m in open_ones if reader.guest(m["instance_uuid"])}
     told.update((uuid, moves[uuid]) for uuid in here if uuid in moves)
     placed = set(request["placed"])
@@ -264,7 +263,7 @@ def confirm(compute, guest, step, hosts):
 def running_move(compute, guest, step, hosts):
     """The path of the live migration that the step is about."""
     move = newest_move(compute, guest["id"])
-    if move["id"] != step["move"] or move["status"] in ENDED or move["migration_type"] != LIVE:
+    if move["id"] != step["move"] or move["status"] in FINISHED or move["migration_type"] != LIVE:
         raise NotNow("its live migration has ended")
     if move["source_compute"] not in hosts:
         raise NotNow("its live migration is not from here")

@@ -7,10 +7,10 @@ guest has to be at something, too (instances.task_state).
 """
 
 import nova_state
+from nova_tables import FINISHED
 
-OVER = ("cancelled", "completed", "confirmed", "done", "error", "failed", "reverted", "finished")
-"""nova/db/main/api.py, migration_get_in_progress_by_host_and_node; and a resize that is finished
-waits for a person."""
+OVER = (*FINISHED, "finished")
+"""A resize that is `finished` waits for a person."""
 WORDS = ", ".join(f"'{status}'" for status in OVER)
 MIGRATIONS = "instance_uuid, migration_type, status, source_compute, dest_compute"
 

@@ -152,6 +152,14 @@ def doubled(counts, request):
     return found
 
 
+def crowds(counts, request):
+    """By host, what is wrong with the number of those who listen on its queues."""
+    found = unheard(counts, request)
+    for host, texts in doubled(counts, request).items():
+        found.setdefault(host, []).extend(texts)
+    return found
+
+
 def explained(found, request):
     """What is missing, and that two take a compute's records from each other, where it is so."""
     if found["missing"] and request.get("broker") and not found["error"]:
@@ -180,7 +188,7 @@ def look(connection, begun, request):
     lacking, error = missing(rows, begun, request), None
     if request["broker"] and not lacking:
         counts, error = consumers(request)
-        lacking = {} if error else {**unheard(counts, request), **doubled(counts, request)}
+        lacking = {} if error else crowds(counts, request)
     nodes = [node for host in request["computes"] for node in rows.nodes.get(host, ())]
     return {
         "missing": lacking,

@@ -13,10 +13,9 @@ from pyinfra_nova.session.host_script import script_command
 from pyinfra_nova.session.steps import Step
 from pyinfra_nova.site.names import named
 from pyinfra_nova.site.settings import HostSettings, Site
+from pyinfra_nova.site.value_types import BY_ITSELF
 
 USES = ("rest", "keystone", "compute_api", "cloud_session")
-BY_ITSELF = "AUTO:"
-"""How Nova begins the reason for which it disables a compute itself (virt/libvirt/driver.py)."""
 NEW = "is new"
 
 
@@ -67,13 +66,6 @@ def steps(site: Site, computes: Collection[HostSettings], closed: Closed) -> lis
 
 
 def _tell(site: Site, wanted: Mapping[str, str | None]) -> StringCommand:
-    admin = KeystoneAdmin.of(site)
-    request = {
-        "auth_url": admin.auth_url,
-        "region": site.settings.region,
-        "interface": "internal",
-        "places": places(site.settings),
-        "admin": admin.as_login(),
-        "computes": wanted,
-    }
-    return script_command("compute_states", "tell", request, USES)
+    settings = site.settings
+    cloud = KeystoneAdmin.of(site).as_request(settings.region, places(settings))
+    return script_command("compute_states", "tell", {**cloud, "computes": wanted}, USES)

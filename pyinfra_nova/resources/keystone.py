@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -36,6 +36,16 @@ class KeystoneAdmin:
             "project": self.project,
             "user_domain": self.user_domain,
             "project_domain": self.project_domain,
+        }
+
+    def as_request(self, region: str, places: Mapping[str, Any]) -> dict[str, Any]:
+        """What ``files/cloud_session.py`` asks a cloud with; PLACES are of other services."""
+        return {
+            "auth_url": self.auth_url,
+            "region": region,
+            "interface": "internal",
+            "places": places,
+            "admin": self.as_login(),
         }
 
     @classmethod

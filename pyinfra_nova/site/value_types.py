@@ -74,8 +74,12 @@ def _one_line(text: str) -> str:
     return text
 
 
+BY_ITSELF = "AUTO:"
+"""How Nova begins the reason for which it disables a compute itself (virt/libvirt/driver.py)."""
+
+
 def _reason(text: str) -> str:
-    if text.startswith("AUTO:"):
+    if text.startswith(BY_ITSELF):
         raise ValueError("begins as Nova's own reasons do, which it takes back by itself")
     # nova/db/main/models.py, services.disabled_reason; the column has three bytes for a character.
     if len(text) > 255:

@@ -180,10 +180,19 @@ def test_every_queue_has_somebody_who_listens_and_a_computes_has_one(
     counts: dict[str, int | None], found: dict[str, str]
 ) -> None:
     request = {"queues": {"compute.compute1": 1, "conductor.controller": None}}
-    said = {**site_proof.unheard(counts, request), **site_proof.doubled(counts, request)}
+    said = site_proof.crowds(counts, request)
     assert said.keys() == found.keys()
     for host, text in found.items():
         assert text in said[host][0]
+
+
+def test_a_host_with_both_faults_has_both_said() -> None:
+    request = {"queues": {"compute.aio": 1, "conductor.aio": None}}
+    said = site_proof.crowds({"compute.aio": 2, "conductor.aio": 0}, request)["aio"]
+    assert [text.partition(":")[0] for text in said] == [
+        "nobody listens on queue conductor.aio",
+        "2 listen on queue compute.aio",
+    ]
 
 
 def test_a_name_with_dots_is_whole() -> None:

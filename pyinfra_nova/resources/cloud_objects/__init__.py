@@ -43,11 +43,7 @@ class Declaration:
     def as_request(self, *, apply: bool) -> dict[str, Any]:
         """The script's request; the password goes in over standard input."""
         return {
-            "auth_url": self.admin.auth_url,
-            "region": self.region,
-            "interface": "internal",
-            "places": self.places,
-            "admin": self.admin.as_login(),
+            **self.admin.as_request(self.region, self.places),
             "declared": self.declared.given,
             "left_out": list(self.left_out),
             "apply": apply,

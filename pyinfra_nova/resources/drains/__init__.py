@@ -21,7 +21,14 @@ from pyinfra_nova.resources.drains.state import Drained, DrainState, Seen
 from pyinfra_nova.resources.keystone import KeystoneAdmin
 from pyinfra_nova.resources.nova_state import NovaDatabases
 from pyinfra_nova.session.connections import at_once
-from pyinfra_nova.session.host_script import Answer, ScriptFact, answered, ask, script_command
+from pyinfra_nova.session.host_script import (
+    NO_ANSWER,
+    Answer,
+    ScriptFact,
+    answered,
+    ask,
+    script_command,
+)
 from pyinfra_nova.session.steps import Commands, Heard, changing, refused, say
 from pyinfra_nova.site.drain import Drain
 from pyinfra_nova.site.names import named
@@ -29,7 +36,7 @@ from pyinfra_nova.site.settings import Site
 
 USES = (
     *("rest", "keystone", "compute_api", "cloud_session", "sql", "nova_state"),
-    "drain_targets",
+    *("nova_tables", "drain_targets"),
 )
 EVERY = 5.0
 """Seconds from one look at the guests to the next."""
@@ -61,13 +68,9 @@ class Question:
     computes: Sequence[Drained]
 
     def as_request(self) -> dict[str, Any]:
-        admin = KeystoneAdmin.of(self.site)
+        settings = self.site.settings
         return {
-            "auth_url": admin.auth_url,
-            "region": self.site.settings.region,
-            "interface": "internal",
-            "places": places(self.site.settings),
-            "admin": admin.as_login(),
+            **KeystoneAdmin.of(self.site).as_request(settings.region, places(settings)),
             **self.databases.as_request(),
             "hosts": [compute.host for compute in self.computes],
         }
@@ -76,7 +79,7 @@ class Question:
         """What Nova says, and of the guests that libvirt still has as DOMAINS."""
         more = {"placed": run.targets, "moved": run.moved, "domains": domains}
         request = {**self.as_request(), **{key: sorted(value) for key, value in more.items()}}
-        answer = ask(controller, GuestsToMove, request) or {"error": "nothing was answered"}
+        answer = ask(controller, GuestsToMove, request) or {"error": NO_ANSWER}
         return Seen(self.computes, DrainState.model_validate(answer))
 
     def command(self, step: Step) -> StringCommand:
@@ -110,7 +113,7 @@ class Libvirts:
                     found = ask(other, DomainUuids, {"libvirt": compute.libvirt})
             except PyinfraError as error:
                 return {"error": str(error)}
-            return found or {"error": "nothing was answered"}
+            return found or {"error": NO_ANSWER}
 
         pool = at_once(state)
         jobs = {compute: pool.spawn(asked, compute) for compute in computes}
