@@ -5,27 +5,18 @@ Answer:  {"uuids": [texts]|null, "error": text|null}
 """
 
 import re
-import subprocess
 
-TIMEOUT = 30
+import host_guests
+
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def answer(request):
-    command = ["virsh", "--quiet", "--connect", request["libvirt"], "list", "--all", "--uuid"]
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIMEOUT,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return {"uuids": None, "error": f"virsh: {error}"}
-    uuids = done.stdout.split()
-    if done.returncode or not all(map(UUID.fullmatch, uuids)):
-        said = " ".join((done.stderr or done.stdout).split())[-300:]
-        return {"uuids": None, "error": f"virsh: {said or f'ended with {done.returncode}'}"}
+        lines = host_guests.virsh(request["libvirt"], "list", "--all", "--uuid")
+    except host_guests.NoDomainsError as error:
+        return {"uuids": None, "error": str(error)}
+    uuids = [line.strip() for line in lines if line.strip()]
+    if not all(map(UUID.fullmatch, uuids)):
+        return {"uuids": None, "error": "virsh list: " + " ".join(" ".join(uuids).split())[-300:]}
     return {"uuids": uuids, "error": None}

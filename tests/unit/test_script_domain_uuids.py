@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import domain_uuids
+import host_guests
 import pytest
 
 URI = "qemu+unix:///system"
@@ -41,17 +42,17 @@ def test_without_domains_there_are_none(virsh: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo 'error: no such socket' >&2; exit 1", "virsh: error: no such socket"),
-        (f"echo {ONE}; exit 3", f"virsh: {ONE}"),
-        ("exit 1", "virsh: ended with 1"),
-        ("echo 'a banner'", "virsh: a banner"),
+        ("echo 'error: no such socket' >&2; exit 1", "virsh list: error: no such socket"),
+        (f"echo {ONE}; exit 3", "virsh list: ended with 3"),
+        ("exit 1", "virsh list: ended with 1"),
+        ("echo 'a banner'", "virsh list: a banner"),
         ("sleep 9", "timed out"),
     ],
 )
 def test_what_is_no_answer_is_not_an_empty_list(
     virsh: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
 ) -> None:
-    monkeypatch.setattr(domain_uuids, "TIMEOUT", 0.5)
+    monkeypatch.setattr(host_guests, "TIMEOUT", 0.5)
     found = does(virsh, script)
     assert found["uuids"] is None
     assert said in str(found["error"])

@@ -57,6 +57,7 @@ class DomainUuids(ScriptFact):
     """The domains of a host's libvirt."""
 
     script = "domain_uuids"
+    uses = ("host_guests",)
 
 
 @dataclass(frozen=True)
