@@ -127,7 +127,8 @@ def keystone_bootstrapped(admin: KeystoneAdmin, command: Sequence[str]) -> Comma
     say(f"bootstrap Keystone: user {admin.username}")
     script = (
         "IFS= read -r OS_BOOTSTRAP_PASSWORD; export OS_BOOTSTRAP_PASSWORD; "
-        'exec runuser -u keystone -- "$@"'
+        # Another password revokes all tokens of that second, and of those to come in it, too.
+        'runuser -u keystone -- "$@" && sleep 2'
     )
     yield StringCommand(
         "sh -c", QuoteString(script), "sh", *(QuoteString(word) for word in command),
