@@ -27,10 +27,12 @@ BARE = ("bench/bare_deploy.py", "--dry", "--config", os.devnull)
 START, *SIZES = (2, 10, 100, 1000)
 """Computes; a site of two does all that there is to do, so it is the fixed start of the others."""
 BARE_SIZE = 100
-ROUNDS = 9
-"""Runs of each size, in turns; the one that cost least counts, as it was disturbed least."""
-LARGE, EACH = 1000, 3
-"""From this size on, only each third round has a run: the more there is of it, the steadier."""
+REPEATED = 3
+"""A size is run, in turns with the others, until its so many least figures are the same."""
+SAME = 0.01
+"""By how much figures may differ and still are the same. A busy neighbour makes a run dearer by a
+third, which is more than a hundred hosts cost; what comes again is what was not disturbed."""
+MOST_ROUNDS = 40
 
 
 @dataclass(frozen=True)
@@ -87,21 +89,28 @@ def cost(computes: int, arguments: Sequence[str]) -> Cost:
             "FAKE_COMPUTES": str(computes),
             "PYINFRA_NOVA_SECRETS": str(secrets_file(Path(folder))),
             "PYTHONPATH": str(ROOT),
+            "PYTHONHASHSEED": "0",
         }
         command = [str(PYINFRA), SITE, *arguments]
         return run(command, environment)
 
 
+def is_steady(costs: Sequence[Cost]) -> bool:
+    """Whether the least of COSTS has come again, so that it is what a size costs undisturbed."""
+    least = sorted(cost.cpu for cost in costs)[:REPEATED]
+    return len(least) == REPEATED and least[-1] <= least[0] * (1 + SAME)
+
+
 def least(sizes: Sequence[int], arguments: Sequence[str]) -> dict[int, Cost]:
     """What runs of sites of SIZES cost when they are disturbed least."""
-    costs: dict[int, Cost] = {}
-    for number in range(ROUNDS):
-        for size in sizes:
-            if size >= LARGE and number % EACH:
-                continue
-            found = cost(size, arguments)
-            costs[size] = min(found, costs.get(size, found), key=lambda one: one.cpu)
-    return costs
+    costs: dict[int, list[Cost]] = {size: [] for size in sizes}
+    for _ in range(MOST_ROUNDS):
+        unsteady = [size for size in sizes if not is_steady(costs[size])]
+        if not unsteady:
+            break
+        for size in unsteady:
+            costs[size].append(cost(size, arguments))
+    return {size: min(found, key=lambda one: one.cpu) for size, found in costs.items()}
 
 
 def beyond(costs: Mapping[int, Cost], computes: int) -> float:

@@ -55,6 +55,15 @@ def test_growth_is_that_of_what_hosts_cost_beyond_the_start(power: float, start:
     assert scale.beyond(costs, 100) == pytest.approx(0.004 * 98**power)
 
 
+def test_a_size_is_steady_once_its_least_figure_has_come_again() -> None:
+    def steady(*cpu: float) -> bool:
+        return scale.is_steady([Cost(seconds, 0, 0) for seconds in cpu])
+
+    assert not steady(1.0, 1.0)
+    assert not steady(1.0, 1.02, 1.02, 1.02)
+    assert steady(1.3, 1.0, 1.009, 1.6, 1.005)
+
+
 def test_the_tables_have_a_line_for_each_size_and_each_question() -> None:
     size = {"cpu": 2.0, "wall": 4.0, "memory": 90.0, "cpu_ms_per_host": 4.0}
     figures = {
