@@ -53,6 +53,21 @@ def certificates_of_endpoints(evidence):
             )
 
 
+@needs("identity")
+def unread_certificates(evidence):
+    """Servers that Nova itself asks, and that show no certificate. What is for the public only may
+    be out of a controller's reach."""
+    for server, found in evidence.identity.get("certificates", {}).items():
+        if "error" in found and evidence.expected["region"] in found["inside"]:
+            yield finding(
+                "certificate-unread",
+                server,
+                f"{server} ({', '.join(found['services'])}) shows no certificate: {found['error']}",
+                f"`openssl s_client -connect {server}` on a controller shows why",
+                key="certificate",
+            )
+
+
 @needs("hosts")
 def certificate_files(evidence):
     """Certificates that nova.conf names on a host."""
@@ -88,4 +103,10 @@ def deleted_rows(evidence):
             )
 
 
-DETECTORS = (passwords, certificates_of_endpoints, certificate_files, deleted_rows)
+DETECTORS = (
+    passwords,
+    certificates_of_endpoints,
+    unread_certificates,
+    certificate_files,
+    deleted_rows,
+)

@@ -328,15 +328,21 @@ def test_each_server_is_asked_once_for_its_certificate(https: int, unused: int) 
     urls = [f"https://127.0.0.1:{https}/v3", f"https://127.0.0.1:{https}/v2.1"]
     urls += [f"https://127.0.0.1:{unused}/v2.1", "http://127.0.0.1:8774"]
     types = ("identity", "compute", "network", "image")
+    interfaces = ("public", "internal", "public", "admin")
     found = endpoint_certificates.shown(
-        [{"url": url, "type": kind} for url, kind in zip(urls, types, strict=True)]
+        [
+            {"url": url, "type": kind, "interface": interface, "region_id": "RegionOne"}
+            for url, kind, interface in zip(urls, types, interfaces, strict=True)
+        ]
     )
     assert found[f"127.0.0.1:{https}"] == {
         "services": ["compute", "identity"],
+        "inside": ["RegionOne"],
         "ends": END.timestamp(),
     }
     silent: dict[str, Any] = found[f"127.0.0.1:{unused}"]
     assert silent["services"] == ["network"]
+    assert silent["inside"] == []
     assert "refused" in silent["error"]
     assert len(found) == 2
 

@@ -130,14 +130,26 @@ def test_a_password_that_is_good_for_long(cloud: Cloud) -> None:
 
 def test_a_certificate_that_a_server_shows(cloud: Cloud) -> None:
     identity(cloud)["certificates"] = {
-        "cloud:5000": {"services": ["identity"], "ends": NOW + 29 * DAY},
-        "cloud:8774": {"services": ["compute"], "ends": NOW + 31 * DAY},
-        "cloud:9292": {"services": ["image"], "error": "timed out"},
+        "cloud:5000": {"services": ["identity"], "inside": [], "ends": NOW + 29 * DAY},
+        "cloud:8774": {"services": ["compute"], "inside": [], "ends": NOW + 31 * DAY},
     }
     found = cloud.only("certificate-ends")
     assert found["what"] == (
         "the certificate of cloud:5000 (identity) runs out in 29 days, on 2027-02-13"
     )
+
+
+def test_a_server_that_shows_no_certificate_where_nova_asks_it(cloud: Cloud) -> None:
+    away = {"services": ["image"], "error": "timed out"}
+    identity(cloud)["certificates"] = {
+        "glance:9292": {**away, "inside": ["RegionOne"]},
+        "far:9292": {**away, "inside": ["RegionTwo"]},
+        "public:443": {**away, "inside": []},
+    }
+    found = cloud.only("certificate-unread")
+    assert found["what"] == "glance:9292 (image) shows no certificate: timed out"
+    assert "openssl s_client -connect glance:9292" in found["remedy"]
+    assert cloud.findings() == [found]
 
 
 def test_a_certificate_of_a_file_that_has_ended(cloud: Cloud) -> None:
