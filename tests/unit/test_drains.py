@@ -228,6 +228,20 @@ def test_what_is_at_something_is_waited_for_but_not_for_ever(nova: Nova) -> None
     assert nova.run() == []
 
 
+def test_who_waits_for_what_is_given_up_is_counted_and_the_run_ends(nova: Nova) -> None:
+    nova.guest("g1", "stopped")
+    nova.guest("g2")
+    nova.guest("g3")
+    nova.do("cold", "g1")
+    nova.did.clear()
+    nova.moves["g1"].update(status="migrating", age=601.0)
+    nova.pass_time = lambda: None  # type: ignore[method-assign]
+    (error,) = nova.run()
+    assert "is on the way for 601 s by now (cold migration to compute2): let it end" in error
+    assert "2 more guests were not begun with, because no more may move at once, then" in error
+    assert nova.did == []
+
+
 @pytest.mark.parametrize("at", [1, 2, 3, 4])
 def test_no_answer_ends_the_run_and_the_next_one_goes_on(nova: Nova, at: int) -> None:
     nova.guest("g1")

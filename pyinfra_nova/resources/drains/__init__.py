@@ -16,7 +16,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_host
 
 from pyinfra_nova.resources.compute_api import places
-from pyinfra_nova.resources.drains.decision import Decision, Run, Step, decide, planned
+from pyinfra_nova.resources.drains.decision import AGAIN, Decision, Run, Step, decide, planned
 from pyinfra_nova.resources.drains.state import Drained, DrainState, Seen
 from pyinfra_nova.resources.keystone import KeystoneAdmin
 from pyinfra_nova.resources.nova_state import NovaDatabases
@@ -268,6 +268,9 @@ def _remaining(question: Question, decision: Decision, run: Run) -> tuple[list[s
     Before it is said that there is nothing, libvirt has its say too.
     """
     wrong = [stay.text for stay in decision.stays]
+    if count := len(decision.later):
+        were = "guests were" if count > 1 else "guest was"
+        wrong.append(f"{count} more {were} not begun with, because no more may move at once{AGAIN}")
     if any(not stay.passing for stay in decision.stays):
         return wrong, any(stay.passing for stay in decision.stays)
     if wrong:

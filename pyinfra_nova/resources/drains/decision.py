@@ -138,7 +138,7 @@ class Decision:
 
     Attributes:
         now: the steps to be done at once.
-        later: those that wait for others to be over.
+        later: those that wait for others to be over: those on the way, or some that are given up.
         ways: the guests that are on the way.
         stays: those that nothing is done about.
     """
@@ -150,8 +150,12 @@ class Decision:
 
     @property
     def goes_on(self) -> bool:
-        """Whether something is being done, or is to be."""
-        return bool(self.now or self.later or self.ways)
+        """Whether something is being done, or is to be.
+
+        A move that is given up takes its place for as long as Nova is at it, so who waits for
+        nothing but that would wait without end.
+        """
+        return bool(self.now or self.ways)
 
 
 Verdict = Step | Stay | Way | None
