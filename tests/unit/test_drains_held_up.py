@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from pyinfra_nova.resources.drains.decision import Run
+
 from .test_drains_decision import decided, guest, move, steps
 
 COLD = {"kind": "migration", "status": "migrating"}
@@ -19,3 +23,18 @@ def test_who_waits_for_a_move_that_is_given_up_does_not_wait_without_end() -> No
     assert not decision.goes_on
     under_way = decided(stuck, guest("g2"), moves=(move("g1", age=600.0, **COLD),))
     assert under_way.goes_on
+
+
+@pytest.mark.parametrize("task", ["migrating", "resize_prep"])
+def test_a_guest_whose_move_has_no_record_yet_takes_its_place_already(task: str) -> None:
+    """Nova notes at once what a guest is at; the record is nova-conductor's, who may be slow."""
+    run = Run()
+    decision = decided(guest("g1", task=task), guest("g2"), run=run)
+    assert steps(decision) == [] and not decision.goes_on
+    assert [stay.why for stay in decision.stays] == [f"is at {task}"]
+    assert decision.stays[0].passing
+    assert run.moved == {"g1"}
+    other = decided(guest("g1", task="rebooting"), guest("g2"))
+    assert steps(other) == [("live", "g2")]
+    before = move("g1", "completed", source="compute3", target="compute1")
+    assert steps(decided(guest("g1", task=task), guest("g2"), moves=(before,))) == []

@@ -32,6 +32,8 @@ REMEDIES = {
     "`openstack server set --state active {uuid}`, or delete it" + AGAIN,
 }
 PASSING = ("building",)
+SENT = ("migrating", "resize_prep", "resize_migrating", "resize_migrated", "resize_finish")
+"""nova/compute/task_states.py: Nova notes them before nova-conductor makes the move's record."""
 ENDING = 120
 """Seconds that a live migration may take to end once it is told to: it is undone on both sides."""
 
@@ -167,7 +169,7 @@ def decide(seen: Seen, limits: Drain, run: Run) -> Decision:
     steps: list[Step] = []
     ways: list[Way] = []
     stays: list[Stay] = []
-    under_way: list[Move] = []
+    left: list[str] = []
     for guest in sorted(seen.state.guests, key=lambda guest: (guest.name, guest.uuid)):
         move = seen.moves.get(guest.uuid)
         if not seen.touched(guest):
@@ -179,20 +181,21 @@ def decide(seen: Seen, limits: Drain, run: Run) -> Decision:
             stays.append(verdict)
         elif isinstance(verdict, Way):
             ways.append(verdict)
-        if move and _is_under_way(guest, move) and move.source in seen.hosts:
-            under_way.append(move)
+        source = _leaves(guest, move)
+        if source in seen.hosts:
+            left.append(str(source))
             run.moved.add(guest.uuid)
-    now, later = _within(limits, steps, under_way)
+    now, later = _within(limits, steps, left)
     return Decision(tuple(now), tuple(later), tuple(ways), tuple(stays))
 
 
 def _within(
-    limits: Drain, steps: Sequence[Step], under_way: Sequence[Move]
+    limits: Drain, steps: Sequence[Step], left: Sequence[str]
 ) -> tuple[list[Step], list[Step]]:
-    """The steps that may be done now, and those that wait."""
-    of_host: dict[str | None, int] = {}
-    for move in under_way:
-        of_host[move.source] = of_host.get(move.source, 0) + 1
+    """The steps that may be done now, and those that wait; a guest each is leaving those LEFT."""
+    of_host: dict[str, int] = {}
+    for host in left:
+        of_host[host] = of_host.get(host, 0) + 1
     now, later = [], []
     for step in steps:
         busy = of_host.get(step.source, 0)
@@ -211,6 +214,13 @@ def _is_under_way(guest: Guest, move: Move) -> bool:
     if move.has_ended or move.status == "finished":
         return False
     return bool(guest.task) or guest.state == "resized"
+
+
+def _leaves(guest: Guest, move: Move | None) -> str | None:
+    """The compute that a guest is on the way from, if it is."""
+    if move and _is_under_way(guest, move):
+        return move.source
+    return guest.host if guest.task in SENT else None
 
 
 def _judged(guest: Guest, move: Move | None, seen: Seen, limits: Drain, run: Run) -> Verdict:
