@@ -41,6 +41,8 @@ BADLY = ("cancelled", "error", "failed")
 LIVE = "live-migration"
 COPYING = ("queued", "preparing", "running", "post-migrating")
 """What a live migration has figures in (nova/api/openstack/compute/server_migrations.py)."""
+ENDING = ("confirming", "reverting")
+"""A resize that has waited for somebody, perhaps for days, and is now being ended."""
 ACTIONS = ("live-migration", "migrate")
 """nova/compute/instance_actions.py."""
 MIB = 1 << 20
@@ -144,12 +146,18 @@ def described_move(reader, move, explained):
         "status": move["status"],
         "source": move["source_compute"],
         "target": move["dest_compute"],
-        "age": seconds_since(move["created_at"]),
+        "age": seconds_since(asked_for(move)),
         "same_flavor": move["old_instance_type_id"] == move["new_instance_type_id"],
         "total": total,
         "remaining": remaining,
         "cause": cause(reader.compute, move["instance_uuid"]) if failed else None,
     }
+
+
+def asked_for(move):
+    """When Nova was told of what a move is at: to begin it, or to end it."""
+    ended = move.get("updated_at") if move["status"] in ENDING else None
+    return ended or move["created_at"]
 
 
 def figures(compute, move):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import drain_targets
@@ -117,6 +118,22 @@ def test_what_waits_elsewhere_to_be_confirmed_is_told(nova: Cloud) -> None:
     found = well(nova)
     assert [(g["uuid"], g["host"]) for g in found["guests"]] == [("g1", "compute2")]
     assert found["moves"][0]["same_flavor"]
+
+
+@pytest.mark.parametrize(
+    ("status", "age"),
+    [("confirming", 5), ("reverting", 5), ("finished", 100), ("running", 100)],
+)
+def test_what_ends_a_resize_is_as_old_as_the_request_for_it(
+    nova: Cloud, status: str, age: int
+) -> None:
+    """The resize may have waited for days; a live one notes its progress at every moment."""
+    nova.guest("g1", "resized", host="compute2", task="x")
+    begun = time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime(time.time() - 5))
+    kind = "live-migration" if status == "running" else "migration"
+    nova.migration("g1", kind, status, updated_at=begun)
+    (told,) = well(nova)["moves"]
+    assert age - 2 < told["age"] < age + 10
 
 
 def test_a_record_of_a_guest_that_is_gone_is_over(nova: Cloud) -> None:

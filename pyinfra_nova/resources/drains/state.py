@@ -42,7 +42,7 @@ class Move(BaseModel):
 
     Attributes:
         kind: ``live-migration``, ``migration``, ``resize`` or ``evacuation``.
-        age: seconds since Nova was told of it.
+        age: seconds since Nova was told of it; of a resize that ends, since it was told to end it.
         same_flavor: False for a resize.
         total, remaining: MiB of memory, while it is copied.
         cause: the last words of what has failed.
