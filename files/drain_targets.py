@@ -42,7 +42,10 @@ def found(reader, guests, services, request):
     answers = {}
     for guest in guests:
         spec = specs.get(guest["id"], {})
-        cuts = (opened(services), zoned(spec, services), groups.cut(guest, spec))
+        cuts = (
+            *(sealed(guest, spec), opened(services)),
+            *(zoned(spec, services), groups.cut(guest, spec)),
+        )
         answers[guest["id"]] = target(guest, spec, places, cuts)
     return answers
 
@@ -72,6 +75,10 @@ def target(guest, spec, places, cuts):
 def data(value):
     """The fields of one of Nova's objects as it is stored."""
     return value.get("nova_object.data", {}) if isinstance(value, dict) else {}
+
+
+def image_properties(spec):
+    return data(data(spec.get("image")).get("properties"))
 
 
 def read_specs(uuids, request):
@@ -110,7 +117,7 @@ def wanted(guest, spec, held):
             group["resources"].append(f"{name}:{value}")
         elif value != "0":
             needs.setdefault(name, int(value) if value.isdigit() else 1)
-    properties = data(data(spec.get("image")).get("properties"))
+    properties = image_properties(spec)
     required += properties.get("traits_required") or []
     named = {part.partition(":")[0] for group in groups.values() for part in group["resources"]}
     own = ",".join(f"{name}:{needs[name]}" for name in sorted(needs) if name not in named)
@@ -206,6 +213,22 @@ class Places:
 
 
 # --- what Placement does not know: whether a host may be taken, and what is said if none may ------
+
+
+def sealed(guest, spec):
+    """An emulated TPM: nobody but its owner may read its secret in the key manager.
+
+    Nova moves none alive (compute/api.py); a cold one gets there, and is in ERROR for want of the
+    secret (doc/source/admin/emulated-tpm.rst, Limitations). From 2026.1 on others may keep it.
+    """
+    extra = guest["flavor"].get("extra_specs", {})
+    has_tpm = extra.get("hw:tpm_version") or image_properties(spec).get("hw_tpm_version")
+    is_his = bool(has_tpm) and extra.get("hw:tpm_secret_security", "user") == "user"
+    text = (
+        "it has an emulated TPM, whose secret only its owner may read: he can move it, by "
+        "`openstack server resize` to another flavor, or delete it"
+    )
+    return (lambda host: not is_his), lambda names: text
 
 
 def opened(services):

@@ -289,6 +289,24 @@ def test_a_pci_device_of_the_flavor_is_named(nova: Cloud) -> None:
     assert target(nova)["bound"] is None
 
 
+@pytest.mark.parametrize("state", ["active", "stopped"])
+def test_a_guest_with_a_tpm_is_its_owners_to_move(nova: Cloud, state: str) -> None:
+    """Its secret is his: where an operator moves it cold, it cannot be made on the other side."""
+    tpm = {"hw:tpm_version": "2.0"}
+    nova.guest("g1", state, flavor={"extra_specs": tpm})
+    found = target(nova)
+    assert found["hosts"] == []
+    assert found["why"].startswith("it has an emulated TPM, whose secret only its owner may read")
+    properties = {"nova_object.data": {"hw_tpm_version": "1.2", "hw_tpm_model": "tpm-tis"}}
+    nova.specs["g1"] = {"image": {"nova_object.data": {"properties": properties}}}
+    nova.guest("g1", state)
+    assert target(nova)["hosts"] == []
+    for keeper in ("host", "deployment"):
+        specs = {**tpm, "hw:tpm_secret_security": keeper}
+        nova.guest("g1", state, flavor={"extra_specs": specs})
+        assert target(nova)["hosts"] == ["compute2", "compute3"]
+
+
 def test_a_database_that_does_not_answer_ends_it(
     nova: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
