@@ -16,9 +16,10 @@ With "step": {"kind": "live"|"cold"|"confirm"|"abort"|"force_complete", "guest",
 in the request that one is done, if the guest, read again, is still as it has to be for it.
 Answer:  {"refused": Nova's words|null, "late": why it is no longer what is to be done|null}
 
-`guests` are those of the hosts, and elsewhere those with a move that has not ended; `moves` is the
-newest of each. Microversion 2.75 has all of it: 2.23 figures of live migrations, 2.25 block
-migration as the disks need it, 2.59 pages of migrations, 2.65 the abort of one that waits.
+`guests` are those of the hosts, and elsewhere those with a move that has not ended, or that were
+moved and are in ERROR; `moves` is the newest of each. Microversion 2.75 has all of it: 2.23 figures
+of live migrations, 2.25 block migration as the disks need it, 2.59 pages of migrations, 2.65 the
+abort of one that waits.
 """
 
 import calendar
@@ -71,6 +72,13 @@ class Reader:
                 # One whose filter was passed over may have left out others, too.
                 text = "GET {}{} answers 200, but with a guest of {}"
                 raise rest.BadAnswer(text.format(self.compute.url, path, guest[HOST]))
+
+    def list_broken(self, moved):
+        """Those of MOVED that are in ERROR, wherever they are; one question for all of them."""
+        if moved:
+            path = "/servers/detail?all_tenants=1&status=ERROR"
+            found = self.compute.listed(path, "servers", *GUEST)
+            self.guests.update({guest["id"]: guest for guest in found if guest["id"] in moved})
 
     def guest(self, uuid):
         """The guest as it is; None where Nova says that there is none."""
@@ -199,8 +207,10 @@ def read(request):
     # After the moves: one that has ended meanwhile has its guest where it says.
     for host in hosts:
         reader.list_guests(host)
-    services = reader.services()
     here = set(reader.guests)
+    reader.list_broken(set(request["moved"]))
+    broken = set(reader.guests)
+    services = reader.services()
     # A move of a guest that is gone is over, whatever its record says.
     open_ones = [m for m in moves.values() if m["status"] not in FINISHED]
     told = {m["instance_uuid"]: m for m in open_ones if reader.guest(m["instance_uuid"])}
@@ -208,7 +218,7 @@ def read(request):
     placed = set(request["placed"])
     wanted = [guest for uuid, guest in reader.guests.items() if uuid in here and uuid not in placed]
     domains = {uuid: (reader.guest(uuid) or {}).get(HOST) for uuid in request["domains"]}
-    shown = {*here, *told, *(uuid for uuid, host in domains.items() if host)}
+    shown = {*here, *broken, *told, *(uuid for uuid, host in domains.items() if host)}
     return {
         "computes": {host: services[host]["state"] for host in hosts},
         "guests": [described_guest(reader.guests[uuid]) for uuid in sorted(shown)],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyinfra_nova.resources.drains.decision import Run
+from pyinfra_nova.resources.drains.decision import Decision, Run
 
 from .test_drains_decision import decided, guest, move, steps
 
@@ -38,3 +38,20 @@ def test_a_guest_whose_move_has_no_record_yet_takes_its_place_already(task: str)
     assert steps(other) == [("live", "g2")]
     before = move("g1", "completed", source="compute3", target="compute1")
     assert steps(decided(guest("g1", task=task), guest("g2"), moves=(before,))) == []
+
+
+# --- what has failed half-way ---------------------------------------------------------------------
+
+
+def test_a_guest_that_was_moved_and_is_in_error_there_is_named() -> None:
+    ended = move(status="completed")
+    broken = guest(host="compute2", state="error", fault="no port binding")
+    (stay,) = decided(broken, moves=(ended,), run=Run(moved={"g1"})).stays
+    assert stay.text == (
+        "guest web-g1 (g1) on compute2 was moved there, and is in ERROR (no port binding): see "
+        "`openstack server event list g1`"
+    )
+    assert not stay.passing
+    assert decided(broken, moves=(ended,)) == Decision()
+    well = guest(host="compute2")
+    assert decided(well, moves=(ended,), run=Run(moved={"g1"})) == Decision()

@@ -162,6 +162,16 @@ def test_a_failed_move_has_its_cause_if_that_is_asked_for(nova: Cloud) -> None:
     assert not any("os-instance-actions" in line for line in nova.asked[asked:])
 
 
+def test_what_was_moved_and_is_in_error_elsewhere_is_told(nova: Cloud) -> None:
+    """Nova calls a live migration completed though its last part has failed on the other side."""
+    nova.guest("g1", "error", host="compute2", fault={"message": "no port binding"})
+    nova.guest("g2", "error", host="compute2")
+    nova.migration("g1", "live-migration", "completed")
+    assert well(nova)["guests"] == []
+    (told,) = well(nova, moved=["g1"])["guests"]
+    assert (told["uuid"], told["host"], told["fault"]) == ("g1", "compute2", "no port binding")
+
+
 def test_domains_of_libvirt_are_looked_up(nova: Cloud) -> None:
     nova.guest("g1", host="compute2")
     assert well(nova, domains=["g1", "g9"])["domains"] == {"g1": "compute2", "g9": None}

@@ -132,7 +132,7 @@ def everything(nova: Cloud) -> None:
     nova.actions["g4"] = [{**failed, "events": []}]
 
 
-REQUESTS = 13
+REQUESTS = 14
 
 
 def test_the_requests_are_all_there_are(nova: Cloud) -> None:

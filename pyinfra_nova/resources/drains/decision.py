@@ -31,6 +31,7 @@ REMEDIES = {
     "error": "is in ERROR ({fault}): see `openstack server event list {uuid}`; once it is mended, "
     "`openstack server set --state active {uuid}`, or delete it" + AGAIN,
 }
+BROKEN = "was moved there, and is in ERROR ({fault}): see `openstack server event list {uuid}`"
 PASSING = ("building",)
 SENT = ("migrating", "resize_prep", "resize_migrating", "resize_migrated", "resize_finish")
 """nova/compute/task_states.py: Nova notes them before nova-conductor makes the move's record."""
@@ -173,6 +174,8 @@ def decide(seen: Seen, limits: Drain, run: Run) -> Decision:
     for guest in sorted(seen.state.guests, key=lambda guest: (guest.name, guest.uuid)):
         move = seen.moves.get(guest.uuid)
         if not seen.touched(guest):
+            if guest.uuid in run.moved and guest.state == "error":
+                stays.append(Stay(guest, BROKEN.format(uuid=guest.uuid, fault=guest.fault)))
             continue
         verdict = _judged(guest, move, seen, limits, run)
         if isinstance(verdict, Step):
