@@ -55,3 +55,50 @@ def test_a_guest_that_was_moved_and_is_in_error_there_is_named() -> None:
     assert decided(broken, moves=(ended,)) == Decision()
     well = guest(host="compute2")
     assert decided(well, moves=(ended,), run=Run(moved={"g1"})) == Decision()
+
+
+# --- what was refused, or came too late -----------------------------------------------------------
+
+
+def test_what_nova_refused_of_one_step_says_nothing_of_the_next() -> None:
+    """Two deploys at once: the other one was first, and may be gone when the guest has moved."""
+    run, stopped = Run(), guest(state="stopped", power=4)
+    (step,) = decided(stopped, run=run).now
+    run.note(step, 0.0, "answers 409: it is at resize_prep", None)
+    arrived = guest(host="compute2", state="resized", power=4)
+    finished = move(kind="migration", status="finished")
+    assert steps(decided(arrived, moves=(finished,), run=run)) == [("confirm", "g1")]
+    run = Run()
+    (step,) = decided(guest(), run=run).now
+    run.note(step, 0.0, "answers 409: it is at migrating", None)
+    late = move(age=601.0)
+    (step,) = decided(guest(task="migrating"), moves=(late,), run=run).now
+    run.note(step, 601.0, None, None)
+    assert decided(guest(task="migrating"), moves=(late,), run=run).ways
+    (stay,) = decided(guest(), moves=(move(status="cancelled"),), run=run).stays
+    assert stay.why == "was not moved: its live migration to compute2 is cancelled"
+
+
+def test_what_came_too_late_was_not_done_and_is_decided_anew() -> None:
+    run, arrived = Run(), guest(host="compute2", state="resized", power=4)
+    finished = (move(kind="migration", status="finished"),)
+    for _ in range(2):
+        (step,) = decided(arrived, moves=finished, run=run).now
+        run.note(step, 20.0, None, "it does not wait to be confirmed")
+    (stay,) = decided(arrived, moves=finished, run=run).stays
+    assert "is not confirmed: it does not wait to be confirmed" in stay.why
+
+
+def test_an_abort_that_comes_just_before_the_end_is_refused_but_the_end_is_waited_for() -> None:
+    run, late = Run(), (move(age=601.0, status="post-migrating"),)
+    (step,) = decided(guest(task="migrating"), moves=late, run=run).now
+    run.note(step, 601.0, "it is post-migrating", None)
+    assert [s.passing for s in decided(guest(task="migrating"), moves=late, run=run).stays] == [
+        True
+    ]
+
+
+def test_an_older_move_is_not_called_the_one_that_has_failed() -> None:
+    before = move(status="completed", source="compute3", target="compute1")
+    (stay,) = decided(guest(), moves=(before,), run=Run(moved={"g1"})).stays
+    assert "Nova does not say why" in stay.why

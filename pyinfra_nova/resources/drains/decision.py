@@ -32,6 +32,7 @@ REMEDIES = {
     "`openstack server set --state active {uuid}`, or delete it" + AGAIN,
 }
 BROKEN = "was moved there, and is in ERROR ({fault}): see `openstack server event list {uuid}`"
+MADE = ("completed", "confirmed", "done")
 PASSING = ("building",)
 SENT = ("migrating", "resize_prep", "resize_migrating", "resize_migrated", "resize_finish")
 """nova/compute/task_states.py: Nova notes them before nova-conductor makes the move's record."""
@@ -100,15 +101,17 @@ class Run:
     Attributes:
         targets: where guests could go, as it was when each was first seen.
         moved: the guests that were seen on the way, or sent there.
-        tried: how old a move was when a step was tried on it, by guest and kind of step.
-        refused: Nova's words about a guest's step.
+        tried: how old a move was when a step was done about it, by guest and kind of step.
+        refused: Nova's words where it has refused a step.
+        late: the steps that came too late.
         asked_after: how many had been moved when it was last asked where the others could go.
     """
 
     targets: dict[str, Target] = field(default_factory=dict)
     moved: set[str] = field(default_factory=set)
     tried: dict[tuple[str, StepKind], float] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
+    refused: dict[tuple[str, StepKind], str] = field(default_factory=dict)
+    late: set[tuple[str, StepKind]] = field(default_factory=set)
     asked_after: int = 0
 
     def asks_again(self) -> bool:
@@ -126,13 +129,15 @@ class Run:
 
         What comes too late once is decided anew; twice, and there is no use in it.
         """
-        uuid = step.guest.uuid
-        again = (uuid, step.kind) in self.tried
-        self.tried[uuid, step.kind] = age
-        if refused or (late and again):
-            self.refused[uuid] = str(refused or late)
-        elif step.moves and not late:
-            self.moved.add(uuid)
+        what = (step.guest.uuid, step.kind)
+        if refused or (late and what in self.late):
+            self.refused[what] = str(refused or late)
+        elif late:
+            self.late.add(what)
+        else:
+            self.tried[what] = age
+            if step.moves:
+                self.moved.add(step.guest.uuid)
 
 
 @dataclass(frozen=True)
@@ -250,14 +255,15 @@ def _on_the_way(guest: Guest, move: Move, seen: Seen, limits: Drain, run: Run) -
     # A guest that is paused has nothing to force (compute/api.py, live_migrate_force_complete).
     forced = limits.then == "force_complete" and guest.state == "active"
     kind: StepKind = "force_complete" if forced else "abort"
+    if refused := run.refused.get((guest.uuid, kind)):
+        # It may be about to end: then there is nothing to abort any more.
+        return Stay(guest, f"{taken}, and Nova does not {kind} it: {refused}", passing=True)
     tried = run.tried.get((guest.uuid, kind))
     abort = f"`openstack server migration abort {guest.uuid} {move.id}`"
     if tried is None:
         verb = "force the" if forced else "abort the"
         text = f"{verb} {move.called} of {guest.called}: it {taken}"
         return Step(kind, guest, str(move.source), text, move.id)
-    if guest.uuid in run.refused:
-        return Stay(guest, f"{taken}, and Nova does not {kind} it: {run.refused[guest.uuid]}")
     if move.age > tried + max(limits.timeout, ENDING):
         return Stay(guest, f"{taken}, though it was told to {kind}: {abort}{AGAIN}")
     return Way(guest, move)
@@ -269,8 +275,8 @@ def _unconfirmed(guest: Guest, move: Move, seen: Seen, run: Run) -> Verdict:
     command = f"`openstack server resize confirm {guest.uuid}`"
     if not mine:
         return Stay(guest, REMEDIES["resized"].format(uuid=guest.uuid))
-    if guest.uuid in run.refused:
-        return Stay(guest, f"is not confirmed: {run.refused[guest.uuid]}; {command}{AGAIN}")
+    if refused := run.refused.get((guest.uuid, "confirm")):
+        return Stay(guest, f"is not confirmed: {refused}; {command}{AGAIN}")
     if (guest.uuid, "confirm") in run.tried:
         text = f"is not confirmed: see nova-compute.log on {move.source}; {command}{AGAIN}"
         return Stay(guest, text)
@@ -288,10 +294,11 @@ def _idle(guest: Guest, move: Move | None, seen: Seen, run: Run) -> Verdict:
     if guest.state in RUNNING and guest.power not in POWERED:
         text = f"is {guest.state.upper()} in Nova, but not for its hypervisor"
         return Stay(guest, f"{text}: `openstack server stop {guest.uuid}`{AGAIN}")
-    if guest.uuid in run.refused:
-        return Stay(guest, f"is not moved by Nova: {run.refused[guest.uuid]}")
+    kind: StepKind = "cold" if guest.state == "stopped" else "live"
     if guest.uuid in run.moved:
-        return Stay(guest, _failed(move))
+        return Stay(guest, _failed(guest, move))
+    if refused := run.refused.get((guest.uuid, kind)):
+        return Stay(guest, f"is not moved by Nova: {refused}")
     if seen.state.computes.get(str(guest.host)) != "up":
         return Stay(guest, "cannot be moved: nova-compute there is down")
     target = run.targets.get(guest.uuid)
@@ -303,14 +310,14 @@ def _idle(guest: Guest, move: Move | None, seen: Seen, run: Run) -> Verdict:
         return Stay(guest, f"{text}{first}`openstack server stop {guest.uuid}`{AGAIN}")
     if not target.hosts:
         return Stay(guest, f"can go nowhere: {target.why}")
-    kind: StepKind = "cold" if guest.state == "stopped" else "live"
     how = "cold" if kind == "cold" else "alive"
     text = f"move {guest.called} of {guest.host} {how}, to {named(target.hosts, ' or ')}"
     return Step(kind, guest, str(guest.host), text)
 
 
-def _failed(move: Move | None) -> str:
-    if move is None:
+def _failed(guest: Guest, move: Move | None) -> str:
+    # By a move that was made well it has come here.
+    if move is None or (move.target == guest.host and move.status in MADE):
         return "was not moved, and Nova does not say why: see nova-conductor.log"
     said = f": {move.cause}" if move.cause else ""
     return f"was not moved: its {move.called} is {move.status}{said}"
