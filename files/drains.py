@@ -10,7 +10,8 @@ Answer:  {"computes": {host: "up"|"down"},
           "guests": [{"uuid", "name", "host", "state", "task", "power", "fault"}],
           "moves": [{"id", "guest", "kind", "status", "source", "target", "age", "same_flavor",
                      "total", "remaining": MiB|null, "cause"}],
-          "targets": as of drain_targets.py, "domains": {uuid: host in Nova|null},
+          "targets": as of drain_targets.py,
+          "domains": {uuid: host in Nova|"no compute"|null where Nova has no such guest},
           "error": text|null}
 With "step": {"kind": "live"|"cold"|"confirm"|"abort"|"force_complete", "guest", "move": id|null}
 in the request that one is done, if the guest, read again, is still as it has to be for it.
@@ -39,6 +40,7 @@ MOVE = (
     *("created_at", "old_instance_type_id", "new_instance_type_id"),
 )
 BADLY = ("cancelled", "error", "failed")
+NOWHERE = "no compute"
 LIVE = "live-migration"
 COPYING = ("queued", "preparing", "running", "post-migrating")
 """What a live migration has figures in (nova/api/openstack/compute/server_migrations.py)."""
@@ -217,8 +219,10 @@ def read(request):
     told.update((uuid, moves[uuid]) for uuid in here if uuid in moves)
     placed = set(request["placed"])
     wanted = [guest for uuid, guest in reader.guests.items() if uuid in here and uuid not in placed]
-    domains = {uuid: (reader.guest(uuid) or {}).get(HOST) for uuid in request["domains"]}
-    shown = {*here, *broken, *told, *(uuid for uuid, host in domains.items() if host)}
+    found = {uuid: reader.guest(uuid) for uuid in request["domains"]}
+    domains = {uuid: guest and (guest[HOST] or NOWHERE) for uuid, guest in found.items()}
+    somewhere = {uuid for uuid, guest in found.items() if guest and guest[HOST]}
+    shown = {*here, *broken, *told, *somewhere}
     return {
         "computes": {host: services[host]["state"] for host in hosts},
         "guests": [described_guest(reader.guests[uuid]) for uuid in sorted(shown)],

@@ -59,7 +59,9 @@ class Cloud(Served):
             }
         self.services["compute1"]["status"] = "disabled"
 
-    def guest(self, uuid: str, state: str = "active", host: str = "compute1", **more: Any) -> Json:
+    def guest(
+        self, uuid: str, state: str = "active", host: str | None = "compute1", **more: Any
+    ) -> Json:
         task, power = more.pop("task", None), {"stopped": 4, "paused": 3}.get(state, 1)
         made: Json = {
             "id": uuid,

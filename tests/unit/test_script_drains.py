@@ -177,6 +177,15 @@ def test_domains_of_libvirt_are_looked_up(nova: Cloud) -> None:
     assert well(nova, domains=["g1", "g9"])["domains"] == {"g1": "compute2", "g9": None}
 
 
+def test_a_domain_of_a_guest_that_is_on_no_compute_is_still_of_a_guest_of_novas(
+    nova: Cloud,
+) -> None:
+    nova.guest("g1", "shelved_offloaded", host=None)
+    found = well(nova, domains=["g1"])
+    assert found["domains"] == {"g1": "no compute"}
+    assert found["guests"] == []
+
+
 # --- where to -------------------------------------------------------------------------------------
 
 

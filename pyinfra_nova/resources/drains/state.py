@@ -94,7 +94,8 @@ class DrainState(BaseModel):
 
     Attributes:
         error: why nothing is known.
-        domains: the host that Nova has for each domain that libvirt has; None where it has none.
+        domains: the host that Nova has for each domain that libvirt has, or that its guest is on no
+            compute; None where Nova has no such guest.
     """
 
     error: str | None
