@@ -23,10 +23,27 @@ def is_told(service, wanted):
 
 
 def tell(cloud, service, wanted):
+    """Have Nova note it; whether it has is read again where no good answer comes.
+
+    Having noted it, Nova calls the compute: one that does not listen keeps the answer for
+    rpc_response_timeout, which is as long as we wait (nova/compute/api.py, service_update).
+    """
     body = {"status": "enabled"}
     if wanted is not None:
         body = {"status": "disabled", "disabled_reason": wanted}
-    cloud.compute.call("PUT", "/os-services/" + rest.quoted(service["id"]), body)
+    try:
+        cloud.compute.call("PUT", "/os-services/" + rest.quoted(service["id"]), body)
+    except rest.Failed as error:
+        if not any(is_told(again, wanted) for again in read(cloud, [service["host"]])):
+            raise error from None
+
+
+def read(cloud, hosts):
+    # In a cell that does not answer a service has no more than a host (microversion 2.69).
+    listed = cloud.compute.listed(PATH, "services", "host")
+    mine = [service for service in listed if service["host"] in hosts]
+    cloud.compute.require(PATH, mine, FIELDS)
+    return mine
 
 
 def answer(request):
@@ -40,10 +57,7 @@ def answer(request):
 def told(request):
     cloud = cloud_session.Cloud(request)
     computes = request["computes"]
-    # In a cell that does not answer a service has no more than a host (microversion 2.69).
-    listed = cloud.compute.listed(PATH, "services", "host")
-    mine = [service for service in listed if service["host"] in computes]
-    cloud.compute.require(PATH, mine, FIELDS)
+    mine = read(cloud, computes)
     for service in mine:
         wanted = computes[service["host"]]
         if not is_told(service, wanted):

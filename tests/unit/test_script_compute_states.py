@@ -106,3 +106,13 @@ def test_what_goes_unanswered_ends_it_with_the_words(nova: Nova, fault: str, at:
     with pytest.raises(SystemExit, match=FAULTS[fault]):
         nova.tell(compute1="fan")
     assert nova.services["id-compute1"]["status"] == "enabled"
+
+
+def test_what_was_told_though_the_answer_was_lost_is_read_and_the_others_are_told_too(
+    nova: Nova,
+) -> None:
+    """Nova notes it, then calls the compute: one that is broken keeps the answer for a minute."""
+    nova.fail(3, "lost")
+    nova.tell(compute1="fan", compute10="fan")
+    assert {each["status"] for each in nova.services.values()} == {"disabled"}
+    assert nova.put() == ["id-compute1", "id-compute10"]
