@@ -15,6 +15,7 @@ import re
 
 import nova_state
 import rest
+from compute_states import BY_ITSELF
 
 # 1.33: groups of any name in a request; 1.35: what the root has to have and not to have. Placement
 # answers up to 1.36 since Wallaby.
@@ -37,13 +38,15 @@ def found(reader, guests, services, request):
     if not guests:
         return {}
     specs = read_specs([guest["id"] for guest in guests], request)
-    places = Places(reader)
+    takes = {host for host, service in services.items() if takes_guests(service, request)}
+    anew = any(services[host].get("status") != "enabled" for host in takes)
+    places = Places(reader, anew)
     groups = Groups(reader)
     answers = {}
     for guest in guests:
         spec = specs.get(guest["id"], {})
         cuts = (
-            *(sealed(guest, spec), opened(services)),
+            *(sealed(guest, spec), opened(takes)),
             *(zoned(spec, services), groups.cut(guest, spec)),
         )
         answers[guest["id"]] = target(guest, spec, places, cuts)
@@ -160,10 +163,16 @@ def bound(spec):
 
 
 class Places:
-    """The computes as Placement knows them; who asks for the same is answered the same."""
+    """The computes as Placement knows them; who asks for the same is answered the same.
 
-    def __init__(self, reader):
+    ANEW, where some will be opened, those that are closed are asked for, too.
+    """
+
+    def __init__(self, reader, anew):
         self.hosts = reader.hosts
+        self.more = f"&limit={MOST}"
+        if not anew:
+            self.more += "&root_required=" + rest.quoted("!" + CLOSED)
         placement = reader.cloud.placement
         self.placement = rest.Client(placement.url, {**placement.headers, **PLACEMENT})
         path = "/os-hypervisors/detail"
@@ -185,8 +194,7 @@ class Places:
     def candidates(self, query):
         """The hosts that Placement names, what each has free, and its words where it refuses."""
         words = "&".join(f"{key}={rest.quoted(value)}" for key, value in sorted(query.items()))
-        path = f"/allocation_candidates?{words}&root_required={rest.quoted('!' + CLOSED)}"
-        path += f"&limit={MOST}"
+        path = f"/allocation_candidates?{words}{self.more}"
         if path not in self.answers:
             self.answers[path] = self._asked(path)
         return self.answers[path]
@@ -231,14 +239,23 @@ def sealed(guest, spec):
     return (lambda host: not is_his), lambda names: text
 
 
-def opened(services):
-    """Placement learns late that a compute was closed, and never that it is down."""
+def takes_guests(service, request):
+    """Whether a compute does, or will by the time that guests are moved.
 
-    def allows(host):
-        service = services.get(host, {})
-        return service.get("state") == "up" and service.get("status") == "enabled"
+    Placement learns late that one was closed, and never that it is down.
+    """
+    if service.get("state") != "up" or service["host"] in request["closing"]:
+        return False
+    if service.get("status") == "enabled":
+        return True
+    reason = service.get("disabled_reason") or ""
+    return service["host"] in request["opening"] and not reason.startswith(BY_ITSELF)
 
-    return allows, lambda names: f"{names} would have room, but takes no guests: open one"
+
+def opened(takes):
+    return (
+        lambda host: host in takes
+    ), lambda names: f"{names} would have room, but takes no guests: open one"
 
 
 def zoned(spec, services):

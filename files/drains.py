@@ -3,6 +3,7 @@
 Request: {"auth_url", "region", "interface", "places", "admin": as for cloud_objects.py,
           "database", "names": as for nova_state.py,
           "hosts": [hosts of nova-compute that are to have no guests],
+          "closing", "opening": [hosts that take no guests, or do, by the time these are moved],
           "domains": [uuids that libvirt still has on these],
           "placed": [uuids of guests of which it is known where they could go],
           "moved": [uuids of guests of which it is asked why their last move has failed]}

@@ -21,4 +21,9 @@ def question(plan: HostPlan, plan_of: Callable[[HostSettings], HostPlan]) -> Que
         for compute in plan.scope.computes
         if compute.state == "drained"
     ]
-    return Question(plan.site, plan.databases, computes) if computes else None
+    if not computes:
+        return None
+    states = {compute.nova_host: compute.state for compute in plan.scope.computes}
+    closing = [name for name, state in states.items() if state != "open"]
+    opening = [name for name, state in states.items() if state == "open"]
+    return Question(plan.site, plan.databases, computes, closing, opening)

@@ -23,6 +23,7 @@ TASK, POWER = "OS-EXT-STS:task_state", "OS-EXT-STS:power_state"
 FLAVOR: Json = {"vcpus": 2, "ram": 1024, "disk": 10, "ephemeral": 0, "swap": 0, "extra_specs": {}}
 HELD = {"VCPU": 2, "MEMORY_MB": 1024, "DISK_GB": 10}
 GROUP = "group-1"
+STATES: Json = {"closing": [], "opening": []}
 
 
 class Cloud(Served):
@@ -55,7 +56,7 @@ class Cloud(Served):
         for name in self.room:
             self.services[name] = {
                 **{"id": f"id-{name}", "host": name, "binary": "nova-compute", "state": "up"},
-                **{"status": "enabled", "zone": "nova"},
+                **{"status": "enabled", "disabled_reason": None, "zone": "nova"},
             }
         self.services["compute1"]["status"] = "disabled"
 
@@ -94,7 +95,15 @@ class Cloud(Served):
         """What is asked of compute1."""
         login = {"auth_url": f"{self.url}/v3", "region": "R", "interface": "internal"}
         asked = {**login, "places": {}, "admin": ADMIN, "names": {"api": "nova_api"}}
-        return {**asked, "hosts": ["compute1"], "domains": [], "placed": [], "moved": [], **more}
+        return {
+            **asked,
+            "hosts": ["compute1"],
+            "domains": [],
+            "placed": [],
+            "moved": [],
+            **STATES,
+            **more,
+        }
 
     @override
     def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:

@@ -50,6 +50,7 @@ class Nova:
         self.silent = ""
         self.look, self.silent_at = 0, 0
         self.asked: list[str] = []
+        self.states: tuple[list[str], list[str]] = [], []
         self.did: list[tuple[str, str]] = []
         self.said: list[str] = []
         self.slept = 0
@@ -68,6 +69,7 @@ class Nova:
                 return {"uuids": None, "error": self.silent}
             return {"uuids": list(self.domains), "error": None}
         self.asked.append("nova")
+        self.states = (request["closing"], request["opening"])
         self.look += 1
         if self.look == self.silent_at:
             return {"error": "GET http://x does not answer: timed out"}
@@ -124,7 +126,8 @@ class Nova:
         self.host.state = State(is_executing=executing)
         databases: Any = SimpleNamespace(as_request=dict)
         compute = Drained("compute1", "compute1", "qemu:///system")
-        question = drains.Question(site(), databases, [compute])
+        states: Any = {"closing": ["compute1", "compute4"], "opening": ["compute2"]}
+        question = drains.Question(site(), databases, [compute], **states)
         errors = []
         for command in drains.drained._inner(question, set, Drain()):
             if isinstance(command, steps.Heard):
@@ -287,6 +290,15 @@ def test_a_plan_does_nothing_but_is_pending(nova: Nova) -> None:
     assert nova.did == []
     assert nova.said[0] == "move guest web-g1 (g1) of compute1 alive, to compute2"
     assert nova.said[1].startswith("guest web-g2 (g2) on compute1 is SUSPENDED")
+
+
+def test_a_plan_asks_where_guests_can_go_once_computes_are_closed_and_opened(nova: Nova) -> None:
+    """As the deploy does before it moves any; what it has then opened Nova says itself."""
+    nova.guest("g1")
+    nova.run(executing=False)
+    assert nova.states == (["compute1", "compute4"], ["compute2"])
+    nova.run()
+    assert nova.states == (["compute1", "compute4"], [])
 
 
 def test_a_plan_that_gets_no_answer_ends_with_an_error(nova: Nova) -> None:

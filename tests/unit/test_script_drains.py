@@ -253,6 +253,27 @@ def test_what_is_closed_down_or_drained_too_is_no_target(nova: Cloud) -> None:
     assert target(nova, hosts=["compute1", "compute3"])["hosts"] == []
 
 
+def test_what_the_same_deploy_closes_first_is_no_target(nova: Cloud) -> None:
+    nova.guest("g1")
+    assert target(nova, closing=["compute1", "compute2"])["hosts"] == ["compute3"]
+    why = target(nova, closing=["compute2", "compute3"])["why"]
+    assert why.startswith("compute2, compute3 would have room, but takes no guests")
+
+
+def test_what_the_same_deploy_opens_first_is_a_target(nova: Cloud) -> None:
+    nova.guest("g1")
+    for name in ("compute2", "compute3"):
+        nova.services[name].update(status="disabled", disabled_reason="a fan")
+    assert target(nova)["hosts"] == []
+    assert nova.queries[-1]["root_required"] == "!COMPUTE_STATUS_DISABLED"
+    assert target(nova, opening=["compute2"])["hosts"] == ["compute2"]
+    assert "root_required" not in nova.queries[-1]
+    # Nova opens these itself, once libvirt is there again.
+    nova.services["compute2"].update(disabled_reason="AUTO: Connection to libvirt lost: 1")
+    assert target(nova, opening=["compute2"])["hosts"] == []
+    assert nova.queries[-1]["root_required"] == "!COMPUTE_STATUS_DISABLED"
+
+
 def test_a_zone_that_was_asked_for_is_kept_to(nova: Cloud) -> None:
     nova.guest("g1")
     nova.specs["g1"] = {"availability_zone": "east"}

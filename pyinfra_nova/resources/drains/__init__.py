@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gevent
@@ -36,7 +36,7 @@ from pyinfra_nova.site.settings import Site
 
 USES = (
     *("rest", "keystone", "compute_api", "cloud_session", "sql", "nova_state"),
-    *("nova_tables", "drain_targets"),
+    *("nova_tables", "compute_states", "drain_targets"),
 )
 EVERY = 5.0
 """Seconds from one look at the guests to the next."""
@@ -62,11 +62,18 @@ class DomainUuids(ScriptFact):
 
 @dataclass(frozen=True)
 class Question:
-    """How Nova is asked about the guests of COMPUTES, on the primary controller."""
+    """How Nova is asked about the guests of COMPUTES, on the primary controller.
+
+    Attributes:
+        closing: hosts in Nova that take no guests by the time that these are moved.
+        opening: those that take some by then.
+    """
 
     site: Site = field(repr=False)
     databases: NovaDatabases = field(repr=False)
     computes: Sequence[Drained]
+    closing: Sequence[str] = ()
+    opening: Sequence[str] = ()
 
     def as_request(self) -> dict[str, Any]:
         settings = self.site.settings
@@ -74,6 +81,8 @@ class Question:
             **KeystoneAdmin.of(self.site).as_request(settings.region, places(settings)),
             **self.databases.as_request(),
             "hosts": [compute.host for compute in self.computes],
+            "closing": list(self.closing),
+            "opening": list(self.opening),
         }
 
     def asked(self, controller: Host, run: Run, domains: Collection[str] = ()) -> Seen:
@@ -87,8 +96,9 @@ class Question:
         wanted = {"kind": step.kind, "guest": step.guest.uuid, "move": step.move}
         return script_command("drains", step.kind, {**self.as_request(), "step": wanted}, USES)
 
-    def of(self, computes: Sequence[Drained]) -> Question:
-        return Question(self.site, self.databases, computes)
+    def of(self, computes: Sequence[Drained], *, opened: bool) -> Question:
+        """The same of COMPUTES; what was to be opened is OPENED, so it takes what Nova sends it."""
+        return replace(self, computes=computes, opening=() if opened else self.opening)
 
 
 @dataclass(frozen=True)
@@ -162,6 +172,7 @@ def _looked(controller: Host, question: Question, run: Run) -> tuple[Seen, Libvi
 def faults(controller: Host, question: Question) -> list[str]:
     """What is still on the computes of QUESTION, guest by guest."""
     run = Run()
+    question = question.of(question.computes, opened=True)
     seen, libvirts = _looked(controller, question, run)
     if seen.state.error:
         return [seen.state.error]
@@ -182,7 +193,7 @@ def drained(question: Question, unseen: Callable[[], Collection[str]], limits: D
     left = [c for c in question.computes if c.host not in passed]
     if not left:
         return
-    question, run = question.of(left), Run()
+    question, run = question.of(left, opened=executing), Run()
     seen, libvirts = _looked(host, question, run)
     if seen.state.error:
         yield from refused(seen.state.error)
