@@ -283,6 +283,16 @@ def test_a_libvirt_that_does_not_answer_keeps_it_from_being_over(nova: Nova) -> 
     assert "libvirt on compute1 does not say its guests: virsh: no such socket" in error
 
 
+def test_of_very_many_that_stay_a_part_is_named_and_their_number(nova: Nova) -> None:
+    """An error is one argument of a command, which Linux has no room for beyond 128 KiB."""
+    for number in range(2000):
+        nova.guest(f"g{number:04}", "error", fault="x" * 255)
+    (error,) = nova.run()
+    assert len(error) < 1 << 16
+    assert "web-g0000 (g0000) on compute1 is in ERROR" in error
+    assert f"and {2000 - drains.NAMED:,} more, which a plan names" in error
+
+
 def test_a_plan_does_nothing_but_is_pending(nova: Nova) -> None:
     nova.guest("g1")
     nova.guest("g2", "suspended")

@@ -42,6 +42,8 @@ EVERY = 5.0
 """Seconds from one look at the guests to the next."""
 SAID_EVERY = 15.0
 """Seconds from one line about the guests on the way to the next."""
+NAMED = 50
+"""Guests that stay, in the error with which a run ends."""
 PATIENCE = 60.0
 """Seconds for what is nobody's move, but may be over in a moment: a reboot, a deletion."""
 
@@ -253,6 +255,8 @@ def _moved_away(question: Question, limits: Drain, run: Run) -> Commands:
         gevent.sleep(EVERY)
     names = named([compute.name for compute in question.computes])
     if wrong:
+        if left := len(wrong[NAMED:]):
+            wrong = [*wrong[:NAMED], f"and {left:,} more, which a plan names"]
         yield from refused("\n".join([f"not drained of all guests: {names}", *wrong]))
     else:
         say(f"no guest is left on {names}")
