@@ -44,9 +44,10 @@ def found(reader, guests, services, request):
     groups = Groups(reader)
     answers = {}
     for guest in guests:
-        spec = specs.get(guest["id"], {})
+        spec = specs.get(guest["id"])
+        known, spec = spec is not None, spec or {}
         cuts = (
-            *(sealed(guest, spec), opened(takes)),
+            *(recorded(known), sealed(guest, spec), opened(takes)),
             *(zoned(spec, services), groups.cut(guest, spec)),
         )
         answers[guest["id"]] = target(guest, spec, places, cuts)
@@ -221,6 +222,15 @@ class Places:
 
 
 # --- what Placement does not know: whether a host may be taken, and what is said if none may ------
+
+
+def recorded(known):
+    """Without a record Nova answers 500 (RequestSpecNotFound), to each who asks for a move."""
+    text = (
+        "Nova has no record of it for its scheduler (request_specs), and moves none such: make an "
+        "image of it, and a new guest of that"
+    )
+    return (lambda host: known), lambda names: text
 
 
 def sealed(guest, spec):

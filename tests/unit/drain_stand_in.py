@@ -71,6 +71,7 @@ class Cloud(Served):
         }
         made |= {HOST: host, STATE: state, TASK: task, POWER: power, "image": {"id": "i"}, **more}
         self.guests[uuid] = made
+        self.specs.setdefault(uuid, {})
         self.held[uuid] = {"resources": dict(HELD)}
         return made
 

@@ -329,6 +329,19 @@ def test_a_pci_device_of_the_flavor_is_named(nova: Cloud) -> None:
     assert target(nova)["bound"] is None
 
 
+def test_a_guest_of_which_nova_has_lost_what_its_scheduler_is_told_is_not_moved(
+    nova: Cloud,
+) -> None:
+    """Asked to move it, Nova answers 500, which would end the run before the guests after it."""
+    nova.guest("g1")
+    nova.guest("g2")
+    del nova.specs["g1"]
+    found = well(nova)["targets"]
+    assert found["g1"]["hosts"] == []
+    assert found["g1"]["why"].startswith("Nova has no record of it for its scheduler")
+    assert found["g2"]["hosts"] == ["compute2", "compute3"]
+
+
 @pytest.mark.parametrize("state", ["active", "stopped"])
 def test_a_guest_with_a_tpm_is_its_owners_to_move(nova: Cloud, state: str) -> None:
     """Its secret is his: where an operator moves it cold, it cannot be made on the other side."""
