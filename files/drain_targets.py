@@ -7,7 +7,9 @@ Zed tells the zone that was asked for.
 
 found() answers {uuid: {"hosts": [hosts of nova-compute], "needs": {resource class: amount},
                         "free": {host: {resource class: amount}}, "why": text where there is none,
-                        "bound": text that keeps it from moving while it runs|null}}
+                        "bound": text that keeps it from moving while it runs|null,
+                        "group": {"id", "name", "left": {host: how many more of its server group may
+                                  be there}}|null where it is in none that keeps apart}}
 """
 
 import json
@@ -30,6 +32,8 @@ MOVING = ("active", "paused", "stopped")
 WORDS = {"VCPU": "{} vCPU", "PCPU": "{} CPUs of its own", "MEMORY_MB": "{} MiB of memory"}
 WORDS["DISK_GB"] = "{} GiB of disk"
 CLOSED = "COMPUTE_STATUS_DISABLED"
+POLICIES = ("affinity", "anti-affinity")
+"""Those that Nova keeps to; it only prefers what the soft ones say."""
 FEW = 3
 
 
@@ -50,7 +54,8 @@ def found(reader, guests, services, request):
             *(recorded(known), sealed(guest, spec), opened(takes)),
             *(zoned(spec, services), groups.cut(guest, spec)),
         )
-        answers[guest["id"]] = target(guest, spec, places, cuts)
+        found = target(guest, spec, places, cuts)
+        answers[guest["id"]] = {**found, "group": groups.left(guest, spec, found["hosts"])}
     return answers
 
 
@@ -291,26 +296,46 @@ class Groups:
     def read(self, uuid):
         if uuid not in self.known:
             path = "/os-server-groups/" + rest.quoted(uuid)
-            fields = ("name", "policy", "members")
+            fields = ("id", "name", "policy", "members")
             found = self.reader.compute.one(path, "server_group", *fields, allowed=(404,))
             self.known[uuid] = found
         return self.known[uuid]
 
-    def cut(self, guest, spec):
+    def of(self, guest, spec):
+        """The guest's group, if that says where it may be, and the hosts of its other members."""
         uuid = data(spec.get("instance_group")).get("uuid")
-        group = (self.read(uuid) if uuid else None) or {"policy": None, "members": ()}
-        policy, members = group["policy"], group["members"]
-        if policy not in ("affinity", "anti-affinity") or guest["id"] not in members:
+        group = self.read(uuid) if uuid else None
+        if not group or group["policy"] not in POLICIES or guest["id"] not in group["members"]:
+            return None, ()
+        others = [member for member in group["members"] if member != guest["id"]]
+        return group, [(self.reader.guest(member) or {}).get(HOST) for member in others]
+
+    def cut(self, guest, spec):
+        group, hosts = self.of(guest, spec)
+        if not group:
             return (lambda host: True), None
-        others = [member for member in members if member != guest["id"]]
-        hosts = [(self.reader.guest(member) or {}).get(HOST) for member in others]
-        text = "server group {} ({}) keeps it from ".format(group["name"], policy)
-        if policy == "affinity":
+        text = "server group {} ({}) keeps it from ".format(group["name"], group["policy"])
+        if group["policy"] == "affinity":
             # Its own host counts, so Nova moves no guest of such a group that is alone there.
             anew = ": `openstack server shelve --offload {0}`, then `openstack server unshelve {0}`"
             anew = anew.format(guest["id"])
             return (lambda host: host in (*hosts, guest[HOST])), lambda names: text + names + anew
-        # Nova keeps to 1 on a host where no rule says otherwise.
-        most = int((group.get("rules") or {}).get("max_server_per_host") or 1)
+        most = most_of(group)
         more = ", where its members are: open or add a compute"
         return (lambda host: hosts.count(host) < most), lambda names: text + names + more
+
+    def left(self, guest, spec, targets):
+        """How many more members may be on each of TARGETS, where a group keeps them apart."""
+        group, hosts = self.of(guest, spec)
+        if not group or group["policy"] == "affinity":
+            return None
+        most = most_of(group)
+        return {
+            **{"id": group["id"], "name": group["name"]},
+            "left": {host: most - hosts.count(host) for host in targets},
+        }
+
+
+def most_of(group):
+    """Nova keeps to 1 on a host where no rule says otherwise."""
+    return int((group.get("rules") or {}).get("max_server_per_host") or 1)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pyinfra_nova.resources.drains.decision import Decision, Run
+from pyinfra_nova.resources.drains.decision import Decision, Run, decide, planned
+from pyinfra_nova.site.drain import Drain
 
-from .test_drains_decision import decided, guest, move, steps
+from .test_drains_decision import COMPUTE1, COMPUTE2, decided, guest, move, seen, steps
 
 COLD = {"kind": "migration", "status": "migrating"}
 
@@ -102,3 +103,24 @@ def test_an_older_move_is_not_called_the_one_that_has_failed() -> None:
     before = move(status="completed", source="compute3", target="compute1")
     (stay,) = decided(guest(), moves=(before,), run=Run(moved={"g1"})).stays
     assert "Nova does not say why" in stay.why
+
+
+# --- what several guests together have no place for -----------------------------------------------
+
+
+def test_a_plan_gives_no_two_guests_of_a_group_that_keeps_apart_the_same_place() -> None:
+    apart = {
+        "hosts": ["compute3"],
+        "group": {"id": "group-1", "name": "db", "left": {"compute3": 1}},
+    }
+    guests = [guest("g1"), guest("g2"), guest("g3", host="compute2")]
+    run = Run()
+    found = seen(*guests, target=apart, computes=(COMPUTE1, COMPUTE2))
+    found.state.targets["g2"].group = None
+    lines = planned(decide(found, Drain(), run), run)
+    moved = "move guest web-{0} ({0}) of {1} alive, to compute3"
+    assert lines == [
+        moved.format("g1", "compute1"),
+        moved.format("g3", "compute2") + ", if no other of server group db goes there",
+        moved.format("g2", "compute1"),
+    ]

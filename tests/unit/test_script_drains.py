@@ -9,7 +9,7 @@ import drain_targets
 import drains
 import pytest
 
-from .drain_stand_in import Cloud
+from .drain_stand_in import HOST, Cloud
 from .serving import Json
 
 
@@ -286,11 +286,18 @@ def test_a_group_keeps_its_members_apart(nova: Cloud) -> None:
     for uuid, host in (("g1", "compute1"), ("g2", "compute2"), ("g3", "compute3")):
         nova.guest(uuid, host=host)
     nova.group("anti-affinity", "g1", "g2")
-    assert target(nova)["hosts"] == ["compute3"]
-    nova.group("anti-affinity", "g1", "g2", "g3", max_server_per_host=2)
-    assert target(nova)["hosts"] == ["compute2", "compute3"]
+    found = target(nova)
+    assert found["hosts"] == ["compute3"]
+    assert found["group"] == {"id": "group-1", "name": "db {0}", "left": {"compute3": 1}}
+    nova.group("anti-affinity", "g1", "g2", "g3", max_server_per_host=3)
+    nova.guests["g3"][HOST] = "compute2"
+    found = target(nova)
+    assert found["hosts"] == ["compute2", "compute3"]
+    assert found["group"]["left"] == {"compute2": 1, "compute3": 3}
+    nova.guests["g3"][HOST] = "compute3"
     nova.group("soft-anti-affinity", "g1", "g2", "g3")
     assert target(nova)["hosts"] == ["compute2", "compute3"]
+    assert target(nova)["group"] is None
     nova.group("anti-affinity", "g1", "g2", "g3")
     said = target(nova)["why"]
     assert said.startswith("server group db {0} (anti-affinity) keeps it from compute2, compute3")

@@ -71,6 +71,14 @@ class Move(BaseModel):
         return words.get(self.kind, self.kind) + (f" to {self.target}" if self.target else "")
 
 
+class Apart(BaseModel):
+    """A server group that keeps its members apart, and how many more LEFT hosts may have."""
+
+    id: str
+    name: str
+    left: dict[str, int]
+
+
 class Target(BaseModel):
     """Where a guest could go.
 
@@ -80,6 +88,7 @@ class Target(BaseModel):
         free: what each of the hosts has of that.
         why: why there is none, with the remedy.
         bound: what keeps it from moving while it runs.
+        group: what keeps it from others.
     """
 
     hosts: list[str]
@@ -87,6 +96,7 @@ class Target(BaseModel):
     free: dict[str, dict[str, int]]
     why: str
     bound: str | None
+    group: Apart | None = None
 
 
 class DrainState(BaseModel):
