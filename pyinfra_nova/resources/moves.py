@@ -81,9 +81,9 @@ def waited(asked: Callable[[], Answer], patience: float = PATIENCE) -> str:
             return ""
         if time.monotonic() > over:
             return (
-                f"not restarted, because {named(list(moves))} has been on the way for "
-                f"{patience:.0f} s: let it end, or abort it (`openstack server migration abort`), "
-                "then deploy again"
+                f"not restarted: for {patience:.0f} s guests were on the way, at last "
+                f"{named(list(moves))}: let them end, or abort what moves alive (`openstack "
+                "server migration abort`), then deploy again"
             )
         if len(moves) != said:
             say(f"wait with the restart: {named(list(moves))} is on the way")
