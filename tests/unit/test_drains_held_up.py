@@ -58,6 +58,18 @@ def test_a_guest_that_was_moved_and_is_in_error_there_is_named() -> None:
     assert decided(well, moves=(ended,), run=Run(moved={"g1"})) == Decision()
 
 
+def test_a_guest_whose_confirmation_ends_in_an_error_is_named_though_another_run_has_moved_it() -> (
+    None
+):
+    run, finished = Run(), (move(kind="migration", status="finished"),)
+    (step,) = decided(guest(host="compute2", state="resized"), moves=finished, run=run).now
+    run.note(step, 20.0, None, None)
+    broken = guest(host="compute2", state="error", fault="disk is busy")
+    ended = (move(kind="migration", status="confirmed"),)
+    (stay,) = decided(broken, moves=ended, run=run).stays
+    assert "was moved there, and is in ERROR (disk is busy)" in stay.why
+
+
 # --- what was refused, or came too late -----------------------------------------------------------
 
 

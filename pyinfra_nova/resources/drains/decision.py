@@ -100,7 +100,7 @@ class Run:
 
     Attributes:
         targets: where guests could go, as it was when each was first seen.
-        moved: the guests that were seen on the way, or sent there.
+        moved: the guests that were seen on the way, sent there, or confirmed.
         tried: how old a move was when a step was done about it, by guest and kind of step.
         refused: Nova's words where it has refused a step.
         late: the steps that came too late.
@@ -136,7 +136,7 @@ class Run:
             self.late.add(what)
         else:
             self.tried[what] = age
-            if step.moves:
+            if step.moves or step.kind == "confirm":
                 self.moved.add(step.guest.uuid)
 
 
