@@ -121,8 +121,14 @@ class Reader:
 
 
 def read_guest(compute, uuid):
-    path = "/servers/" + rest.quoted(uuid)
-    return compute.one(path, "server", *GUEST, allowed=(404,))
+    """The guest; None only where Nova itself says that there is none."""
+    try:
+        return compute.one("/servers/" + rest.quoted(uuid), "server", *GUEST)
+    except rest.ErrorStatus as error:
+        # A proxy's 404, or that of another service at this address, has no such word in it.
+        if error.status == 404 and "itemNotFound" in error.answer.json():
+            return None
+        raise
 
 
 def seconds_since(moment):

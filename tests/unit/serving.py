@@ -99,7 +99,8 @@ def _handler(service: Served) -> type[BaseHTTPRequestHandler]:
                     return error.status, {"errors": [{"detail": error.message}]}
                 # Keystone's errors are all called so; each of Nova's has a name of its own.
                 words = {"code": error.status, "message": error.message}
-                return error.status, {"error": words}
+                is_novas = self.path.startswith("/compute") and error.status == 404
+                return error.status, {"itemNotFound" if is_novas else "error": words}
             except Exception as error:
                 return 500, {"stand-in": {"message": repr(error)}}
 

@@ -142,6 +142,29 @@ def test_a_record_of_a_guest_that_is_gone_is_over(nova: Cloud) -> None:
     assert (found["guests"], found["moves"]) == ([], [])
 
 
+def test_a_404_that_is_not_novas_does_not_say_that_a_guest_is_gone(
+    nova: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy has its own, and so does another service at the same address."""
+    answer = drains.rest.Answer("GET x", 404, {}, b"<html>Not Found</html>")
+    asked, real = [], drains.rest.ask
+
+    def ask(method: str, url: str, *more: Any) -> Any:
+        if not url.endswith("/servers/g1"):
+            return real(method, url, *more)
+        asked.append(url)
+        return answer
+
+    monkeypatch.setattr(drains.rest, "ask", ask)
+    nova.migration("g1", "live-migration", "running")
+    assert "answers 404, but with no JSON object" in read(nova)["error"]
+    answer.data = b'{"error": {"code": 404, "message": "no such page"}}'
+    assert read(nova)["error"].endswith("answers 404: no such page")
+    answer.data = b'{"itemNotFound": {"code": 404, "message": "Instance g1 could not be found."}}'
+    assert well(nova)["moves"] == []
+    assert len(asked) == 3
+
+
 def action(number: int, what: str, message: str | None = "Error") -> Json:
     text = f"Traceback ...\nnova.exception.NoValidHost: {number}\n"
     event = {"result": message, "traceback": text}
