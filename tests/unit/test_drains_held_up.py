@@ -21,7 +21,7 @@ def test_who_waits_for_a_move_that_is_given_up_does_not_wait_without_end() -> No
     assert steps(decision) == []
     assert [step.guest.uuid for step in decision.later] == ["g2"]
     assert [stay.guest.uuid for stay in decision.stays] == ["g1"]
-    assert not decision.goes_on
+    assert not decision.goes_on and decision.held == ("g1",)
     under_way = decided(stuck, guest("g2"), moves=(move("g1", age=600.0, **COLD),))
     assert under_way.goes_on
 

@@ -251,7 +251,10 @@ def _moved_away(question: Question, limits: Drain, run: Run) -> Commands:
         else:
             wrong, passing = _remaining(question, decision, run)
             if not passing or time.monotonic() > since + PATIENCE:
-                break
+                if not run.gives_up(decision):
+                    break
+                since = time.monotonic()
+                continue
         gevent.sleep(EVERY)
     names = named([compute.name for compute in question.computes])
     if wrong:

@@ -104,6 +104,7 @@ class Run:
         tried: how old a move was when a step was done about it, by guest and kind of step.
         refused: Nova's words where it has refused a step.
         late: the steps that came too late.
+        given_up: the guests on the way that hold nobody up any more.
         asked_after: how many had been moved when it was last asked where the others could go.
     """
 
@@ -112,6 +113,7 @@ class Run:
     tried: dict[tuple[str, StepKind], float] = field(default_factory=dict)
     refused: dict[tuple[str, StepKind], str] = field(default_factory=dict)
     late: set[tuple[str, StepKind]] = field(default_factory=set)
+    given_up: set[str] = field(default_factory=set)
     asked_after: int = 0
 
     def asks_again(self) -> bool:
@@ -122,6 +124,17 @@ class Run:
         self.asked_after = len(self.moved)
         for uuid in nowhere:
             del self.targets[uuid]
+        return True
+
+    def sent(self, guest: Guest) -> bool:
+        """Whether this run has told Nova to move a guest."""
+        return bool({(guest.uuid, "live"), (guest.uuid, "cold")} & self.tried.keys())
+
+    def gives_up(self, decision: Decision) -> bool:
+        """Have the others go on, if some wait for nothing but guests that are not waited for."""
+        if not decision.later or self.given_up.issuperset(decision.held):
+            return False
+        self.given_up.update(decision.held)
         return True
 
     def note(self, step: Step, age: float, refused: str | None, late: str | None) -> None:
@@ -149,19 +162,20 @@ class Decision:
         later: those that wait for others to be over: those on the way, or some that are given up.
         ways: the guests that are on the way.
         stays: those that nothing is done about.
+        held: the guests among these that are on the way, and hold others up.
     """
 
     now: tuple[Step, ...] = ()
     later: tuple[Step, ...] = ()
     ways: tuple[Way, ...] = ()
     stays: tuple[Stay, ...] = ()
+    held: tuple[str, ...] = ()
 
     @property
     def goes_on(self) -> bool:
         """Whether something is being done, or is to be.
 
-        A move that is given up takes its place for as long as Nova is at it, so who waits for
-        nothing but that would wait without end.
+        Those that wait for a move which is not waited for are left out: they would wait for ever.
         """
         return bool(self.now or self.ways)
 
@@ -176,6 +190,7 @@ def decide(seen: Seen, limits: Drain, run: Run) -> Decision:
     ways: list[Way] = []
     stays: list[Stay] = []
     left: list[str] = []
+    held: list[str] = []
     for guest in sorted(seen.state.guests, key=lambda guest: (guest.name, guest.uuid)):
         move = seen.moves.get(guest.uuid)
         if not seen.touched(guest):
@@ -189,12 +204,17 @@ def decide(seen: Seen, limits: Drain, run: Run) -> Decision:
             stays.append(verdict)
         elif isinstance(verdict, Way):
             ways.append(verdict)
+        begun = move is not None and _is_under_way(guest, move)
         source = _leaves(guest, move)
         if source in seen.hosts:
-            left.append(str(source))
             run.moved.add(guest.uuid)
+            if guest.uuid not in run.given_up:
+                left.append(str(source))
+            # Where Nova begins nothing of what this run tells it, more would only be stuck, too.
+            if isinstance(verdict, Stay) and (begun or not run.sent(guest)):
+                held.append(guest.uuid)
     now, later = _within(limits, steps, left)
-    return Decision(tuple(now), tuple(later), tuple(ways), tuple(stays))
+    return Decision(tuple(now), tuple(later), tuple(ways), tuple(stays), tuple(held))
 
 
 def _within(
