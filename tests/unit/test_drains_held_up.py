@@ -136,3 +136,17 @@ def test_a_plan_gives_no_two_guests_of_a_group_that_keeps_apart_the_same_place()
         moved.format("g3", "compute2") + ", if no other of server group db goes there",
         moved.format("g2", "compute1"),
     ]
+
+
+def test_a_guest_whose_move_has_ended_before_it_began_holds_up_nobody_for_good() -> None:
+    """nova-conductor leaves it at `migrating` where something fails that nobody has thought of."""
+    run, before = Run(), (move(status="error"),)
+    (step,) = decided(guest(), moves=before, run=run).now
+    run.note(step, 0.0, None, None)
+    waits = decided(guest(task="migrating"), guest("g2"), moves=before, run=run)
+    assert waits.held == () and [s.why for s in waits.stays] == ["is at migrating"]
+    after = (move(status="error", id=8),)
+    failed = decided(guest(task="migrating", state="error"), guest("g2"), moves=after, run=run)
+    assert failed.held == ("g1",)
+    (stay,) = failed.stays
+    assert stay.why == "is at migrating, though its live migration to compute2 is error"

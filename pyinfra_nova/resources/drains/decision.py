@@ -46,7 +46,7 @@ class Step:
 
     Attributes:
         source: the compute that the guest is to leave.
-        move: the number of the migration that it is about.
+        move: the number of the migration that it is about; for a new one, of that before it.
     """
 
     kind: StepKind
@@ -104,6 +104,7 @@ class Run:
         tried: how old a move was when a step was done about it, by guest and kind of step.
         refused: Nova's words where it has refused a step.
         late: the steps that came too late.
+        sent: the newest move that a guest had when this run told Nova to move it, or 0.
         given_up: the guests on the way that hold nobody up any more.
         asked_after: how many had been moved when it was last asked where the others could go.
     """
@@ -113,6 +114,7 @@ class Run:
     tried: dict[tuple[str, StepKind], float] = field(default_factory=dict)
     refused: dict[tuple[str, StepKind], str] = field(default_factory=dict)
     late: set[tuple[str, StepKind]] = field(default_factory=set)
+    sent: dict[str, int] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
     asked_after: int = 0
 
@@ -126,9 +128,10 @@ class Run:
             del self.targets[uuid]
         return True
 
-    def sent(self, guest: Guest) -> bool:
-        """Whether this run has told Nova to move a guest."""
-        return bool({(guest.uuid, "live"), (guest.uuid, "cold")} & self.tried.keys())
+    def is_unheard(self, guest: Guest, move: Move | None) -> bool:
+        """Whether Nova was told to move a guest, and has made no record of it yet."""
+        before = self.sent.get(guest.uuid)
+        return before is not None and (move is None or move.id <= before)
 
     def gives_up(self, decision: Decision) -> bool:
         """Have the others go on, if some wait for nothing but guests that are not waited for."""
@@ -149,6 +152,8 @@ class Run:
             self.late.add(what)
         else:
             self.tried[what] = age
+            if step.moves:
+                self.sent[step.guest.uuid] = step.move or 0
             if step.moves or step.kind == "confirm":
                 self.moved.add(step.guest.uuid)
 
@@ -204,14 +209,13 @@ def decide(seen: Seen, limits: Drain, run: Run) -> Decision:
             stays.append(verdict)
         elif isinstance(verdict, Way):
             ways.append(verdict)
-        begun = move is not None and _is_under_way(guest, move)
         source = _leaves(guest, move)
         if source in seen.hosts:
             run.moved.add(guest.uuid)
             if guest.uuid not in run.given_up:
                 left.append(str(source))
             # Where Nova begins nothing of what this run tells it, more would only be stuck, too.
-            if isinstance(verdict, Stay) and (begun or not run.sent(guest)):
+            if isinstance(verdict, Stay) and not run.is_unheard(guest, move):
                 held.append(guest.uuid)
     now, later = _within(limits, steps, left)
     return Decision(tuple(now), tuple(later), tuple(ways), tuple(stays), tuple(held))
@@ -259,7 +263,9 @@ def _judged(guest: Guest, move: Move | None, seen: Seen, limits: Drain, run: Run
     if move and move.status == "finished" and guest.state == "resized" and not guest.task:
         return _unconfirmed(guest, move, seen, run)
     if guest.task:
-        return Stay(guest, f"is at {guest.task}", passing=True)
+        ended = guest.uuid in run.sent and not run.is_unheard(guest, move)
+        though = f", though its {move.called} is {move.status}" if move and ended else ""
+        return Stay(guest, f"is at {guest.task}{though}", passing=True)
     if move and guest.host not in seen.hosts:
         text = f"has a {move.called} that is {move.status}, though nothing is done to it: "
         return Stay(guest, f"{text}`./run audit` says what to do about it", passing=True)
@@ -332,7 +338,7 @@ def _idle(guest: Guest, move: Move | None, seen: Seen, run: Run) -> Verdict:
         return Stay(guest, f"can go nowhere: {target.why}")
     how = "cold" if kind == "cold" else "alive"
     text = f"move {guest.called} of {guest.host} {how}, to {named(target.hosts, ' or ')}"
-    return Step(kind, guest, str(guest.host), text)
+    return Step(kind, guest, str(guest.host), text, move.id if move else None)
 
 
 def _failed(guest: Guest, move: Move | None) -> str:
