@@ -37,6 +37,8 @@ ROUTINE = re.compile(
 NOT_BOOTED = "System has not been booted with systemd"
 """systemctl's own word that there is no unit here at all (systemd's shared/bus-util.c)."""
 MANY_RESTARTS = 3
+ENDING = 900
+"""Seconds in which all have to have ended that are to start again, whatever their units allow."""
 PROPERTIES = (
     *("Id", "Names", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState"),
     *("NeedDaemonReload", "DropInPaths", "NRestarts", "Job", "MainPID"),
@@ -338,10 +340,12 @@ def described(unit, state):
 def wait(units, seconds):
     """Wait until all UNITS are settled; what is not by then, with the cause.
 
-    Of what systemd does not tell, it is asked again, too.
+    SECONDS are those to start in: what ran before may take its own time to end, which is systemd's
+    to bound (TimeoutStopSec). Of what systemd does not tell, it is asked again, too.
     """
     names = [unit["name"] for unit in units]
     deadline = time.monotonic() + seconds
+    patience = time.monotonic() + ENDING
     before, silence = None, None
     while True:
         try:
@@ -350,7 +354,10 @@ def wait(units, seconds):
             states, silence = {}, f"not known: {error}"
         before = before or {name: restarts(state) for name, state in states.items()}
         pending = [unit for unit in units if not is_there(unit, states.get(unit["name"], {}))]
-        over = time.monotonic() > deadline
+        now = time.monotonic()
+        if now < patience and any(s.get("ActiveState") == "deactivating" for s in states.values()):
+            deadline = max(deadline, now + seconds)
+        over = now > deadline
         hopeless = [
             unit
             for unit in pending

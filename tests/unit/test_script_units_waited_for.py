@@ -199,6 +199,36 @@ def test_a_unit_that_does_not_come_in_time_is_named_with_its_state(
     assert said == f"nova-api is activating (start). {SILENT}\n"
 
 
+def test_the_time_to_start_begins_once_what_ran_before_has_ended(
+    systemd: Systemd,
+    in_each_pause: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """nova-compute of 2026.1 takes 160 s to end; systemd bounds it, by the drop-in's time."""
+    now = 0.0
+    monkeypatch.setattr(units.time, "monotonic", lambda: now)
+
+    def passes(seconds: float, state: str) -> Callable[[], None]:
+        def step() -> None:
+            nonlocal now
+            now += seconds
+            systemd.says("nova-api", ActiveState=state, SubState="x", Job="17")
+
+        return step
+
+    systemd.says("nova-api", ActiveState="deactivating", SubState="stop-sigterm", Job="17")
+    ends = passes(160, "deactivating"), passes(30, "activating"), passes(50, "activating")
+    in_each_pause(*ends, lambda: systemd.says("nova-api"))
+    assert waited(API, seconds=120) == {"failed": []}
+    systemd.says("nova-api", ActiveState="deactivating", SubState="stop-sigterm", Job="17")
+    in_each_pause(passes(160, "deactivating"), passes(121, "activating"))
+    assert failure(capsys, API, seconds=120).startswith("nova-api is activating (x).")
+    systemd.says("nova-api", ActiveState="deactivating", SubState="stop-sigterm", Job="17")
+    in_each_pause(*[passes(100, "deactivating")] * 10)
+    assert failure(capsys, API, seconds=120).startswith("nova-api is deactivating (x).")
+
+
 def test_a_unit_that_is_not_there_is_named(
     systemd: Systemd, capsys: pytest.CaptureFixture[str]
 ) -> None:
