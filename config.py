@@ -5,6 +5,8 @@ from pyinfra import config
 from pyinfra_nova.session import counted_lines, worked_out_once
 from pyinfra_nova.session.connections import allow_open_connections
 from pyinfra_nova.session.inventory_entries import refuse_unreadable_entries
+from pyinfra_nova.session.settings_first import read_settings_first
+from pyinfra_nova.session.site_files import refuse_broken_files
 from pyinfra_nova.session.unmatched_patterns import refuse_unmatched_patterns
 
 # Set on pyinfra's object: a name that this file merely defines is not read by pyinfra 3.
@@ -21,6 +23,9 @@ config.FAIL_PERCENT = 0
 # Here because deploy.py does not run at all when --limit leaves no host.
 refuse_unmatched_patterns()
 refuse_unreadable_entries()
+refuse_broken_files()
+# Here because pyinfra connects to the hosts before it reads deploy.py.
+read_settings_first()
 
 # Here because pyinfra works some of it out when it reads the inventory.
 worked_out_once.install()

@@ -105,8 +105,14 @@ def status(inventory: Path) -> int:
 
 
 def owns(inventory: Path) -> int:
-    """0 if the hosts of INVENTORY are the lab's: it names a group `lab` that is not empty."""
-    return 0 if names_lab(inventory) else 1
+    """0 if the hosts of INVENTORY are the lab's: it names a group `lab` that is not empty.
+
+    What is wrong with the file is said by whoever is given it next.
+    """
+    try:
+        return 0 if names_lab(inventory) else 1
+    except LabError:
+        return 1
 
 
 def snapshot(inventory: Path, name: str) -> int:

@@ -30,8 +30,8 @@ from pyinfra_nova.session.connections import (
     show_errors_once,
 )
 from pyinfra_nova.session.host_script import ask
+from pyinfra_nova.session.settings_first import site_in
 from pyinfra_nova.session.steps import say
-from pyinfra_nova.site.load import site_of
 from pyinfra_nova.site.run_scope import RunScope, scope_of
 from pyinfra_nova.site.settings import HostSettings
 
@@ -75,7 +75,7 @@ def _outcome(state: State) -> dict[str, HostPlan] | Exception:
 
 
 def _prepare(state: State) -> dict[str, HostPlan]:
-    site = site_of(state.inventory)
+    site = site_in(state)
     redaction.install(site.secrets)
     declared, remarks = load_declared(site)
     for warning in (*check_files(site), *remarks):

@@ -1,7 +1,6 @@
 """The hosts of an inventory file outside pyinfra's own command, over pyinfra's own connections.
 
-The one module that uses ``pyinfra_cli``, which is not a public API; tests/unit/test_connection.py
-holds what it needs of it.
+With ``site_files.py`` what uses ``pyinfra_cli``, which is not a public API.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -35,6 +37,7 @@ class HostsBuilder:
 
     def hosts(self, settings: Settings | None) -> dict[str, HostSettings]:
         """Every host that has a part in Nova, in the inventory's order."""
+        self._check_groups()
         for group in ("controllers", "computes"):
             if not self.sources.groups.get(group):
                 self.faults.append(
@@ -51,6 +54,15 @@ class HostsBuilder:
         self._check_names(list(hosts.values()))
         self._check_states(list(hosts.values()))
         return hosts
+
+    def _check_groups(self) -> None:
+        """Groups whose names are nearly those of a role: their hosts would be left out."""
+        known = [*ROLE_OF_GROUP, LAB_GROUP, "all", Path(self.file).stem]
+        for group, hosts in self.sources.groups.items():
+            meant = difflib.get_close_matches(group, ROLE_OF_GROUP, n=1, cutoff=0.85)
+            if hosts and meant and group not in known:
+                remedy = f"did you mean {meant[0]!r}?"
+                self.faults.append(Fault(self.file, group, "is no group of Nova's hosts", remedy))
 
     def _check_layers(self) -> None:
         """Keys and overrides of the groups, each named once however many hosts it has."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -18,6 +17,7 @@ from pyinfra_nova.site.section import Section
 from pyinfra_nova.site.value_types import (
     EVERYWHERE,
     MY_IP,
+    Address,
     CatalogInfo,
     Count,
     CpuModel,
@@ -26,6 +26,7 @@ from pyinfra_nova.site.value_types import (
     ListedUrl,
     ListenAddress,
     Login,
+    Network,
     Overrides,
     Port,
     Reason,
@@ -206,7 +207,7 @@ class Settings(Section):
     # Unquoted, 2025.1 is a number.
     release: Annotated[Text, BeforeValidator(lambda v: str(v) if type(v) is float else v)] = "zed"
     region: Text = "RegionOne"
-    management_network: IPv4Network
+    management_network: Network
     controller_host: HostName
     manage_database: bool = True
     manage_messaging: bool = True
@@ -286,7 +287,7 @@ class HostSettings(Section):
 
     name: str
     roles: frozenset[Role]
-    my_ip: IPv4Address | None = None
+    my_ip: Address | None = None
     nova_host: HostName
     state: ComputeState = "open"
     state_reason: Reason = "closed in the inventory"

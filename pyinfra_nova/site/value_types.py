@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address
-from typing import Annotated, Literal
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from pyinfra_nova.site.secrets import forbidden_character
 
@@ -127,6 +127,29 @@ def _listen_address(text: str) -> str:
     return text
 
 
+def _network(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return IPv4Network(value)
+    except ValueError:
+        pass
+    try:
+        meant = IPv4Network(value, strict=False)
+    except ValueError:
+        raise ValueError(f"{shown(value)} is not a network like 10.0.0.0/24") from None
+    raise ValueError(f"{shown(value)} is an address in a network; did you mean '{meant}'?")
+
+
+def _address(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return IPv4Address(value)
+    except ValueError:
+        raise ValueError(f"{shown(value)} is not an IPv4 address") from None
+
+
 MY_IP = "$my_ip"
 """In the addresses of ``apis`` and ``vnc``: the host's own ``my_ip``."""
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what others have to reach listens on every address
@@ -152,6 +175,8 @@ VirtualHost = Annotated[
     spelled(VIRTUAL_HOST, "is neither / nor made of letters, digits, '.', '_' and '-'", named=True),
 ]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+Network = Annotated[IPv4Network, BeforeValidator(_network)]
+Address = Annotated[IPv4Address, BeforeValidator(_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=1024)]
 Seconds = Annotated[int, Field(ge=1, le=3600)]

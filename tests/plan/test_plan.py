@@ -189,6 +189,14 @@ def test_a_limit_that_matches_no_host_ends_the_run(
     assert "Traceback" not in process.stderr
 
 
+def test_a_fault_of_the_settings_is_told_before_the_first_connection(secrets_file: Path) -> None:
+    process = pyinfra("converged", secrets_file, "-y", "--data", "regoin=x")
+    assert process.returncode == 1
+    assert "--data: regoin: unknown key; did you mean 'region'?" in process.stderr
+    assert "Connecting" not in process.stderr
+    assert "Traceback" not in process.stderr
+
+
 MANY = ("--dry", "--data", "management_network=10.0.0.0/16")
 
 

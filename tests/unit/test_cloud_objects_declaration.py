@@ -124,7 +124,10 @@ def test_a_file_that_cannot_be_read_as_it_is_meant_is_refused(
             "flavors.m1.vcpu: unknown key; did you mean 'vcpus'?",
         ),
         ({"flavors": {"m1": {"vcpus": 1}}}, "flavors.m1: ram and disk are missing"),
-        ({"flavors": {"m1": {**SMALL, "ram": "512"}}}, "flavors.m1.ram: input should be a valid"),
+        (
+            {"flavors": {"m1": {**SMALL, "ram": "512"}}},
+            "flavors.m1.ram: is text: write it without quotes",
+        ),
         ({"flavors": {"m1": {**SMALL, "vcpus": 0}}}, "flavors.m1.vcpus: input should be greater"),
         ({"flavors": {"m1": {**SMALL, "id": "a/b"}}}, "flavors.m1.id: is not made of letters"),
         ({"flavors": {"m\x1b1": SMALL}}, "contains a control character"),

@@ -1,0 +1,58 @@
+"""Settings are read before the first connection, and once a run.
+
+pyinfra connects to all hosts before it reads deploy.py, so that a host without an address hid every
+fault of the settings, and wrong ones were told only after all hosts had been reached.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import click
+import pyinfra
+from pyinfra.api.state import State
+from pyinfra.context import ctx_state
+from typing_extensions import override
+
+from pyinfra_nova.session.unmatched_patterns import CONNECTING
+from pyinfra_nova.site.load import site_of
+from pyinfra_nova.site.settings import Site
+from pyinfra_nova.site.sources import INVENTORY_FILE
+
+DEPLOY = "deploy.py"
+_SITES: WeakKeyDictionary[State, Site] = WeakKeyDictionary()
+
+
+def site_in(state: State, inventory_file: str = INVENTORY_FILE) -> Site:
+    """The site of a run, read when it is asked for first.
+
+    Raises:
+        SettingsError: something in group_data, inventory or secrets is wrong.
+    """
+    if state not in _SITES:
+        _SITES[state] = site_of(state.inventory, inventory_file=inventory_file)
+    return _SITES[state]
+
+
+def _deployed() -> str | None:
+    """The inventory file of pyinfra's command with deploy.py; ``exec -- ls`` wants no settings."""
+    context = click.get_current_context(silent=True)
+    given = context.params if context else {}
+    is_deploy = any(Path(str(word)).name == DEPLOY for word in given.get("operations") or ())
+    return str(given["inventory"]) if is_deploy else None
+
+
+class _Reading(logging.Filter):
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg == CONNECTING and (inventory_file := _deployed()):
+            site_in(ctx_state.get(), inventory_file)
+        return True
+
+
+def read_settings_first() -> None:
+    """Have pyinfra read them then; calling it again changes nothing. See ``unmatched_patterns``."""
+    if not any(isinstance(known, _Reading) for known in pyinfra.logger.filters):
+        pyinfra.logger.addFilter(_Reading())

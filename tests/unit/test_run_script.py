@@ -1,0 +1,72 @@
+"""The shell script that types: what it runs ends with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GOES_ON = """#!/bin/sh
+trap 'echo ended >>{folder}/said; exit 1' TERM
+echo "$$" >{folder}/pid
+while :; do sleep 0.1; done
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose environment has a pyinfra that goes on and on."""
+    shutil.copy(ROOT / "run", tmp_path)
+    (tmp_path / "inventory.py").touch()
+    (tmp_path / "requirements.lock").touch()
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name, text in (
+        # No lab; the secrets are there.
+        ("python", '#!/bin/sh\ncase "$*" in *owns*) exit 1 ;; esac\n'),
+        ("pyinfra", GOES_ON.format(folder=tmp_path)),
+    ):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    cksum = subprocess.run(["cksum"], input=b"", capture_output=True, check=True).stdout
+    (programs.parent / "stamp").write_bytes(cksum)
+    return tmp_path
+
+
+def until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+def test_a_signal_to_the_script_alone_ends_what_it_runs(
+    checkout: Path, number: signal.Signals
+) -> None:
+    script = subprocess.Popen(["./run", "deploy"], cwd=checkout, start_new_session=True)
+    pid = checkout / "pid"
+    until(lambda: pid.is_file() and pid.read_text().strip())
+    script.send_signal(number)
+    script.wait(timeout=20)
+    until((checkout / "said").is_file)
+    with pytest.raises(ProcessLookupError):
+        while True:
+            os.kill(int(pid.read_text()), 0)
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("arguments", [["frob"], ["-x", "audit"]])
+def test_a_word_that_is_none_is_an_error_and_no_finding(
+    checkout: Path, arguments: list[str]
+) -> None:
+    script = subprocess.run(["./run", *arguments], cwd=checkout, capture_output=True, text=True)
+    assert script.returncode == 1
+    assert "usage: ./run" in script.stderr
