@@ -137,7 +137,7 @@ def folder_faults(folders, user):
         yield fault(f"user {user}", f"cannot run python3: {said}", "see its account")
         return
     for folder, problem in json.loads(done.stdout).items():
-        remedy = "see `df {0}` and `ls -ld {0}`; it belongs to {1}".format(folder, user)
+        remedy = "see `df {0}` and `ls -ld {0}`; it has to be {1}'s".format(folder, user)
         yield fault(folder, f"{user} cannot write there: {problem}", remedy)
 
 

@@ -32,7 +32,7 @@ TELLING = re.compile(r"\b(ERROR|CRITICAL) \S+ .*\w")
 ROUTINE = re.compile(
     r"^(Start|Stopp)(ed|ing)\b|^Failed to start\b|Scheduled restart job|Start request repeated"
     r"|Failed with result|Deactivated successfully"
-    r"|Consumed .* CPU time|^$"
+    r"|Consumed .* CPU time|known eventlet monkey patching issues|^$"
 )
 NOT_BOOTED = "System has not been booted with systemd"
 """systemctl's own word that there is no unit here at all (systemd's shared/bus-util.c)."""

@@ -15,7 +15,8 @@ CONTROLLER_PACKAGES = (
     "keystone", "glance-api", "placement-api",
     "neutron-api",
     "neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent",
-    "python3-openstackclient", "python3-memcache", "uwsgi-plugin-python3",
+    "python3-openstackclient", "python3-osc-placement",
+    "python3-memcache", "uwsgi-plugin-python3",
     # What the guest image is built with.
     "mtools", "syslinux", "syslinux-common", "qemu-utils",
 )  # fmt: skip

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from pyinfra_nova.backup.seal import BackupError
-from pyinfra_nova.site.care import RECIPIENT
+from pyinfra_nova.site.care import NO_RECIPIENT, RECIPIENT
 from pyinfra_nova.site.faults import SecretsError
 from pyinfra_nova.site.secret_files import age_identity, is_encrypted, private_or_fault
 
@@ -38,7 +38,7 @@ def recipients(given: Sequence[str], secrets: Path) -> tuple[list[str], str]:
     """
     for text in given:
         if not RECIPIENT.fullmatch(text):
-            raise BackupError(f"{text[:20]!r} is no recipient of age: one begins with age1 or ssh-")
+            raise BackupError(f"{text[:20]!r} is {NO_RECIPIENT}")
     if given:
         return list(given), "the key of that recipient"
     if is_encrypted(secrets):

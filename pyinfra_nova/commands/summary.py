@@ -54,7 +54,11 @@ def summary(
     """The lines of the summary."""
     services = [(s.binary, s.host, s.state) for s in state.services]
     hypervisors = [(h.name, str(h.address), h.state) for h in state.hypervisors]
-    times = [(what, f"{count // 60} min {count % 60:02d} s") for what, count in seconds]
+    whole = sum(count for _, count in seconds)
+    times = [
+        (what, f"{count // 60} min {count % 60:02d} s")
+        for what, count in (*seconds, ("all of it", whole))
+    ]
     return [
         *aligned("Hosts", hosts(site)),
         *aligned("Services", sorted(services)),

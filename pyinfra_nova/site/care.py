@@ -11,6 +11,10 @@ from pyinfra_nova.site.section import Section
 
 TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 RECIPIENT = re.compile(r"age1[0-9a-z]{58}|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( [^\n]*)?")
+NO_RECIPIENT = (
+    "no recipient of age: `age1` with 58 small letters and digits (`age-keygen -y KEY` prints it), "
+    "or a public key of SSH"
+)
 FOLDER = re.compile(r"(/[A-Za-z0-9._@+-]+)+")
 
 
@@ -28,7 +32,7 @@ def _folder(text: str) -> str:
 
 def _recipient(text: str) -> str:
     if not RECIPIENT.fullmatch(text):
-        raise ValueError(f"{text[:20]!r} is no recipient of age: one begins with age1 or ssh-")
+        raise ValueError(f"{text[:20]!r} is {NO_RECIPIENT}")
     return text
 
 
