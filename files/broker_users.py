@@ -1,7 +1,7 @@
 """Set a RabbitMQ user, its password and its permissions, with the broker's own tool on its host.
 
 Request: {"user", "password", "virtual_host", "set_password": bool, "permit": bool, "apply": bool}
-Answer:  {"users": [names], "error": text|null}
+Answer:  {"users": [names], "permitted": whether USER may do all there, "error": text|null}
 The broker's word is asked again right before each change: a password is changed only where
 `rabbitmqctl` itself says that it is wrong, a user or a virtual host is added only where a whole
 list is without it. Whatever else `rabbitmqctl` says, or that it says nothing, ends this with its
@@ -65,7 +65,15 @@ def set_password(name, password):
 def permit(name, virtual_host):
     if virtual_host not in listed("list_vhosts", "name"):
         run("-q", "add_vhost", virtual_host)
-    run("-q", "set_permissions", "-p", virtual_host, name, ".*", ".*", ".*")
+    run("-q", "set_permissions", "-p", virtual_host, name, ALL, ALL, ALL)
+
+
+ALL = ".*"
+
+
+def is_permitted(name, virtual_host):
+    found = listed("list_user_permissions", "vhost", name).get(virtual_host, {})
+    return all(found.get(what) == ALL for what in ("configure", "write", "read"))
 
 
 def answer(request):
@@ -74,8 +82,10 @@ def answer(request):
             set_password(request["user"], request["password"])
         if request["apply"] and request["permit"]:
             permit(request["user"], request["virtual_host"])
-        return {"users": sorted(listed("list_users", "user")), "error": None}
+        user, users = request["user"], sorted(listed("list_users", "user"))
+        permitted = user in users and is_permitted(user, request["virtual_host"])
+        return {"users": users, "permitted": permitted, "error": None}
     except Failed as error:
         if request["apply"]:
             raise SystemExit(str(error)) from error
-        return {"users": [], "error": str(error)}
+        return {"users": [], "permitted": False, "error": str(error)}

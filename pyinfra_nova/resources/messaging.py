@@ -34,7 +34,7 @@ class BrokerLogin(ScriptFact):
 
 
 class BrokerUsers(ScriptFact):
-    """The names of the broker's users, as `rabbitmqctl` on its host lists them."""
+    """The broker's users and what one of them may do, as `rabbitmqctl` on its host lists them."""
 
     script = "broker_users"
 
@@ -108,16 +108,19 @@ def present(user: BrokerUser, address: str, left_out: Sequence[HostSettings] = (
         )
         return
     steps = []
+    is_permitted = login.opened and not login.denied
     if not login.authenticated:
-        users = ask(host, BrokerUsers, _request(user)) if left_out and login.refused else {}
-        if users.get("error"):
+        users = ask(host, BrokerUsers, _request(user)) if login.refused else {}
+        # Who is refused is not told what he may do.
+        is_permitted = bool(users.get("permitted"))
+        if left_out and users.get("error"):
             yield from refused(users["error"])
             return
-        if user.name in users.get("users", []):
+        if left_out and user.name in users.get("users", []):
             yield from refused(cut_off(f"the password of broker user {user.name}", left_out))
             return
         steps.append(Step(f"set broker user {user.name} and its password", (set_user(user),)))
-    if not login.opened or login.denied:
+    if not is_permitted:
         text = f"let broker user {user.name} use virtual host {user.virtual_host}"
         steps.append(Step(text, (_permit(user),)))
     yield from taken(steps)

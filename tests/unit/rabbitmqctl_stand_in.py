@@ -37,6 +37,10 @@ if verb == "list_users":
     answer = json.dumps([{{"user": name, "tags": []}} for name in users])
 elif verb == "list_vhosts":
     answer = json.dumps([{{"name": name}} for name in state["vhosts"]])
+elif verb == "list_user_permissions":
+    keys = ("configure", "write", "read")
+    mine = [words for words in state["permitted"] if words[2] == rest[0]]
+    answer = json.dumps([{{"vhost": m[1], **dict(zip(keys, m[3:]))}} for m in mine])
 elif verb == "authenticate_user" and users[rest[0]] != password:
     print('Error: failed to authenticate user "%s"' % rest[0], file=sys.stderr)
     sys.exit(65)

@@ -198,6 +198,14 @@ def test_a_user_who_is_refused_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "s3cret" not in " ".join(commands)
 
 
+def test_a_user_with_a_wrong_password_alone_is_not_given_what_he_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    users = {"users": ["nova"], "permitted": True, "error": None}
+    (command,) = outcome(monkeypatch, listens=True, refused=True, users=users)
+    assert "broker_users apply" in command
+
+
 def test_a_user_who_may_do_everything_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcome(monkeypatch, listens=True, authenticated=True, opened=True) == []
 

@@ -25,7 +25,8 @@ def asked(**more: Any) -> dict[str, Any]:
 
 
 def test_a_user_that_is_not_there_is_made(broker: Rabbitmqctl) -> None:
-    assert asked(virtual_host="nova") == {"users": ["openstack"], "error": None}
+    answer = {"users": ["openstack"], "permitted": True, "error": None}
+    assert asked(virtual_host="nova") == answer
     assert broker.users == {"openstack": "s3cret"}
     assert broker.changes == ["add_user", "add_vhost", "set_permissions"]
     assert broker.permitted == [["-p", "nova", "openstack", ".*", ".*", ".*"]]
@@ -49,8 +50,27 @@ LIST = ["-q", "--formatter", "json", "list_users"]
 
 def test_a_plan_asks_who_is_there_and_nothing_else(broker: Rabbitmqctl) -> None:
     broker.set(users={"openstack": "old", "amy": "kept"})
-    assert asked(apply=False, virtual_host="nova") == {"users": ["amy", "openstack"], "error": None}
-    assert broker.asked == [LIST]
+    answer = {"users": ["amy", "openstack"], "permitted": False, "error": None}
+    assert asked(apply=False, virtual_host="nova") == answer
+    assert broker.asked == [LIST, [*LIST[:3], "list_user_permissions", "openstack"]]
+
+
+@pytest.mark.parametrize(
+    ("rights", "found"),
+    [
+        (["-p", "/", "openstack", ".*", ".*", ".*"], True),
+        (["-p", "/", "openstack", ".*", "^nova", ".*"], False),
+        (["-p", "nova", "openstack", ".*", ".*", ".*"], False),
+        (["-p", "/", "amy", ".*", ".*", ".*"], False),
+    ],
+)
+def test_a_plan_asks_what_a_user_who_is_refused_may_do(
+    broker: Rabbitmqctl, rights: list[str], found: bool
+) -> None:
+    broker.set(users={"openstack": "old"}, permitted=[rights])
+    assert asked(apply=False)["permitted"] is found
+    broker.set(users={})
+    assert asked(apply=False)["permitted"] is False
 
 
 def test_only_what_is_asked_for_is_done(broker: Rabbitmqctl) -> None:
