@@ -20,6 +20,7 @@ import sys
 import urllib.parse
 
 import http_answers
+import unit_logs
 import units
 
 TIMEOUT = 20
@@ -40,7 +41,7 @@ def unit_faults(wanted, states, processes):
         name = unit["name"]
         state = states.get(name, {})
         if not units.is_there(unit, state):
-            text = "is {}. {}".format(units.described(unit, state), units.cause(unit))
+            text = "is {}. {}".format(units.described(unit, state), unit_logs.cause(unit))
             yield fault(name, text, f"see `journalctl -u {name}`")
         elif processes[name]["replaced"]:
             text = "runs a program that is no longer on the disk"
@@ -143,12 +144,12 @@ def folder_faults(folders, user):
 
 def audit_faults(unit, process, interval):
     """An audit that failed lately, by the process that runs now: Placement is told nothing."""
-    line = units.last_line(unit, AUDIT)
-    age = units.line_age(line) if line else None
+    line = unit_logs.last_line(unit, AUDIT)
+    age = unit_logs.line_age(line) if line else None
     if age is None or age > interval + LATE or " {} ".format(process["pid"]) not in line:
         return
-    text = f"does not report what this host has. {units.logged(unit) or line}"
-    yield fault(unit["name"], text, f"see {units.log_files(unit)[0]}", passing=True)
+    text = f"does not report what this host has. {unit_logs.logged(unit) or line}"
+    yield fault(unit["name"], text, f"see {unit_logs.log_files(unit)[0]}", passing=True)
 
 
 def answer(request):

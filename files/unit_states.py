@@ -4,6 +4,7 @@ Request: {"units": [as for units.py], "causes": bool}
 Answer:  {name: {"state", "restarts": number, "cause": text|null}}
 """
 
+import unit_logs
 import units
 
 
@@ -14,7 +15,7 @@ def answer(request):
         name: {
             "state": "{} ({})".format(state.get("ActiveState"), state.get("SubState")),
             "restarts": int(state.get("NRestarts") or 0),
-            "cause": units.cause(wanted[name]) if request["causes"] else None,
+            "cause": unit_logs.cause(wanted[name]) if request["causes"] else None,
         }
         for name, state in states.items()
     }

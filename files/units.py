@@ -4,7 +4,8 @@ Request: {"units": [{"name", "reads": [paths], "reload": bool, "url": text|null,
                      "broker": port|null, "log": path|null, "dropin": path|null}],
           "cells": what nova_state.py needs to read the cell mappings|absent,
           "wait": seconds|absent}
-Answer to a comparison: {"units": [{"name", "actions": [...], "reason", "running": true|absent}],
+Answer to a comparison: {"units": [{"name", "actions": [...], "reason", "running": true|absent,
+                                    "lost": path of a program that is no more|absent}],
                          "daemon_reload": bool,
                          "processes": {name: {"pid", "age": s|null, "replaced": bool}},
                          "cells": {"error": text|null, "early": bool} as nova_state.py has them}
@@ -23,17 +24,11 @@ Who waits for a unit with a `broker` waits until it is connected: Nova's daemons
 
 import glob
 import os
-import re
 import subprocess
 import time
 
-# oslo.log's lines; the last of a traceback has nothing after the logger's name.
-TELLING = re.compile(r"\b(ERROR|CRITICAL) \S+ .*\w")
-ROUTINE = re.compile(
-    r"^(Start|Stopp)(ed|ing)\b|^Failed to start\b|Scheduled restart job|Start request repeated"
-    r"|Failed with result|Deactivated successfully"
-    r"|Consumed .* CPU time|known eventlet monkey patching issues|^$"
-)
+import unit_logs
+
 NOT_BOOTED = "System has not been booted with systemd"
 """systemctl's own word that there is no unit here at all (systemd's shared/bus-util.c)."""
 MANY_RESTARTS = 3
@@ -41,7 +36,7 @@ ENDING = 900
 """Seconds in which all have to have ended that are to start again, whatever their units allow."""
 PROPERTIES = (
     *("Id", "Names", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState"),
-    *("NeedDaemonReload", "DropInPaths", "NRestarts", "Job", "MainPID"),
+    *("NeedDaemonReload", "DropInPaths", "NRestarts", "Job", "MainPID", "TriggeredBy"),
     *("ExecMainStartTimestampMonotonic", "StateChangeTimestampMonotonic"),
 )
 
@@ -178,7 +173,10 @@ def compare(unit, state, cells_time=0.0):
     if not actions:
         return None
     found = {"name": unit["name"], "actions": actions, "reason": "; ".join(reasons)}
-    return {**found, "running": True} if state["ActiveState"] == "active" else found
+    if state["ActiveState"] != "active":
+        return found
+    lost = lost_program(state.get("MainPID")) if "restart" in actions else None
+    return {**found, "running": True, **({"lost": lost} if lost else {})}
 
 
 def has_to_be_read(unit, state):
@@ -198,6 +196,19 @@ def is_replaced(pid):
         return False
 
 
+def lost_program(pid):
+    """The program of a process that is nowhere any more, so that a restart only stops it; or None.
+
+    Of a script it is that one, which the interpreter has as its first word.
+    """
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            words = [os.fsdecode(word) for word in stream.read().split(b"\0")[:2]]
+    except OSError:  # ended meanwhile, or none
+        return None
+    return next((w for w in words if w.startswith("/") and not os.path.lexists(w)), None)
+
+
 def process(state):
     """The process that runs a unit now: 0 for none, and for sockets; its age in seconds.
 
@@ -212,70 +223,15 @@ def process(state):
     }
 
 
-def log_files(unit):
-    stem = re.sub(r"\.service$", "", unit["name"])
-    return glob.glob(unit.get("log") or f"/var/log/*/{stem}.log")
-
-
-def last_lines(path):
-    with open(path, encoding="utf-8", errors="replace") as stream:
-        stream.seek(max(0, os.stat(path).st_size - 100000))
-        return stream.read().splitlines()
-
-
-def last_line(unit, pattern):
-    """The last line of a unit's log file that PATTERN finds something in, or None."""
-    for path in log_files(unit):
-        found = [line for line in last_lines(path) if pattern.search(line)]
-        if found:
-            return found[-1]
-    return None
-
-
-def line_age(line):
-    """How many seconds ago, by this host's clock, oslo.log wrote a line; None if it cannot be told.
-
-    oslo.log writes local time.
-    """
-    try:
-        return time.time() - time.mktime(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S"))
-    except ValueError:
-        return None
-
-
-def logged(unit):
-    """The last error in the log file of a unit that says something."""
-    for path in log_files(unit):
-        telling = [line for line in last_lines(path)[-200:] if TELLING.search(line)]
-        if telling:
-            return f"{path}: {telling[-1][:400]}"
-    return None
-
-
-def journaled(name):
-    """What the journal last says of a unit, but for systemd's own account of what it did then."""
-    result = subprocess.run(
-        ["journalctl", "-q", "-n", "20", "-o", "cat", "-u", name],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    telling = [line for line in result.stdout.splitlines() if not ROUTINE.search(line)]
-    # How a process has ended is systemd's word; its own is better where it has left one.
-    own = [line for line in telling if "Main process exited" not in line]
-    said = own or telling
-    return f"journal: {said[-1][:400]}" if said else None
-
-
-def cause(unit):
-    """The lines that most likely say why a unit does not run, of its log file and the journal."""
-    found = [line for line in (logged(unit), journaled(unit["name"])) if line]
-    return "; ".join(found) or "neither its log file nor the journal says why"
-
-
 def is_queued(state):
     """Whether a job waits to start or stop the unit: its state is then still that of before."""
     return state.get("Job") not in (None, "", "0")
+
+
+def rests(state):
+    """Whether it has ended because nobody used it, and a socket starts it again: libvirtd does."""
+    ended = state.get("ActiveState") == "inactive" and not is_queued(state)
+    return ended and state.get("Result") == "success" and ".socket" in state.get("TriggeredBy", "")
 
 
 def is_settled(state):
@@ -366,13 +322,15 @@ def wait(units, seconds):
         if not pending or over or hopeless:
             break
         time.sleep(0.2)
+    # One whose users are gone rests until its socket is spoken to: that is no cause of anything.
+    awake = [unit for unit in pending if not rests(states.get(unit["name"], {}))]
     return [
         {
             "name": unit["name"],
             "state": silence or described(unit, states.get(unit["name"], {})),
-            "cause": cause(unit),
+            "cause": unit_logs.cause(unit),
         }
-        for unit in pending
+        for unit in awake or pending
     ]
 
 

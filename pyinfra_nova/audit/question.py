@@ -26,7 +26,7 @@ class HostEvidence(ScriptFact):
     """The guests, files and processes of one host."""
 
     script = "host_evidence"
-    uses = ("certificates", "units", "host_processes", "host_access", "host_guests")
+    uses = ("certificates", "unit_logs", "units", "host_processes", "host_access", "host_guests")
     folder = ScriptFact.folder / "audit"
 
 

@@ -91,7 +91,7 @@ class UnitDifferences(ScriptFact):
     """The units that are not as they should be: the verbs that mend each, and the reason."""
 
     script = "units"
-    uses = ("rest", "sql", "nova_state")
+    uses = ("rest", "sql", "nova_state", "unit_logs")
 
 
 VERBS = ("unmask", "enable", "reload", "restart", "start")
@@ -131,6 +131,14 @@ def running(
         yield from refused(problem)
         return
     differing = state.get("units", [])
+    if lost := {unit["name"]: unit["lost"] for unit in differing if "lost" in unit}:
+        names = ", ".join(f"{path} of {name}" for name, path in lost.items())
+        yield from refused(
+            f"a program that still runs is no longer on the disk: {names}; a restart would only "
+            "stop it: install its package anew (apt-get install --reinstall, dnf reinstall), then "
+            "deploy again"
+        )
+        return
     steps = []
     if state.get("daemon_reload"):
         command = StringCommand("systemctl", "daemon-reload")
@@ -147,7 +155,7 @@ def running(
         return
     yield from taken(steps)
     if differing:
-        yield script_command("units", "wait", {**request, "wait": deadline})
+        yield script_command("units", "wait", {**request, "wait": deadline}, ("unit_logs",))
         if host.state.is_executing:
             state = ask(host, UnitDifferences, {**request, "cells": None})
             if not state:

@@ -91,7 +91,7 @@ def test_every_host_is_asked_and_one_without_an_answer_hides_no_other(
 
 def test_a_failing_script_is_named_with_its_host(cloud: DeployedSite) -> None:
     class Broken(HostReport):
-        script = "unit_states"  # without the module that it uses
+        script = "unit_states"  # without the modules that it uses
 
     with pytest.raises(NoAnswerError, match="@local gives no answer: ModuleNotFoundError"):
         cloud.ask("@local", Broken, {})

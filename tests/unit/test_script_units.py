@@ -4,6 +4,7 @@ import http.server
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import unit_logs
 import units
+
+from .systemd_stand_in import Systemd
 
 RUNNING = {
     "LoadState": "loaded",
@@ -128,10 +132,10 @@ def test_what_a_daemon_logged_last_is_its_cause_but_not_an_empty_line_of_a_trace
         "2026-11-23 01:28:16.413 4459 ERROR nova \n"
         "2026-11-23 01:28:17.002 4460 INFO nova.service [-] Starting compute node\n"
     )
-    assert units.logged({"name": "x", "log": str(path)}).endswith(
+    assert unit_logs.logged({"name": "x", "log": str(path)}).endswith(
         "ERROR nova ValueError: no such port"
     )
-    assert units.logged({"name": "x", "log": str(tmp_path / "absent.log")}) is None
+    assert unit_logs.logged({"name": "x", "log": str(tmp_path / "absent.log")}) is None
 
 
 def test_what_systemd_does_about_a_unit_is_not_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,9 +147,9 @@ def test_what_systemd_does_about_a_unit_is_not_its_cause(monkeypatch: pytest.Mon
         "Starting nova-conductor.service - OpenStack Nova Conductor (nova-conductor)...\n"
     )
     result = subprocess.CompletedProcess([], 0, stdout=said)
-    monkeypatch.setattr(units.subprocess, "run", lambda *_, **__: result)
-    assert units.journaled("nova-conductor").endswith("status=203/EXEC")
-    assert units.ROUTINE.search("Failed to locate executable /x: No such file") is None
+    monkeypatch.setattr(unit_logs.subprocess, "run", lambda *_, **__: result)
+    assert unit_logs.journaled("nova-conductor").endswith("status=203/EXEC")
+    assert unit_logs.ROUTINE.search("Failed to locate executable /x: No such file") is None
 
 
 def test_a_unit_with_a_queued_job_is_still_waited_for() -> None:
@@ -212,3 +216,34 @@ def test_a_unit_without_a_broker_is_there_once_it_is_active(own_service: str) ->
     state = {"Id": own_service, "ActiveState": "active"}
     assert units.is_there({"name": "libvirtd", "broker": None}, state)
     assert not units.is_there({"name": "libvirtd"}, {**state, "Job": "12"})
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """A daemon that an interpreter runs, as Nova's are."""
+    path = tmp_path / "nova-compute"
+    path.write_text(f"#!{sys.executable}\nprint(flush=True)\nimport time; time.sleep(600)\n")
+    path.chmod(0o755)
+    process = subprocess.Popen([path, "--config-file", "/nowhere"], stdout=subprocess.PIPE)
+    assert process.stdout and process.stdout.readline()
+    yield path, process
+    process.kill()
+    process.communicate()
+
+
+def test_what_runs_and_is_gone_from_the_disk_is_named_before_a_restart_stops_it(
+    systemd: Systemd, script: tuple[Path, subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    path, process = script
+    conf = tmp_path / "nova.conf"
+    unit = {"name": "nova-compute", "reads": [str(conf)]}
+    systemd.says("nova-compute", MainPID=process.pid)
+    path.unlink()
+    assert units.answer({"units": [unit]})["units"] == []  # what is not restarted goes on
+    conf.touch()
+    os.utime(conf, (time.time() + 60, time.time() + 60))
+    (found,) = units.answer({"units": [unit]})["units"]
+    assert found["actions"] == ["restart"] and found["lost"] == str(path)
+    path.touch()  # a package has put another one there
+    (found,) = units.answer({"units": [unit]})["units"]
+    assert "lost" not in found

@@ -9,6 +9,7 @@ from typing import Any
 
 import nova_state
 import pytest
+import unit_logs
 import unit_states
 import units
 
@@ -235,6 +236,23 @@ def test_a_unit_that_is_not_there_is_named(
     assert failure(capsys, API, seconds=0) == f"nova-api is inactive (dead). {SILENT}\n"
 
 
+def test_what_rests_as_nobody_uses_it_is_not_called_the_cause(
+    systemd: Systemd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """libvirtd ends after two minutes without nova-compute, and its socket starts it again."""
+    systemd.says("nova-api", ActiveState="failed", SubState="failed")
+    rests = {"ActiveState": "inactive", "SubState": "dead", "Result": "success"}
+    systemd.says("libvirtd", **rests, TriggeredBy="libvirtd-ro.socket libvirtd.socket")
+    libvirtd = {"name": "libvirtd"}
+    assert failure(capsys, API, libvirtd) == f"nova-api is failed (failed). {SILENT}\n"
+    for other in ({"TriggeredBy": ""}, {"Result": "exit-code"}, {"ActiveState": "failed"}):
+        systemd.says("libvirtd", **{**rests, "TriggeredBy": "libvirtd.socket", **other})
+        assert "libvirtd is " in failure(capsys, API, libvirtd)
+    systemd.says("nova-api")
+    systemd.says("libvirtd", **rests, TriggeredBy="libvirtd.socket")
+    assert "libvirtd is inactive" in failure(capsys, API, libvirtd, seconds=0)
+
+
 def test_who_waits_asks_a_systemd_that_says_nothing_again(
     systemd: Systemd, in_each_pause: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -293,16 +311,16 @@ def test_a_unit_that_runs_without_its_broker_is_waited_for(
 def test_a_process_s_own_last_word_is_better_than_systemd_s(systemd: Systemd) -> None:
     ended = "nova-api.service: Main process exited, code=exited, status=1/FAILURE"
     systemd.says("nova-api", journal=f"No module named nova\n{ended}\nStopped nova-api.service.\n")
-    assert units.journaled("nova-api") == "journal: No module named nova"
+    assert unit_logs.journaled("nova-api") == "journal: No module named nova"
     systemd.says("nova-api", journal=f"{ended}\nStopped nova-api.service.\n")
-    assert units.journaled("nova-api") == f"journal: {ended}"
+    assert unit_logs.journaled("nova-api") == f"journal: {ended}"
 
 
 def test_the_log_of_a_unit_is_named_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(units.glob, "glob", lambda pattern: [pattern])
+    monkeypatch.setattr(unit_logs.glob, "glob", lambda pattern: [pattern])
     for name in ("nova-api", "nova-api.service"):
-        assert units.log_files({"name": name}) == ["/var/log/*/nova-api.log"]
-    assert units.log_files({"name": "nova-api", "log": "/var/log/x.log"}) == ["/var/log/x.log"]
+        assert unit_logs.log_files({"name": name}) == ["/var/log/*/nova-api.log"]
+    assert unit_logs.log_files({"name": "nova-api", "log": "/var/log/x.log"}) == ["/var/log/x.log"]
 
 
 def test_of_a_long_log_the_end_is_read_whatever_bytes_it_has(tmp_path: Path) -> None:
@@ -310,7 +328,9 @@ def test_of_a_long_log_the_end_is_read_whatever_bytes_it_has(tmp_path: Path) -> 
     log.write_bytes(
         b"2026 1 ERROR nova before\n" + b"\xff\n" * 60_000 + b"2026 1 ERROR nova last\n"
     )
-    assert units.logged({"name": "nova-api", "log": str(log)}) == f"{log}: 2026 1 ERROR nova last"
+    assert (
+        unit_logs.logged({"name": "nova-api", "log": str(log)}) == f"{log}: 2026 1 ERROR nova last"
+    )
     log.write_bytes(b"2026 1 ERROR nova before\n" + b"\xff\n" * 60_000)
-    assert units.logged({"name": "nova-api", "log": str(log)}) is None
-    assert len(units.last_lines(log)) == 50_000
+    assert unit_logs.logged({"name": "nova-api", "log": str(log)}) is None
+    assert len(unit_logs.last_lines(log)) == 50_000

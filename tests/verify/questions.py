@@ -20,7 +20,7 @@ class UnitStates(ScriptFact):
     """The state of units, how often systemd restarted each, and what their logs say."""
 
     script = "unit_states"
-    uses = ("units",)
+    uses = ("unit_logs", "units")
 
 
 def requests(target: HostPlan) -> list[dict[str, object]]:
