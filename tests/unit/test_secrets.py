@@ -177,13 +177,17 @@ def test_init_shows_no_password(tmp_path: Path) -> None:
 
 def test_a_missing_file_names_the_command_that_makes_it(tmp_path: Path) -> None:
     path = tmp_path / "secrets.yml"
-    assert f"python -m pyinfra_nova.secrets init {path}" in fault_of(path)
+    assert fault_of(path).splitlines()[1:] == [
+        f"  - {path}: is missing; make it with `python -m pyinfra_nova.secrets init {path}`"
+    ]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o610, 0o602])
 def test_a_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None:
     path = write(tmp_path / "secrets.yml", with_value("admin_password", "'12345678'"), mode)
-    assert f"run `chmod 600 {path}`" in fault_of(path)
+    assert fault_of(path).splitlines()[1:] == [
+        f"  - {path}: mode {mode:04o} lets others read it; run `chmod 600 {path}`"
+    ]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -193,15 +197,19 @@ def test_somebody_elses_file_is_refused_unless_sudo_says_who(
     path = write(tmp_path / "secrets.yml", with_value("admin_password", "'12345678'"))
     os.chown(path, 4242, -1)
     monkeypatch.delenv("SUDO_UID", raising=False)
-    assert "belongs to uid 4242" in fault_of(path)
+    assert fault_of(path).splitlines()[1:] == [
+        f"  - {path}: belongs to uid 4242; run `chown $(id -u) {path}`"
+    ]
     monkeypatch.setenv("SUDO_UID", "4242")
     assert load_secrets(path).admin_password.get_secret_value() == "12345678"
 
 
 def test_a_directory_or_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
-    assert "not a regular file" in fault_of(tmp_path / "pipe")
-    assert "not a regular file" in fault_of(tmp_path)
+    for path in (tmp_path / "pipe", tmp_path):
+        assert fault_of(path).splitlines()[1:] == [f"  - {path}: is not a regular file"]
+    below = tmp_path / "pipe" / "secrets.yml"
+    assert fault_of(below).splitlines()[1:] == [f"  - {below}: cannot be read: Not a directory"]
 
 
 @pytest.mark.parametrize(
