@@ -13,6 +13,7 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra_nova.site.faults import Fault, SecretsError, SettingsError
 from pyinfra_nova.site.load import build_site
 from pyinfra_nova.site.settings import HostSettings, Settings
+from pyinfra_nova.site.sources import bare_name
 from tests.unit.site_data import GROUPS, HOSTS, all_in_one, faults, host_faults, site
 
 # --- what is right --------------------------------------------------------------------------------
@@ -85,6 +86,23 @@ def test_servers_that_somebody_else_runs() -> None:
     )
     assert where.database_host is None
     assert where.messaging_host is None
+
+
+def test_what_is_just_within_the_limits_is_taken() -> None:
+    name = f"{'a.' * 125}abc"
+    settings = site(
+        {
+            "controller_host": name,
+            "region": "x" * 255,
+            "memcached_servers": ["cache:1", "cache:65535", name],
+            "service_down_time": 20,
+            "keystone": {"auth_url": "https://[fd00::5]:5000/v3"},
+        }
+    ).settings
+    assert len(settings.controller_host) == 253
+    assert settings.memcached_servers == ["cache:1", "cache:65535", name]
+    assert settings.keystone.auth_url == "https://[fd00::5]:5000/v3"
+    assert (settings.region, settings.service_down_time) == ("x" * 255, 20)
 
 
 def test_all_in_one_has_both_roles() -> None:
@@ -169,6 +187,8 @@ def test_names_of_pyinfras_connectors_are_bare_names_in_nova() -> None:
     where = site(groups=groups, hosts=hosts)
     assert where.settings.controller_host == "controller"
     assert where.hosts["@fake/compute1"].nova_host == "compute1"
+    assert bare_name("@docker/library/debian") == "library/debian"
+    assert bare_name("@local") == "@local"
 
 
 # --- what is wrong --------------------------------------------------------------------------------

@@ -256,6 +256,10 @@ LONG = "x" * 300
             "state_reason: begins as Nova's own reasons do, which it takes back by itself",
         ),
         (
+            {"state_reason": "\U00010000"},  # a fourth byte
+            "state_reason: holds '\U00010000', which Nova's database cannot keep",
+        ),
+        (
             {"state_reason": "a \U0001f600"},
             "state_reason: holds '\U0001f600', which Nova's database cannot keep",
         ),
@@ -284,6 +288,15 @@ LONG = "x" * 300
         (
             {"controller_host": "a." * 126 + "aa"},
             f"controller_host: '{'a.' * 40}…' is not a host name",
+        ),
+        ({"controller_host": f"-{'x' * 79}"}, f"controller_host: '-{'x' * 79}' is not a host name"),
+        (
+            {"controller_host": f"-{'x' * 80}"},
+            f"controller_host: '-{'x' * 79}…' is not a host name",
+        ),
+        (
+            {"keystone": {"auth_url": "http://nova:hun\nter2@keystone"}},
+            "keystone.auth_url: the value holds a character that no URL has",
         ),
         ({"region": LONG}, "region: is longer than 255 characters"),
         (
