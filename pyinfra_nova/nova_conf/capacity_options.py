@@ -38,16 +38,11 @@ def _options(host: HostSettings, table: Table) -> Iterator[tuple[str, str, Optio
             [f"node:{page.node},size:{page.kilobytes},count:{page.reserved}" for page in reserved],
         )
     if host.devices.enabled_mdev_types:
-        name = _spelled(table, "devices", "enabled_mdev_types", "enabled_vgpu_types")
-        yield "devices", name, ",".join(host.devices.enabled_mdev_types)
+        yield "devices", "enabled_mdev_types", ",".join(host.devices.enabled_mdev_types)
     if host.pci.device_spec:
-        name = _spelled(table, "pci", "device_spec", "passthrough_whitelist")
+        # Nova 25 has the former name alone.
+        name = "device_spec" if table.option("pci", "device_spec") else "passthrough_whitelist"
         yield "pci", name, [_json(device) for device in host.pci.device_spec]
-
-
-def _spelled(table: Table, section: str, *names: str) -> str:
-    """The first of NAMES, newest first, that the release reads."""
-    return next((name for name in names if table.option(section, name)), names[0])
 
 
 def _json(thing: BaseModel) -> str:

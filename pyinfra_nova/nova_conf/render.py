@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pyinfra_nova.knowledge import releases
-from pyinfra_nova.knowledge.platforms import Platform, removed_option
+from pyinfra_nova.knowledge.platforms import Platform
 from pyinfra_nova.nova_conf import migration_ssh
 from pyinfra_nova.nova_conf.capacity_options import capacity_options
 from pyinfra_nova.nova_conf.config_file import ConfigFile
@@ -75,8 +75,7 @@ def _nova_values(
         "server_proxyclient_address": own_address(host, settings.vnc.server_proxyclient_address),
         # The eventlet server reads how many processes it has, and for which APIs; others are told
         # in files of their own.
-        "eventlet": platform.wsgi == "eventlet"
-        and removed_option("DEFAULT", "enabled_apis", settings.release) is None,
+        "eventlet": platform.wsgi == "eventlet",
         "virt_type": virt_type,
         "cpu_mode": cpu_mode,
         "secrets": site.secrets,

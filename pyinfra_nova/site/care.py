@@ -31,6 +31,10 @@ def _folder(text: str) -> str:
 
 
 def _recipient(text: str) -> str:
+    if text.upper().startswith("AGE-SECRET-KEY-"):
+        raise ValueError(
+            "is a secret key of age; the recipient is what `age-keygen -y` makes of it"
+        )
     if not RECIPIENT.fullmatch(text):
         raise ValueError(f"{text[:20]!r} is {NO_RECIPIENT}")
     return text

@@ -71,8 +71,6 @@ class HostsBuilder:
             COMMAND_LINE, "nova_conf", self.sources.override_data, on_compute=False
         )
         for group, data in self.sources.group_data.items():
-            if group == "all":
-                continue
             file = f"group_data/{group}.py"
             for key in data if group != LAB_GROUP else ():
                 if key in SITE_KEYS:
@@ -94,7 +92,7 @@ class HostsBuilder:
         mine = self.sources.groups_of[name]
         roles = {role for group, role in ROLE_OF_GROUP.items() if group in mine}
         self._check_host_keys(name)
-        own = self.sources.host_data.get(name, {})
+        own = self.sources.host_data[name]
         controller = "controller" in roles
         self._check_overrides(self.file, f"{name}.nova_conf", own, on_compute=not controller)
 
@@ -123,7 +121,7 @@ class HostsBuilder:
             return None
 
     def _check_host_keys(self, name: str) -> None:
-        for key in self.sources.host_data.get(name, {}):
+        for key in self.sources.host_data[name]:
             if key in SITE_KEYS:
                 remedy = f"set it in {ALL_FILE}"
                 fault = Fault(self.file, f"{name}.{key}", "holds for the whole site", remedy)
@@ -156,8 +154,7 @@ class HostsBuilder:
     def _check_states(self, hosts: Sequence[HostSettings]) -> None:
         for host in hosts:
             for key in ("state", "state_reason"):
-                own = self.sources.host_data.get(host.name, {})
-                if key in own and not host.is_compute:
+                if key in self.sources.host_data[host.name] and not host.is_compute:
                     problem = "is said of a compute alone"
                     self.faults.append(Fault(self.file, f"{host.name}.{key}", problem))
 

@@ -94,7 +94,12 @@ def _check_site(sources: Sources, settings: Settings, layers: Layers) -> None:
         sources.faults.append(Fault(file, "database", problem))
     for group in ("database", "messaging"):
         key = f"manage_{group}"
-        if getattr(settings, key) and not sources.groups[group]:
+        # Without controllers both are empty for that reason.
+        if (
+            getattr(settings, key)
+            and sources.groups.get("controllers")
+            and not sources.groups[group]
+        ):
             remedy = f"name a host, or set {key} = False in {ALL_FILE}"
             sources.faults.append(Fault(sources.file, group, "is an empty group", remedy))
 

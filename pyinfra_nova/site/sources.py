@@ -114,15 +114,15 @@ class Sources:
     def names(self, group: str, otherwise: str) -> list[str]:
         """What the hosts of GROUP are called in URLs."""
         hosts = self.groups.get(group, [])
-        names = [self.host_data.get(host, {}).get("nova_host") or bare_name(host) for host in hosts]
+        names = [self.host_data[host].get("nova_host") or bare_name(host) for host in hosts]
         return names or [otherwise]
 
     def layers_of(self, name: str) -> Iterator[tuple[str, Data]]:
         """The host's sources, weakest first: all, its groups, the host, the command line."""
         yield ALL_FILE, self.all_data
-        mine = [group for group in self.groups_of[name] if group != "all"]
+        mine = self.groups_of[name]
         ordered = [group for group in ROLE_OF_GROUP if group in mine]
         for group in [*ordered, *(group for group in mine if group not in ordered)]:
             yield f"group_data/{group}.py", self.group_data.get(group, {})
-        yield self.file, self.host_data.get(name, {})
+        yield self.file, self.host_data[name]
         yield COMMAND_LINE, self.override_data

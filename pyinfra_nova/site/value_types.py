@@ -82,8 +82,6 @@ def _reason(text: str) -> str:
     if text.startswith(BY_ITSELF):
         raise ValueError("begins as Nova's own reasons do, which it takes back by itself")
     # nova/db/main/models.py, services.disabled_reason; the column has three bytes for a character.
-    if len(text) > 255:
-        raise ValueError("is longer than 255 characters")
     if found := next((character for character in text if ord(character) > 0xFFFF), None):
         raise ValueError(f"holds {found!r}, which Nova's database cannot keep")
     return text

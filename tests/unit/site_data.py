@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from oslo_config import cfg
 
 from pyinfra_nova.knowledge.platforms import Platform, platform_for
+from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.load import build_site
 from pyinfra_nova.site.secrets import Secrets
 from pyinfra_nova.site.settings import Site
@@ -57,6 +59,18 @@ def site(
 def all_in_one(all_data: Mapping[str, Any] | None = None) -> Site:
     groups = {"controllers": ["aio"], "computes": ["aio"]}
     return site(all_data, groups=groups, hosts={"aio": {"my_ip": "10.0.0.5"}})
+
+
+def faults(all_data: Mapping[str, Any] | None = None, **sources: Any) -> list[str]:
+    """What is wrong with a site of these, in the lines that an operator reads."""
+    with pytest.raises(SettingsError) as caught:
+        site(all_data, **sources)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def host_faults(**data: Any) -> list[str]:
+    """What is wrong with a site whose first compute has DATA, too."""
+    return faults(hosts={**HOSTS, "compute1": {"my_ip": "10.0.0.31", **data}})
 
 
 def debian() -> Platform:

@@ -135,6 +135,20 @@ def test_what_a_compute_offers_is_in_its_nova_conf() -> None:
     ]
 
 
+def test_names_of_devices_are_written_as_they_are_given() -> None:
+    pci = {
+        "device_spec": [{"devname": "enP1p1", "physical_network": "PhysNet1", "trusted": False}],
+        "alias": [{"name": "T4-Small", "vendor_id": "10DE", "product_id": "1EB8"}],
+    }
+    values = values_on("compute1", pci=pci)
+    assert values["pci/device_spec"] == [
+        '{"devname": "enP1p1", "physical_network": "PhysNet1", "trusted": "false"}'
+    ]
+    assert values["pci/alias"] == [
+        '{"name": "T4-Small", "vendor_id": "10DE", "product_id": "1EB8"}'
+    ]
+
+
 def test_a_controller_gets_the_aliases_alone() -> None:
     values = values_on("controller")
     assert [key for key in values if key.startswith(("compute/", "devices/", "pci/"))] == [

@@ -10,7 +10,7 @@ from pyinfra_nova.resources.compute_states import Closed, steps
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.settings import Site
 
-from .site_data import HOSTS, site
+from .site_data import HOSTS, faults, site
 
 BY_CONFIG = "New compute service disabled due to config option."
 
@@ -119,7 +119,7 @@ def test_what_cannot_be_meant_is_refused_by_name(values: dict[str, Any], message
         where(**values)
 
 
-def test_a_controller_alone_has_no_such_state() -> None:
-    hosts = {**HOSTS, "controller": {**HOSTS["controller"], "state": "closed"}}
-    with pytest.raises(SettingsError, match=r"controller\.state: is said of a compute alone"):
-        site(hosts=hosts)
+@pytest.mark.parametrize("key", ["state", "state_reason"])
+def test_a_controller_alone_has_no_such_state(key: str) -> None:
+    hosts = {**HOSTS, "controller": {**HOSTS["controller"], key: "closed"}}
+    assert faults(hosts=hosts) == [f"inventory.py: controller.{key}: is said of a compute alone"]

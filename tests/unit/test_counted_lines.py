@@ -23,6 +23,7 @@ def said() -> Iterator[list[str]]:
             lines.append(record.getMessage())
 
     handler, level, filters = Collect(), pyinfra.logger.level, list(pyinfra.logger.filters)
+    pyinfra.logger.filters.clear()
     pyinfra.logger.addHandler(handler)
     pyinfra.logger.setLevel(logging.INFO)
     counted_lines.install()

@@ -58,6 +58,21 @@ def test_what_serves_the_apis_is_told_where(row: Platform) -> None:
         assert "-socket 127.0.0.1:9775/" in files[str(row.paths.metadata_default)]
 
 
+def test_each_is_asked_from_its_host_for_what_only_it_has() -> None:
+    found = plan(MOVED, debian()).endpoints.values()
+    assert [(one.title, one.url + one.page, one.holds, one.bind) for one in found] == [
+        ("the compute API", "http://10.0.0.11:9774/", '"versions"', "10.0.0.11:9774"),
+        ("the metadata API", "http://127.0.0.1:9775/", "latest", "127.0.0.1:9775"),
+        ("noVNC", "http://127.0.0.1:7080/vnc_lite.html", "noVNC", "127.0.0.1:7080"),
+    ]
+    found = plan({}, debian()).endpoints.values()
+    assert [(one.url, one.bind) for one in found] == [
+        ("http://10.0.0.11:8774/", ":8774"),
+        ("http://10.0.0.11:8775/", ":8775"),
+        ("http://10.0.0.11:6080/", ":6080"),
+    ]
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_a_unit_reads_what_tells_it_where(row: Platform) -> None:
     reads = {path for unit in row.units for path in unit.reads}

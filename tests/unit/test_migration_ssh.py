@@ -29,7 +29,7 @@ from pyinfra_nova.resources.config_files import comparison
 from pyinfra_nova.run.preflight import check_files
 from pyinfra_nova.site.settings import Site
 
-from .site_data import HOSTS, all_in_one, debian, secrets, site
+from .site_data import HOSTS, debian, secrets, site
 
 SECRET = "a secret of more than twenty"
 KEYS = {"compute1": ("ssh-ed25519 AAAA1",), "compute2": ("ssh-rsa AAAA2", "ssh-ed25519 AAAA3")}
@@ -38,6 +38,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def with_key() -> Site:
     return site(passwords=secrets(migration_secret=SECRET))
+
+
+def with_one_compute() -> Site:
+    groups = {"controllers": ["controller"], "computes": ["compute1"]}
+    hosts = {name: HOSTS[name] for name in ("controller", "compute1")}
+    return site(groups=groups, hosts=hosts, passwords=secrets(migration_secret=SECRET))
 
 
 def at(path: Path, file: ConfigFile) -> ConfigFile:
@@ -115,7 +121,33 @@ def test_each_compute_is_known_by_its_name_and_by_its_address() -> None:
         "compute2,10.0.0.32 ssh-ed25519 AAAA3\n"
         "compute2,10.0.0.32 ssh-rsa AAAA2\n"
     )
-    assert (known.owner, known.mode) == ("root", "0644")
+    assert (known.owner, known.group, known.mode) == ("root", "root", "0644")
+    config = files(with_key())[migration_ssh.SSH_CONFIG]
+    assert (config.owner, config.group, config.mode) == ("root", "root", "0644")
+
+
+def test_hosts_of_other_keys_or_another_system_get_files_of_their_own() -> None:
+    where = with_key()
+    compute = where.hosts["compute1"]
+    elsewhere = debian().model_copy(update={"user": "compute", "group": "computes"})
+    known = (debian(), KEYS), (debian(), {"compute1": ("ssh-ed25519 NEW",)}), (elsewhere, KEYS)
+    made = [
+        {file.path: file for file in migration_files(where, compute, platform, keys)}
+        for platform, keys in known
+    ]
+    texts = [one[migration_ssh.KNOWN_HOSTS].content for one in made]
+    assert texts[0] == texts[2]
+    assert texts[1] == "compute1,10.0.0.31 ssh-ed25519 NEW\n"
+    owners = [(one[migration_ssh.KEY].owner, one[migration_ssh.KEY].group) for one in made]
+    assert owners == [("nova", "nova"), ("nova", "nova"), ("compute", "computes")]
+
+
+def test_a_name_for_the_way_of_guests_is_let_in_by_its_name() -> None:
+    moved = {"nova_conf": {"libvirt": {"live_migration_inbound_addr": "compute2.fast"}}}
+    hosts = {**HOSTS, "compute2": {**HOSTS["compute2"], **moved}}
+    assert migration_ssh.authorized_keys(site(hosts=hosts), "KEY") == (
+        'restrict,from="10.0.0.31,10.0.0.32,compute2.fast" KEY\n'
+    )
 
 
 def test_a_compute_that_is_gone_is_known_no_longer_after_a_run_of_all(tmp_path: Path) -> None:
@@ -182,7 +214,7 @@ def test_ssh_takes_key_and_known_hosts_for_the_user_nova_alone(
 
 @pytest.mark.parametrize(
     ("where", "name"),
-    [(site(), "compute1"), (with_key(), "controller"), (all_in_one(), "aio")],
+    [(site(), "compute1"), (with_key(), "controller"), (with_one_compute(), "compute1")],
     ids=["no secret", "no compute", "one compute"],
 )
 def test_where_nothing_can_be_moved_nothing_is_written(where: Site, name: str) -> None:

@@ -44,6 +44,7 @@ def test_no_argument_of_pyinfra_may_belie_what_a_run_says(key: str, value: Any, 
         text = f"{place}: is not to be set for all operations: "
         assert text in str(caught.value)
         assert why in str(caught.value)
+        assert str(caught.value.faults[0]).endswith("; leave it out")
 
 
 def test_an_argument_of_pyinfra_that_says_what_holds_anyway_is_let_be() -> None:

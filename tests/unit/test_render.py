@@ -11,6 +11,8 @@ import pytest
 
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.nova_conf.urls import database_url
+from pyinfra_nova.run.preflight import check_files
+from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.secrets import ceph_key
 from pyinfra_nova.site.settings import Site
 from tests.unit.rendered_conf import COMPUTE_CONF, NOVA_CONF, login, nova_conf, read, rendered
@@ -73,7 +75,20 @@ def test_systemd_gives_nova_compute_the_time_that_it_takes_to_end(
     path = "/etc/systemd/system/nova-compute.service.d/pyinfra-nova.conf"
     content = rendered(where, "compute1")[path].content
     assert f"\n[Service]\nTimeoutStopSec={seconds}\n" in content
+    takes = "any" if seconds == "infinity" else int(seconds) - 15
+    assert f"# nova-compute takes {takes} s to end what it is at" in content
     assert path not in rendered(where, "controller")
+
+
+def test_a_time_to_end_that_is_no_number_is_named_by_the_checker() -> None:
+    where = site({"nova_conf": {"DEFAULT": {"graceful_shutdown_timeout": "soon"}}})
+    with pytest.raises(SettingsError, match="graceful_shutdown_timeout: 'soon' is not an integer"):
+        check_files(where)
+
+
+@pytest.mark.parametrize(("name", "roles"), [("controller", "controller"), ("compute1", "compute")])
+def test_nova_conf_says_at_its_top_what_the_host_is_for(name: str, roles: str) -> None:
+    assert rendered(site(), name)[NOVA_CONF].content.splitlines()[1] == f"# {roles}, OpenStack zed"
 
 
 LOGIN_OPTIONS = {
@@ -139,6 +154,8 @@ def test_all_in_one_is_the_union(tmp_path: Path) -> None:
     where = all_in_one()
     conf = nova_conf(tmp_path, where, "aio", "kvm")
     assert "database" in conf
+    first = rendered(where, "aio")[NOVA_CONF].content.splitlines()[1]
+    assert first == "# controller and compute, OpenStack zed"
     assert conf["vnc"]["server_listen"] == "10.0.0.5"
     assert conf["vnc"]["novncproxy_host"] == "0.0.0.0"
     assert conf["libvirt"] == {"virt_type": "kvm"}
@@ -203,6 +220,10 @@ def test_uwsgi_gets_its_processes(path: str, wsgi: str, processes: str) -> None:
     assert parser["uwsgi"]["wsgi-file"] == wsgi
     assert parser["uwsgi"]["processes"] == processes
     assert parser["uwsgi"]["uid"] == "nova"
+    name = path.removeprefix("/etc/nova/").removesuffix("-uwsgi.ini")
+    # The unit, its program's arguments in /etc/default and logrotate know it by this name.
+    assert parser["uwsgi"]["name"] == name
+    assert parser["uwsgi"]["logto"] == f"/var/log/nova/{name}.log"
 
 
 def test_a_host_without_nova_gets_nothing() -> None:

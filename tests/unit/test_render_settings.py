@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from pyinfra_nova.knowledge.platforms import platform_for
+from pyinfra_nova.nova_conf.ini import option_values
 from pyinfra_nova.nova_conf.overriding import overridden
 from tests.unit.rendered_conf import NOVA_CONF, login, nova_conf, rendered
 from tests.unit.site_data import secrets, site
@@ -86,6 +88,15 @@ def test_an_override_lands_in_the_file_that_wins(tmp_path: Path) -> None:
     conf = nova_conf(tmp_path, where, "compute1")
     assert conf["libvirt"]["live_migration_uri"] == "qemu+tls://%s/system"
     assert conf["libvirt"]["num_pcie_ports"] == "9"
+
+
+def test_an_override_lands_in_nova_conf_where_there_is_no_other_file() -> None:
+    overrides = {"libvirt": {"live_migration_uri": "qemu+tls://%s/system"}}
+    key = secrets(migration_secret="s" * 32)
+    where = site(group_data={"computes": {"nova_conf": overrides}}, passwords=key)
+    files = rendered(where, "compute1", platform=platform_for("rocky", "9.5", "2024.1"))
+    values = option_values(files[NOVA_CONF].content)
+    assert values["libvirt/live_migration_uri"] == ["qemu+tls://%s/system"]
 
 
 def test_a_list_is_an_option_given_several_times() -> None:

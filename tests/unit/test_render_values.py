@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 from pydantic import SecretStr
 
+from pyinfra_nova.nova_conf.render import environment
 from pyinfra_nova.nova_conf.urls import cell_urls, database_url, transport_url
 from pyinfra_nova.nova_conf.values import option
 from pyinfra_nova.site.secrets import FORBIDDEN_CATEGORIES, PLACEHOLDER
@@ -72,6 +74,17 @@ def test_values_of_other_types() -> None:
         option("a\nb = c")
 
 
+@pytest.mark.parametrize("item", ["", "a,b", "'a'", '"', "'"])
+def test_an_item_that_oslo_config_would_not_read_back_is_in_no_list(item: str) -> None:
+    with pytest.raises(ValueError, match="list is empty, quoted or holds a comma"):
+        option(["public", item])
+
+
+def test_a_template_cannot_write_a_value_that_it_is_not_given() -> None:
+    with pytest.raises(UndefinedError, match="'region' is undefined"):
+        environment().from_string("region = {{ region }}").render()
+
+
 def nova_fills_in(template: str, url: str) -> str:
     """What nova/objects/cell_mapping.py `_format_url` makes of a mapping's template."""
     parts = urlsplit(url)
@@ -82,7 +95,8 @@ def nova_fills_in(template: str, url: str) -> str:
         "port": None if "," in parts.netloc else parts.port,
         "scheme": parts.scheme,
     }
-    for number, netloc in enumerate(parts.netloc.split(","), 1):
+    nodes = parts.netloc.split(",")
+    for number, netloc in enumerate(nodes, 1) if len(nodes) > 1 else ():
         userpass, _, hostport = netloc.partition("@")
         names[f"username{number}"], _, names[f"password{number}"] = userpass.partition(":")
         names[f"hostname{number}"], _, names[f"port{number}"] = hostport.partition(":")

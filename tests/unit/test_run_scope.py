@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyinfra_nova.site.run_scope import cut_off, scope_of
-from tests.unit.site_data import site
+from tests.unit.site_data import GROUPS, HOSTS, site
 
 
 def names(hosts: object) -> list[str]:
@@ -30,6 +30,25 @@ def test_what_a_left_out_host_makes_is_made_elsewhere_for_this_run(what: str) ->
     assert getattr(scope_of(site(), {"controller"}).site.settings, what) is True
 
 
+@pytest.mark.parametrize("what", ["manage_database", "manage_messaging", "manage_identity"])
+def test_what_is_made_elsewhere_anyway_is_so_in_each_run(what: str) -> None:
+    where = site({what: False})
+    settings = scope_of(where, where.hosts).site.settings
+    assert getattr(settings, what) is False
+    assert settings == where.settings
+
+
+def test_hosts_of_other_roles_have_no_part_in_a_run_of_nova() -> None:
+    groups = {**GROUPS, "database": ["db"], "messaging": ["mq"]}
+    where = site(groups=groups, hosts={**HOSTS, "db": {}, "mq": {}})
+    scope = scope_of(where, {"db", "compute2", "controller"})
+    assert names(scope.hosts) == ["controller", "compute2"]
+    assert names(scope.left_out) == ["compute1"] and scope.controllers_left_out == ()
+    settings = scope.site.settings
+    assert (settings.manage_database, settings.manage_messaging) == (True, False)
+    assert names(scope_of(where, {"db"}).controllers_left_out) == ["controller"]
+
+
 def test_a_controller_alone_needs_no_delegate() -> None:
     scope = scope_of(site(), {"controller"})
     assert scope.delegate is None and scope.computes == ()
@@ -37,4 +56,7 @@ def test_a_controller_alone_needs_no_delegate() -> None:
 
 def test_who_would_be_cut_off_is_named() -> None:
     scope = scope_of(site(), {"controller"})
-    assert "compute1" in cut_off("the password of broker user openstack", scope.left_out)
+    assert cut_off("the password of broker user openstack", scope.left_out) == (
+        "the password of broker user openstack differs from what is in use, and a run that leaves "
+        "out compute1, compute2 would cut those hosts off; run without --limit"
+    )

@@ -14,7 +14,12 @@ import pytest
 import yaml
 
 from pyinfra_nova.site.faults import SecretsError
-from pyinfra_nova.site.secret_files import HOW_TO_ENCRYPT, age_identity, secrets_file
+from pyinfra_nova.site.secret_files import (
+    HOW_TO_ENCRYPT,
+    age_identity,
+    private_or_fault,
+    secrets_file,
+)
 from pyinfra_nova.site.secrets import load_secrets, main
 from tests.unit.site_data import AWKWARD, secrets
 
@@ -156,6 +161,17 @@ def test_an_identity_that_others_may_read_is_refused(
         load_secrets(path)
 
 
+def test_so_it_is_for_a_backup(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    with pytest.raises(SecretsError, match=f"{key}: cannot be read: No such file or directory"):
+        private_or_fault(key)
+    key.touch(mode=0o600)
+    private_or_fault(key)
+    key.chmod(0o640)
+    with pytest.raises(SecretsError, match=f"{key}: mode 0640 lets others read it"):
+        private_or_fault(key)
+
+
 def test_without_a_variable_the_identity_is_where_sops_has_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -175,9 +191,10 @@ def test_sops_without_the_key_says_which_variable_names_one(
 ) -> None:
     path = encrypt("SOPS")
     monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(keys / name))
-    text = fault_of(path)
-    assert "none of the keys here opens it" in text
-    assert "SOPS_AGE_KEY_FILE" in text
+    assert fault_of(path) == (
+        f"{path}: is encrypted with SOPS, and none of the keys here opens it; name your age key in "
+        f"SOPS_AGE_KEY_FILE; `sops --decrypt {path} >/dev/null` says more"
+    )
 
 
 @pytest.mark.parametrize("form", ["age", "age, armored"])
@@ -187,7 +204,11 @@ def test_a_damaged_age_file_gives_no_half_answer(encrypt: Encrypt, form: str, da
     content = path.read_bytes()
     half = content[: len(content) - 60]
     path.write_bytes(half if damage == "cut" else half + bytes(reversed(content[-60:])))
-    assert "one of the two is damaged" in fault_of(path)
+    identity = os.environ["PYINFRA_NOVA_AGE_IDENTITY"]
+    assert fault_of(path) == (
+        f"{path}: cannot be decrypted with {identity}: one of the two is damaged; "
+        f"`age --decrypt --identity {identity} {path} >/dev/null` says more"
+    )
 
 
 def test_a_value_swapped_in_a_sops_file_is_noticed(encrypt: Encrypt) -> None:
@@ -195,14 +216,37 @@ def test_a_value_swapped_in_a_sops_file_is_noticed(encrypt: Encrypt) -> None:
     data = yaml.safe_load(path.read_text())
     data["nova_password"], data["admin_password"] = data["admin_password"], data["nova_password"]
     path.write_text(yaml.safe_dump(data))
-    assert "is damaged or was changed without SOPS" in fault_of(path)
+    assert fault_of(path) == (
+        f"{path}: is damaged or was changed without SOPS; "
+        f"`sops --decrypt {path} >/dev/null` says more"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        *((code, "is damaged or was changed without SOPS") for code in (24, 25, 51, 52)),
+        (111, "is encrypted with SOPS, and none of the keys here opens it"),
+        (128, "is encrypted with SOPS, and none of the keys here opens it"),
+        (1, "cannot be decrypted: sops ends with exit code 1"),
+    ],
+)
+def test_what_sops_ends_with_is_put_in_words(
+    encrypt: Encrypt, programs: Path, code: int, problem: str
+) -> None:
+    path = encrypt("SOPS")
+    program(programs / "sops", f"exit {code}")
+    assert fault_of(path).startswith(f"{path}: {problem}; ")
 
 
 def test_a_value_that_sops_left_alone_is_refused_by_name(encrypt: Encrypt) -> None:
     path = encrypt("SOPS")
     data = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({**data, "nova_password": AWKWARD["nova_password"]}))
-    assert "nova_password: stands unencrypted in the file" in fault_of(path)
+    assert fault_of(path) == (
+        f"{path}: nova_password: stands unencrypted in the file; "
+        "let SOPS encrypt every value, and change this one: others may have read it"
+    )
 
 
 @pytest.mark.parametrize("content", ["sops: {}\n", "sops: {age: []}\na: 'ENC[x]'\n"])
@@ -214,14 +258,21 @@ def test_what_only_looks_like_sops_is_a_fault(
     assert "sops" in fault_of(path)
 
 
-@pytest.mark.parametrize("name", ["secrets.sops.yml", "secrets.yml.age"])
-def test_a_plain_file_under_an_encrypted_ones_name_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "encryption"), [("secrets.sops.yml", "SOPS"), ("secrets.yml.age", "age")]
+)
+def test_a_plain_file_under_an_encrypted_ones_name_is_refused(
+    tmp_path: Path, name: str, encryption: str
+) -> None:
     path = tmp_path / name
     path.write_text(yaml.safe_dump(AWKWARD))
     path.chmod(0o600)
-    assert "is not encrypted with" in fault_of(path)
+    assert fault_of(path) == (
+        f"{path}: is not encrypted with {encryption}, as its name says, or it is damaged; "
+        "make it as docs/secrets.md shows"
+    )
     path.unlink()
-    assert "is missing; make it as docs/secrets.md shows" in fault_of(path)
+    assert fault_of(path) == f"{path}: is missing; make it as docs/secrets.md shows"
 
 
 def test_what_the_program_says_is_not_passed_on(encrypt: Encrypt, programs: Path) -> None:
