@@ -161,7 +161,7 @@ def faults(records: Records, computes: Sequence[HostSettings]) -> list[str]:
         f"{compute.name}: {text}"
         for compute in computes
         for left in [records.left[compute.nova_host]]
-        for text in (*left.uses, *(f"Nova's side still has {record}" for record in left.records))
+        for text in (*left.uses, *(f"there still is {record}" for record in left.records))
     ]
 
 
