@@ -130,8 +130,8 @@ service_down_time = 60
 enable_new_services = False
 
 # How guests are moved away from computes of state "drained" or "retired": how many at once from one
-# compute and from all, how many seconds a move may take, and what becomes of a live one that takes longer:
-# "abort" leaves its guest where it is, "force_complete" pauses the guest until it has moved.
+# compute and from all, how many seconds a move may take, and what becomes of a live one that takes
+# longer: "abort" leaves its guest where it is, "force_complete" pauses it until it has moved.
 drain = {
     "at_once_per_host": 1,
     "at_once": 4,

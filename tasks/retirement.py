@@ -35,7 +35,8 @@ def retire(plan: HostPlan | None) -> None:
 
     Every host of the run passes this, those without a PLAN included, because of the barriers.
     """
-    if not any(other.scope.retired for other in host_plans().values()):
+    of_run = next(iter(host_plans().values()), None)  # the scope is the same for all
+    if not of_run or not of_run.scope.retired:
         return
     barrier(name="The computes are drained")
     if plan and plan.host.is_retired:

@@ -190,6 +190,14 @@ def test_once_it_has_gone_a_plan_is_empty_and_costs_the_controller_two_questions
     assert sorted(mine) == ["host_report", "unit_stops"]
 
 
+def test_a_site_that_is_still_to_be_made_has_nothing_left_of_it(secrets_file: Path) -> None:
+    process = pyinfra("retiring_fresh", secrets_file, "--dry", "--json")
+    changed = pending({"plan": operations(process)})
+    assert {name for name, hosts in changed.items() if "@fake/compute2" in hosts} == set()
+    assert DELETE not in changed
+    assert "compute2" not in "".join(re.findall(r".*\bmap .* to cell1.*", process.stderr))
+
+
 def test_without_one_nothing_is_asked(secrets_file: Path) -> None:
     process = pyinfra("converged", secrets_file, "-y", "--debug")
     assert process.returncode == 0
