@@ -19,6 +19,7 @@ there; once there is no whole answer nothing more goes, and the next run begins 
 
 import struct
 import subprocess
+import time
 
 import cloud_session
 import messaging
@@ -29,6 +30,8 @@ from nova_tables import FINISHED_SQL
 
 PATIENCE = 300
 """Seconds that a nova-manage may take."""
+DROPPED = 15
+"""Seconds in which the broker has noticed that who has just been stopped listens no more."""
 QUEUES = ("compute", "compute-alt")
 """The topics of a compute; the second since Nova 33 (nova/compute/rpcapi.py)."""
 SILENCE = (OSError, ValueError, struct.error, IndexError)
@@ -224,12 +227,16 @@ class Retirement:
 
     def nobody_listens(self):
         """A nova-compute that runs makes its records again; also one that has another's name."""
-        queues = self.left["queues"]
-        counts = self.cloud.broker(messaging.consumers, queues) if queues else {}
-        for queue, count in counts.items():
-            if count:
+        queues, over = self.left["queues"], time.monotonic() + DROPPED
+        while queues:
+            counts = self.cloud.broker(messaging.consumers, queues)
+            heard = next((queue for queue in queues if counts[queue]), None)
+            if heard is None:
+                return
+            if time.monotonic() > over:
                 text = "{} listen on queue {}: a nova-compute runs that says it is {}"
-                raise rest.Failed(text.format(count, queue, self.host))
+                raise rest.Failed(text.format(counts[heard], heard, self.host))
+            time.sleep(1)
 
     def leave(self, aggregate):
         path = "/os-aggregates/" + rest.quoted(aggregate["id"])
@@ -316,6 +323,9 @@ class Retirement:
         if self.left["service"]:
             self.delete_service(self.left["service"])
             self.look()
+        if self.left["service"]:
+            text = "Nova says that nova-compute on {} was deleted, and still has it as {}"
+            raise rest.Failed(text.format(self.host, self.left["service"]))
         if self.left["nodes"]:
             raise rest.Failed(
                 "Nova has no nova-compute on {} but its compute node {}, which only goes with one: "

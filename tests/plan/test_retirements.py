@@ -223,6 +223,16 @@ def test_only_a_purge_takes_packages_and_configuration(secrets_file: Path, has: 
     assert "remove: nova-common, nova-compute, nova-compute-kvm" in process.stderr
 
 
+def test_a_purge_takes_nothing_that_others_need(secrets_file: Path, has: Any) -> None:
+    has(seen=GONE, more={"purge": True}, going=["nova-compute", "ceilometer-agent-compute"])
+    process = pyinfra("retiring", secrets_file, "--dry", "--json")
+    assert process.returncode == 1
+    assert "ceilometer-agent-compute would be removed: remove these first" in process.stderr
+    process = pyinfra("retiring", secrets_file, "-y", "--debug")
+    assert process.returncode == 1
+    assert asked(process.stderr, "remove_packages_apt") == []
+
+
 def test_a_purge_is_over_once_all_has_gone(secrets_file: Path, has: Any) -> None:
     has(seen=GONE, more={"purge": True, "uninstalled": True})
     process = pyinfra("retiring", secrets_file, "--dry", "--json")

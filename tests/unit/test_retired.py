@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +18,11 @@ from pyinfra_nova.resources.compute_states import Closed, steps
 from pyinfra_nova.resources.packages import SimulatedRemoval, SimulatedRpmRemoval
 from pyinfra_nova.resources.retirements import Left, Records, faults
 from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.session.host_script import SCRIPTS
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.run_scope import scope_of
 from pyinfra_nova.site.settings import Site
+from tasks import retirement
 
 from .site_data import GROUPS, HOSTS, debian, secrets, site
 
@@ -184,6 +189,42 @@ def test_what_is_left_is_a_fault_by_name() -> None:
         "compute2: there still is service nova-compute (s2)",
     ]
     assert faults(Records(error="2013: lost"), computes) == ["2013: lost"]
+
+
+def test_all_that_was_written_there_goes_with_a_purge_and_by_its_form() -> None:
+    of = where()
+    compute = of.hosts["compute2"].model_copy(update={"roles": frozenset({"compute"})})
+    going = {entry.path: entry for entry in retirement._written(plan(of, "compute2"))}
+    files = files_for(of, compute, debian(), "qemu")
+    assert {file.path for file in files} <= going.keys()
+    for file in files:
+        assert re.fullmatch(going[file.path].form, file.content.splitlines()[0]), file.path
+        assert going[file.path].how == "marker"
+    mine = plan(site(passwords=secrets(migration_secret=SECRET)), "compute2", leaving=False)
+    assert {file.path for file in mine.files} <= going.keys()
+
+
+COMMANDS = """#!/bin/sh
+echo "${0##*/} $*" >>"$LOG"
+case $0 in *debconf*) cat >>"$LOG" ;; esac
+"""
+
+
+def test_packages_are_removed_and_no_database_with_them(tmp_path: Path) -> None:
+    """nova-common's postrm deletes /var/lib/nova for a purge; its prerm drops a database."""
+    for name in ("apt-get", "debconf-set-selections"):
+        (tmp_path / name).write_text(COMMANDS)
+        (tmp_path / name).chmod(0o755)
+    script = (SCRIPTS / "remove_packages_apt.sh").read_text()
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "LOG": str(tmp_path / "log")}
+    subprocess.run(
+        ["sh", "-s", "--", "nova-common"], input=script, text=True, env=environment, check=True
+    )
+    assert (tmp_path / "log").read_text().splitlines() == [
+        "debconf-set-selections ",
+        "nova-common nova/configure_db boolean false",
+        "apt-get -q -y -o DPkg::Lock::Timeout=300 remove nova-common",
+    ]
 
 
 def test_what_a_removal_takes_along_is_read_of_both_package_managers() -> None:

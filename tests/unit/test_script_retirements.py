@@ -205,11 +205,37 @@ def test_so_does_what_a_move_has(cloud: Cloud) -> None:
         ),
     ],
 )
-def test_one_that_is_in_use_is_left_as_it_is(cloud: Cloud, happens: Any, said: str) -> None:
+def test_one_that_is_in_use_is_left_as_it_is(
+    cloud: Cloud, happens: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retirements, "DROPPED", 0)
     happens(cloud)
     before = cloud.state()
     assert said in refused(cloud)
     assert cloud.state() == before
+
+
+def test_the_broker_has_a_moment_to_notice_that_nobody_listens(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.queues["compute.compute2"] = 1
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        cloud.queues["compute.compute2"] = 0
+
+    monkeypatch.setattr("time.sleep", sleep)
+    retire(cloud)
+    assert slept == [1] and "n2" not in cloud.providers
+
+
+def test_a_service_that_is_still_there_is_seen(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud, "delete_service", lambda _: None)
+    assert "Nova says that nova-compute on compute2 was deleted, and still has" in refused(cloud)
+    assert "n2" in cloud.providers and cloud.has("nova_api.host_mappings")
 
 
 def test_a_service_that_the_api_does_not_list_so_is_left(
