@@ -174,17 +174,18 @@ def test_a_compute_that_is_drained_has_no_guests(cloud: DeployedSite) -> None:
 
 def test_nothing_is_left_of_a_retired_compute(cloud: DeployedSite) -> None:
     """Neither in Nova, its cells and aggregates, nor in Placement, nor at the broker."""
-    primary, retired = cloud.site.primary_controller, cloud.site.retired
+    primary, retired = cloud.target(cloud.site.primary_controller), cloud.site.retired
     if not retired:
         return
-    question = question_of(cloud.target(primary), retired)
-    with cloud.on(primary.name) as host:
+    question = question_of(primary, retired)
+    with cloud.on(primary.host.name) as host:
         found = retirements.faults(question.asked(host), retired)
     require(found, "deploy again; it says why what is left has to stay")
 
 
 def test_no_retired_compute_runs_nova_compute(cloud: DeployedSite) -> None:
-    platforms = platforms_of(cloud.site.settings.release)
+    primary = cloud.target(cloud.site.primary_controller)
+    platforms = platforms_of(primary.site.settings.release)
     known = (unit for platform in platforms for unit in platform.units_for(["compute"]))
     units = sorted({unit.name for unit in known if unit.broker})
     found = []
