@@ -22,6 +22,7 @@ from tasks import (
     messaging,
     packages,
     preflight,
+    retirement,
     security,
     services,
     storage,
@@ -78,3 +79,4 @@ if deployed:
 # Last: what keeps a guest where it is is no reason to leave anything else undone.
 if plan:
     hypervisors.drain(plan=plan)
+retirement.retire(plan=plan)

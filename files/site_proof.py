@@ -2,7 +2,8 @@
 
 Request: {"database", "names": as for nova_state.py, "known": {binary: [hosts]},
           "services": {binary: {host: age of its process in seconds|null}},
-          "computes": {host: its address}, "margin": s, "delay": s, "down_time": s, "wait": s,
+          "computes": {host: its address}, "retired": [hosts of what were computes]|absent,
+          "margin": s, "delay": s, "down_time": s, "wait": s,
           "broker": {"hosts", "port", "user", "password", "virtual_host"}|null,
           "queues": {name: most consumers|null}, "api": as for compute_api.py|null}
 Answer:  {"missing": {host: [what its services have not shown]}, "unmapped": [hosts],
@@ -172,7 +173,8 @@ def explained(found, request):
 
 def closed(rows, request):
     """The computes that the scheduler sends no new guests, and why; of those in the request."""
-    found = {host: rows.services.get(("nova-compute", host)) for host in request["computes"]}
+    hosts = (*request["computes"], *request.get("retired", ()))
+    found = {host: rows.services.get(("nova-compute", host)) for host in hosts}
     return {
         "closed": {
             host: row["disabled_reason"] or ""
@@ -216,7 +218,7 @@ def answer(request):
     if found is None:
         unmapped = list(request["computes"])
         found = {"missing": {}, "unmapped": unmapped, "flagged": False, "strangers": []}
-        found.update(closed={}, unseen=unmapped)
+        found.update(closed={}, unseen=[*unmapped, *request.get("retired", ())])
     found["error"] = str(error) if error else found["error"]
     asks = request["api"] and not found["error"]
     return {**found, "early": early, "api": compute_api.answer(request["api"]) if asks else None}

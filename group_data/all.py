@@ -129,9 +129,9 @@ service_down_time = 60
 # Whether a compute takes guests as soon as it has registered, or once a deploy has proven it.
 enable_new_services = False
 
-# How guests are moved away from computes of state "drained": how many at once from one compute and
-# from all, how many seconds a move may take, and what becomes of a live one that takes longer:
-# "abort" leaves its guest where it is, "force_complete" pauses the guest until it has moved.
+# How guests are moved away from computes of state "drained" or "retired": how many at once from one
+# compute and from all, how many seconds a move may take, and what becomes of a live one that takes
+# longer: "abort" leaves its guest where it is, "force_complete" pauses it until it has moved.
 drain = {
     "at_once_per_host": 1,
     "at_once": 4,

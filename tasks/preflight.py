@@ -16,10 +16,12 @@ from pyinfra_nova.knowledge.platforms import platform_for, platforms_of
 from pyinfra_nova.nova_conf.render import VirtType
 from pyinfra_nova.resources.cloud_objects.declaration import Declared, load_declared
 from pyinfra_nova.resources.host_report import Clock, HostReport, NoReport, Report, questions
+from pyinfra_nova.resources.retirements import Records
 from pyinfra_nova.resources.units import Processes
 from pyinfra_nova.run.clock import Offset
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.preflight import check_files, checks_for, clock_tolerance, judge
+from pyinfra_nova.run.retired import question_of
 from pyinfra_nova.run.verdicts import PreflightError, Verdict, table
 from pyinfra_nova.session import redaction
 from pyinfra_nova.session.connections import (
@@ -33,7 +35,7 @@ from pyinfra_nova.session.host_script import ask
 from pyinfra_nova.session.settings_first import site_in
 from pyinfra_nova.session.steps import say
 from pyinfra_nova.site.run_scope import RunScope, scope_of
-from pyinfra_nova.site.settings import HostSettings
+from pyinfra_nova.site.settings import HostSettings, Site
 
 # pyinfra runs deploy.py once for every host; the settings and the verdict are the whole run's.
 _RUNS: WeakKeyDictionary[State, dict[str, HostPlan] | Exception] = WeakKeyDictionary()
@@ -100,12 +102,16 @@ def _prepare(state: State) -> dict[str, HostPlan]:
     usable = {name: report for name, report in reports.items() if isinstance(report, Report)}
     host_keys = {name: report.public_keys for name, report in usable.items()}
     seen: Processes = {}
-    return {
+    plans = {
         name: replace(
             _host_plan(scope, site.hosts[name], report, declared), host_keys=host_keys, seen=seen
         )
         for name, report in usable.items()
     }
+    if not site.retired:
+        return plans
+    leaving = _leaving(state, scope.site, plans.get(site.primary_controller.name))
+    return {name: replace(plan, leaving=leaving) for name, plan in plans.items()}
 
 
 def _refuse_unreachable(state: State) -> None:
@@ -114,6 +120,16 @@ def _refuse_unreachable(state: State) -> None:
     if lost:
         detail = "cannot be reached; see the line of its connection above"
         raise PreflightError([Verdict(name, "connection", False, detail) for name in lost])
+
+
+def _leaving(state: State, site: Site, primary: HostPlan | None) -> tuple[HostSettings, ...]:
+    """The retired computes that Nova may still have; all, where its PRIMARY controller is away."""
+    records = Records()
+    if primary:
+        host = state.inventory.get_host(primary.host.name)
+        with ctx_state.use(state), ctx_host.use(host):
+            records = question_of(primary, site.retired).asked(host)
+    return tuple(compute for compute in site.retired if not records.is_gone(compute))
 
 
 def _join(state: State, delegate: HostSettings) -> Host:
@@ -171,7 +187,7 @@ def _host_plan(
 ) -> HostPlan:
     virt_type: VirtType = "kvm" if report.kvm.flag and report.kvm.usable else "qemu"
     release = scope.site.settings.release
-    if host.is_controller or host.is_compute:
+    if host.is_controller or host.is_compute or host.is_retired:
         platform = platform_for(report.os.id, report.os.version, release)
     else:
         platform = platforms_of(release)[0]  # nothing of Nova goes there, so no row is its own

@@ -4,14 +4,11 @@ delete-service:     {"service": uuid, "binary"}
 delete-allocation:  {"consumer": uuid, "providers": [uuids]|absent: all that it has something of}
 """
 
+import provider_allocations
 import rest
 import standing
 from finding import GRACE
 from repair_steps import Refused
-
-CONSUMER = ("project_id", "user_id", "consumer_generation")
-"""What Placement wants to hear again of a consumer whose allocations are changed."""
-
 
 # --- services -------------------------------------------------------------------------------------
 
@@ -35,7 +32,7 @@ def delete_service(session, each, held):
     session.compute.call("DELETE", f"/os-services/{rest.quoted(uuid)}")
     said = f"deleted {binary} on {host}"
     try:
-        left = [uuid for uuid in nodes if is_provider(session, uuid)]
+        left = [uuid for uuid in nodes if provider_allocations.is_provider(session.placement, uuid)]
     except rest.Failed as error:
         session.trouble = str(error)
         return f"{said}; whether its resource provider has gone nobody could say: {error}"
@@ -80,29 +77,11 @@ def is_down(session, uuid, binary, host):
         raise Refused(f"Nova says that {binary} on {host} is {mine['state']}")
 
 
-def is_provider(session, uuid):
-    """Whether Placement has a provider; not only where it says itself that it has none."""
-    try:
-        session.placement.get(f"/resource_providers/{rest.quoted(uuid)}", "uuid")
-    except rest.ErrorStatus as error:
-        # A proxy's 404, or that of another service at this address, has no such errors in it.
-        if error.status == 404 and "errors" in error.answer.json():
-            return False
-        raise
-    return True
-
-
 # --- allocations ----------------------------------------------------------------------------------
 
 
 def allocations(session, repair):
-    """What the consumer has, and the generation of it: who changes it from here on wins."""
-    path = "/allocations/" + rest.quoted(repair["consumer"])
-    found = session.placement.get(path, "allocations")
-    if found["allocations"]:
-        session.placement.require(path, [found], CONSUMER)
-        session.placement.require(path, found["allocations"].values(), ["resources"])
-    return found
+    return provider_allocations.held(session.placement, repair["consumer"])
 
 
 def delete_allocation(session, each, held):
@@ -118,12 +97,5 @@ def delete_allocation(session, each, held):
         raise Refused(f"what {consumer} has in Placement has just changed")
     if not had or not had.keys() >= set(taken):
         raise Refused(f"{consumer} has nothing there any more")
-    left = {
-        provider: {"resources": part["resources"]}
-        for provider, part in had.items()
-        if provider not in taken
-    }
-    body = {**{key: held[key] for key in CONSUMER}, "allocations": left}
-    # Not DELETE, which takes away whatever somebody else has put there meanwhile.
-    session.placement.call("PUT", "/allocations/" + rest.quoted(consumer), body)
+    provider_allocations.take_out(session.placement, consumer, held, taken)
     return f"took what {consumer} had of {', '.join(taken)} out of Placement"

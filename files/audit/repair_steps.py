@@ -6,12 +6,11 @@ import cloud_services
 import compute_api
 import evidence
 import placement_records
+import provider_allocations
 import rest
 
 PATIENCE = 600
 """Seconds that a nova-manage may take; it asks for something on each host."""
-# 1.28: who changes allocations says which ones of the consumer's it has seen.
-ALLOCATIONS = {"OpenStack-API-Version": "placement 1.28"}
 
 
 class Refused(Exception):  # noqa: N818 - it is what came of it
@@ -55,7 +54,7 @@ class Session:
     def placement(self):
         if self._placement is None:
             found = placement_records.client(self.request)
-            self._placement = rest.Client(found.url, {**found.headers, **ALLOCATIONS})
+            self._placement = provider_allocations.client(found)
         return self._placement
 
 

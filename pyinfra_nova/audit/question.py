@@ -77,7 +77,7 @@ class Repairs(ScriptFact):
     """What has come of repairs, made on the primary controller."""
 
     script = "repairs"
-    uses = (*CloudAudit.uses, "cloud_audit", "repair_steps", "api_repairs")
+    uses = (*CloudAudit.uses, "cloud_audit", "provider_allocations", "repair_steps", "api_repairs")
     folder = ScriptFact.folder / "audit"
 
 

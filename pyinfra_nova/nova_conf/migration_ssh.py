@@ -29,8 +29,11 @@ MARKER = "# Written by pyinfra-nova: how guests are moved; the next deploy undoe
 
 
 def wanted(site: Site, host: HostSettings, platform: Platform) -> bool:
-    """Whether HOST moves guests: a compute that is not the only one, in a site with a key."""
-    several = len(site.computes) > 1
+    """Whether HOST moves guests: a compute that is not the only one, in a site with a key.
+
+    A retired one counts as long as the inventory names it: guests may still have to leave it.
+    """
+    several = len(site.computes) + len(site.retired) > 1
     has_key = site.secrets.migration_secret is not None
     return host.is_compute and several and has_key and platform.migration
 
@@ -72,7 +75,7 @@ def authorized_keys_path(platform: Platform) -> str:
     return f"{platform.paths.state}/.ssh/authorized_keys"
 
 
-def patterns(site: Site) -> list[str]:
+def patterns(site: Site, leaving: Sequence[HostSettings] = ()) -> list[str]:
     """Where the computes come from: these addresses and no other, neighbours as one network.
 
     A list of a thousand addresses would go to a thousand hosts; management_network would let in
@@ -80,7 +83,8 @@ def patterns(site: Site) -> list[str]:
     """
     networks: list[IPv4Network] = []
     others: list[str] = []
-    for address in (address for host in site.computes for address in addresses(host)):
+    computes = (*site.computes, *leaving)
+    for address in (address for host in computes for address in addresses(host)):
         try:
             networks.append(IPv4Network(address))
         except ValueError:  # a name, or of IPv6
@@ -89,16 +93,18 @@ def patterns(site: Site) -> list[str]:
     return [*(str(n[0] if n.num_addresses == 1 else n) for n in joined), *dict.fromkeys(others)]
 
 
-def authorized_keys(site: Site, public: str) -> str:
+def authorized_keys(site: Site, public: str, leaving: Sequence[HostSettings] = ()) -> str:
     """The line that lets the other computes in, and nobody else; no terminal, no forwarding."""
-    return f'restrict,from="{",".join(patterns(site))}" {public}\n'
+    return f'restrict,from="{",".join(patterns(site, leaving))}" {public}\n'
 
 
-def known_hosts(site: Site, host_keys: Mapping[str, Sequence[str]]) -> str:
+def known_hosts(
+    site: Site, host_keys: Mapping[str, Sequence[str]], leaving: Sequence[HostSettings] = ()
+) -> str:
     """The lines that tell the computes' SSH servers from any other, as far as HOST_KEYS goes."""
     lines = (
         f"{','.join(dict.fromkeys((host.nova_host, *addresses(host))))} {key}"
-        for host in site.computes
+        for host in (*site.computes, *leaving)
         for key in host_keys.get(host.name, ())
     )
     return "".join(f"{line}\n" for line in sorted(lines))
@@ -121,7 +127,7 @@ def ssh_config(user: str) -> str:
     )
 
 
-_Key = tuple[int, int]
+_Key = tuple[int, int, tuple[str, ...]]
 _Known = Mapping[str, Sequence[str]]
 _FILES: WeakKeyDictionary[Site, dict[_Key, tuple[Platform, _Known, tuple[ConfigFile, ...]]]] = (
     WeakKeyDictionary()
@@ -133,8 +139,11 @@ def migration_files(
     host: HostSettings,
     platform: Platform,
     host_keys: Mapping[str, Sequence[str]],
+    leaving: Sequence[HostSettings] = (),
 ) -> tuple[ConfigFile, ...]:
     """What HOST needs to send guests to other computes and to take theirs; the same on all.
+
+    LEAVING are retired computes that Nova still has: guests come from them.
 
     HOST_KEYS are those of the computes of this run; what a host knows of others that the inventory
     names, it goes on knowing.
@@ -143,24 +152,29 @@ def migration_files(
     if secret is None or not wanted(site, host, platform):
         return ()
     made = _FILES.setdefault(site, {})
-    key = (id(platform), id(host_keys))
+    key = (id(platform), id(host_keys), tuple(compute.name for compute in leaving))
     if key not in made:
-        files = _files(site, platform, host_keys, secret.get_secret_value())
+        files = _files(site, platform, host_keys, secret.get_secret_value(), leaving)
         made[key] = (platform, host_keys, tuple(files))  # with both, lest an id be another one's
     return made[key][2]
 
 
 def _files(
-    site: Site, platform: Platform, host_keys: Mapping[str, Sequence[str]], secret: str
+    site: Site,
+    platform: Platform,
+    host_keys: Mapping[str, Sequence[str]],
+    secret: str,
+    leaving: Sequence[HostSettings],
 ) -> Iterator[ConfigFile]:
     private, public = key_pair(secret)
     user, group, root = platform.user, platform.group, ("root", "root", "0644")
     yield ConfigFile(KEY, private, user, group, "0600", hidden=True)
     authorized = authorized_keys_path(platform)
-    yield ConfigFile(authorized, authorized_keys(site, public), "root", group, "0640")
+    yield ConfigFile(authorized, authorized_keys(site, public, leaving), "root", group, "0640")
     yield ConfigFile(SSH_CONFIG, ssh_config(user), *root)
-    text = known_hosts(site, host_keys)
-    others = tuple(host.nova_host for host in site.computes if host.name not in host_keys)
+    text = known_hosts(site, host_keys, leaving)
+    computes = (*site.computes, *leaving)
+    others = tuple(host.nova_host for host in computes if host.name not in host_keys)
     if text or others:
         yield ConfigFile(
             KNOWN_HOSTS,
@@ -175,14 +189,22 @@ def _files(
 def unwanted_migration_files(
     site: Site, host: HostSettings, platform: Platform
 ) -> list[AbsentFile]:
-    """What an earlier run has left on HOST that lets it in elsewhere, or others in here."""
+    """What an earlier run has left on HOST that lets it in elsewhere, or others in here.
+
+    On a retired compute it stays until it is purged.
+    """
     if not (host.is_controller or host.is_compute):
         return []
+    found = written_migration_files(platform)
+    # `known_hosts` takes the place of the first.
+    return found[:1] if wanted(site, host, platform) else found
+
+
+def written_migration_files(platform: Platform) -> list[AbsentFile]:
+    """All of it that was ever written, as this project writes it."""
     base64 = "[A-Za-z0-9+/]+=*"
     known = rf"[A-Za-z0-9.,:-]+ [a-z0-9@.-]+ {base64}"
     former = AbsentFile(FORMER_KNOWN_HOSTS, known)
-    if wanted(site, host, platform):
-        return [former]
     return [
         former,
         AbsentFile(KNOWN_HOSTS, known),

@@ -14,16 +14,26 @@ from pyinfra_nova.site.settings import HostSettings
 def question(plan: HostPlan, plan_of: Callable[[HostSettings], HostPlan]) -> Question | None:
     """What the primary controller, whose plan is PLAN, is asked; None where none is to be drained.
 
-    Of a run with ``--limit`` these are its own computes.
+    Of a run with ``--limit`` these are its own computes. Retired ones are drained as long as Nova
+    may have them.
     """
     computes = [
         Drained(compute.name, compute.nova_host, host_proof.libvirt_uri(plan_of(compute)))
         for compute in plan.scope.computes
         if compute.state == "drained"
     ]
+    leaving = [compute for compute in plan.scope.retired if compute in plan.leaving]
+    computes += map(retired, leaving)
     if not computes:
         return None
-    states = {compute.nova_host: compute.state for compute in plan.scope.computes}
+    states = {compute.nova_host: compute.state for compute in (*plan.scope.computes, *leaving)}
     closing = [name for name, state in states.items() if state != "open"]
     opening = [name for name, state in states.items() if state == "open"]
     return Question(plan.site, plan.databases, computes, closing, opening)
+
+
+def retired(compute: HostSettings) -> Drained:
+    """A retired compute, on which nothing is written any more, so that only overrides tell."""
+    given = compute.nova_conf.get("libvirt", {}).get("connection_uri")
+    uri = str(given) if given else host_proof.LIBVIRT_URI
+    return Drained(compute.name, compute.nova_host, uri)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyinfra.api.host import Host
 
+from pyinfra_nova.resources import messaging
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
 from pyinfra_nova.resources.compute_states import Closed
 from pyinfra_nova.resources.units import Process
@@ -115,18 +116,15 @@ def question(
     """
     site, scope = plan.site, plan.scope
     computes = {host.nova_host: str(host.my_ip) for host in scope.computes}
-    messaging = site.settings.messaging
+    retired = [host.nova_host for host in site.retired]
     controllers = _controllers(plan)
-    broker = {
-        "hosts": messaging.hosts,
-        "port": messaging.port,
-        "user": messaging.user,
-        "password": site.secrets.messaging_password.get_secret_value(),
-        "virtual_host": messaging.virtual_host,
-    }
+    services = known(site)
+    # What is left of a retired compute is seen to by other means.
+    services["nova-compute"] += retired
     return {
         **plan.databases.as_request(),
-        "known": known(site),
+        "known": services,
+        "retired": retired,
         "services": {
             "nova-conductor": _ages(controllers, "nova-conductor", seen),
             "nova-scheduler": _ages(controllers, "nova-scheduler", seen),
@@ -137,7 +135,7 @@ def question(
         "delay": DELAY + len(computes) / 10,
         "down_time": site.settings.service_down_time,
         "wait": wait,
-        "broker": broker if whole else None,
+        "broker": messaging.as_nova(site) if whole else None,
         "queues": _queues([host.nova_host for host in controllers], list(computes)),
         "api": {**ComputeApi.of(site).as_request(), "inventories": list(computes)}
         if whole

@@ -137,6 +137,7 @@ def closed(plan: HostPlan) -> Commands:
     One that is new is closed when it has registered.
     """
     computes = [compute for compute in plan.scope.computes if compute.state != "open"]
+    computes += [compute for compute in plan.scope.retired if compute in plan.leaving]
     if not computes:
         return
     answer = _planned(plan)
@@ -164,7 +165,7 @@ def opened(plan: HostPlan) -> Commands:
 
 
 def unseen(plan: HostPlan) -> frozenset[str]:
-    """The computes that Nova has not seen yet, as far as this run knows."""
+    """The computes that Nova has not seen yet, or has no more, as far as this run knows."""
     return site_proof.closed(_planned(plan)).unseen
 
 

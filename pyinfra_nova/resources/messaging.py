@@ -13,7 +13,7 @@ from pyinfra.api import StringCommand, operation
 from pyinfra_nova.session.host_script import ScriptFact, ask, script_command
 from pyinfra_nova.session.steps import Commands, Step, refused, taken
 from pyinfra_nova.site.run_scope import cut_off
-from pyinfra_nova.site.settings import HostSettings
+from pyinfra_nova.site.settings import HostSettings, Site
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,18 @@ class BrokerUser:
     password: SecretStr
     virtual_host: str = "/"
     port: int = 5672
+
+
+def as_nova(site: Site) -> dict[str, Any]:
+    """How Nova's own user of SITE reaches the nodes of the broker."""
+    messaging = site.settings.messaging
+    return {
+        "hosts": messaging.hosts,
+        "port": messaging.port,
+        "user": messaging.user,
+        "password": site.secrets.messaging_password.get_secret_value(),
+        "virtual_host": messaging.virtual_host,
+    }
 
 
 class BrokerLogin(ScriptFact):

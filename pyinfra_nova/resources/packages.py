@@ -14,7 +14,7 @@ from pyinfra.api.host import Host
 from typing_extensions import override
 
 from pyinfra_nova.session.host_script import shell_command
-from pyinfra_nova.session.steps import LOCKS, Commands, changing, say
+from pyinfra_nova.session.steps import LOCKS, Commands, changing, refused, say
 
 # Inst NAME [VERSION NOW] (VERSION …)
 SIMULATED = re.compile(r"Inst (\S+) (?:\[(\S+)\] )?\(")
@@ -130,19 +130,73 @@ class SimulatedRpmInstall(Simulation):
         return brought
 
 
+class SimulatedRemoval(FactBase[list[str]]):
+    """What apt would remove with packages."""
+
+    default = list
+
+    @override
+    def command(self, packages: Sequence[str]) -> StringCommand:
+        words = (QuoteString(package) for package in packages)
+        return StringCommand("apt-get --simulate --quiet remove", *words, "2>/dev/null; true")
+
+    @override
+    def process(self, output: Iterable[str]) -> list[str]:
+        # Remv NAME [VERSION]
+        return [line.split()[1] for line in output if line.startswith("Remv ")]
+
+
+class SimulatedRpmRemoval(FactBase[list[str]]):
+    """What dnf would remove with packages."""
+
+    default = list
+
+    @override
+    def command(self, packages: Sequence[str]) -> StringCommand:
+        words = (QuoteString(package) for package in packages)
+        how = "LC_ALL=C dnf --assumeno --cacheonly --setopt=clean_requirements_on_remove=False"
+        return StringCommand(how, "remove", *words, "2>/dev/null; true")
+
+    @override
+    def process(self, output: Iterable[str]) -> list[str]:
+        removed: list[str] = []
+        heading = ""
+        for line in output:
+            if match := DNF_HEADING.match(line):
+                heading = match[1] or ""
+            elif (match := DNF_ROW.match(line)) and heading.startswith("Removing"):
+                removed.append(match[1])
+        return removed
+
+
 @dataclass(frozen=True)
 class Packager:
-    """A package manager: its facts, and the script that installs."""
+    """A package manager: its facts, and the scripts that install and remove.
+
+    Attributes:
+        common: what each service of Nova depends on.
+    """
 
     installed: type[InstalledPackages | InstalledRpms]
     simulated: type[Simulation]
     script: str
+    removal: type[SimulatedRemoval | SimulatedRpmRemoval]
+    remover: str
+    common: tuple[str, ...]
 
 
 PackagerName = Literal["apt", "dnf"]
 PACKAGERS: Mapping[PackagerName, Packager] = {
-    "apt": Packager(InstalledPackages, SimulatedInstall, "install_packages_apt"),
-    "dnf": Packager(InstalledRpms, SimulatedRpmInstall, "install_packages_dnf"),
+    "apt": Packager(
+        *(InstalledPackages, SimulatedInstall, "install_packages_apt"),
+        *(SimulatedRemoval, "remove_packages_apt"),
+        ("nova-common", "python3-nova"),
+    ),
+    "dnf": Packager(
+        *(InstalledRpms, SimulatedRpmInstall, "install_packages_dnf"),
+        *(SimulatedRpmRemoval, "remove_packages_dnf"),
+        ("openstack-nova-common", "python3-nova"),
+    ),
 }
 
 
@@ -179,3 +233,26 @@ def installed(packages: Sequence[str], packager: PackagerName = "apt") -> Comman
     else:
         say("lift the guard against starting daemons, which an interrupted installation has left")
     yield changing(shell_command(PACKAGERS[packager].script, *missing))
+
+
+@operation()
+def removed(packages: Sequence[str], packager: PackagerName = "apt") -> Commands:
+    """Have none of Nova's PACKAGES, nor what its services share; their data and libvirt stay.
+
+    What is not Nova's, but would go with them, ends the run: somebody else needs it.
+    """
+    how = PACKAGERS[packager]
+    mine = [*(name for name in packages if "nova" in name), *how.common]
+    status = states(host, packager, mine)
+    there = sorted(name for name in mine if status.get(name) == "installed")
+    if not there:
+        return
+    going: list[str] = host.get_fact(how.removal, packages=there)
+    if others := sorted(name for name in going if "nova" not in name):
+        yield from refused(
+            f"with Nova's packages {', '.join(others)} would be removed: remove these first, or "
+            "set purge = False"
+        )
+        return
+    say(f"remove: {', '.join(sorted({*there, *going}))}")
+    yield changing(shell_command(how.remover, *there))

@@ -37,6 +37,7 @@ class HostPlan:
         declared: what resources.yml wants in the cloud; None without such a file.
         seen: the processes of all hosts of this run, as far as they have been looked at.
         written: what the host has of this project's files for huge pages and libvirt secrets.
+        leaving: retired computes that Nova has not been shown to be without.
     """
 
     host: HostSettings
@@ -48,6 +49,7 @@ class HostPlan:
     host_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
     seen: Processes = field(default_factory=dict, compare=False)
     written: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    leaving: tuple[HostSettings, ...] = ()
 
     @property
     def is_deployed(self) -> bool:
@@ -61,8 +63,19 @@ class HostPlan:
         """Every configuration file of the host, rendered."""
         return (
             *files_for(self.site, self.host, self.platform, self.virt_type),
-            *migration_files(self.site, self.host, self.platform, self.host_keys),
+            *self._migration_files(self.leaving),
         )
+
+    def _migration_files(self, leaving: tuple[HostSettings, ...]) -> tuple[ConfigFile, ...]:
+        return migration_files(self.site, self.host, self.platform, self.host_keys, leaving)
+
+    @property
+    def files_at_the_end(self) -> tuple[ConfigFile, ...]:
+        """Of the files those that are others once the retired computes of this run have gone."""
+        staying = tuple(host for host in self.leaving if host not in self.scope.retired)
+        if staying == self.leaving:
+            return ()
+        return tuple(file for file in self._migration_files(staying) if file not in self.files)
 
     @property
     def absent(self) -> tuple[AbsentFile, ...]:
@@ -76,8 +89,12 @@ class HostPlan:
 
     @property
     def concerns_hugepages(self) -> bool:
-        """Whether there are to be huge pages, or files of earlier ones are there."""
-        return bool(self.hugepages or self.written.get("hugepages"))
+        """Whether there are to be huge pages, or files of earlier ones are there.
+
+        Those of a retired compute stay until it is purged: guests may still use them.
+        """
+        earlier = not self.host.is_retired and self.written.get("hugepages")
+        return bool(self.hugepages or earlier)
 
     @property
     def is_primary_controller(self) -> bool:
@@ -114,8 +131,12 @@ class HostPlan:
     def unwanted_secrets(self) -> tuple[str, ...]:
         """The UUIDs of secrets that an earlier run gave to libvirt, and that are to go."""
         wanted = self.ceph_secret.uuid if self.ceph_secret else None
-        found = (PurePath(path).stem for path in self.written.get("libvirt_secrets", ()))
-        return tuple(uuid for uuid in found if uuid != wanted)
+        return tuple(uuid for uuid in self.written_secrets if uuid != wanted)
+
+    @property
+    def written_secrets(self) -> tuple[str, ...]:
+        """The UUIDs of all secrets that this project has given to libvirt here."""
+        return tuple(PurePath(path).stem for path in self.written.get("libvirt_secrets", ()))
 
     def units(self, role: NovaRole) -> list[Unit]:
         """The units of ROLE, in starting order; none that would serve what is switched off."""

@@ -333,7 +333,7 @@ def _host_findings(
         return Verdict(host.name, what, ok, detail)
 
     system = f"{report.os.id} {report.os.version}"
-    if not (host.is_controller or host.is_compute):
+    if not (host.is_controller or host.is_compute or host.is_retired):
         yield finding("operating system", True, system)
     else:
         yield _platform_finding(scope.site, host, report)
@@ -347,7 +347,7 @@ def _host_findings(
     yield from _restore_findings(host, report)
     is_right = abs(skew) <= clock_tolerance(scope.site)
     yield finding("clock", is_right, f"{skew:+.1f} s off this machine's")
-    if host.my_ip is not None:
+    if host.my_ip is not None and not host.is_retired:
         interface = next(
             (a.interface for a in report.addresses if a.address == str(host.my_ip)), None
         )

@@ -140,7 +140,7 @@ class HostsBuilder:
         for host in hosts:
             problem, remedy = None, ""
             if host.my_ip is None:
-                if host.is_controller or host.is_compute:
+                if host.is_controller or host.is_compute or host.is_retired:
                     problem = "is missing"
                     remedy = f'give it its management address: ("{host.name}", {{"my_ip": "..."}})'
             elif host.my_ip in seen:
@@ -153,10 +153,18 @@ class HostsBuilder:
 
     def _check_states(self, hosts: Sequence[HostSettings]) -> None:
         for host in hosts:
-            for key in ("state", "state_reason"):
-                if key in self.sources.host_data[host.name] and not host.is_compute:
+            own = self.sources.host_data[host.name]
+            for key in ("state", "state_reason", "purge"):
+                if key in own and not (host.is_compute or host.is_retired):
                     problem = "is said of a compute alone"
                     self.faults.append(Fault(self.file, f"{host.name}.{key}", problem))
+            if host.purge and host.is_compute:
+                problem = "is said of a compute whose state is 'retired' alone"
+                self.faults.append(Fault(self.file, f"{host.name}.purge", problem))
+            if host.is_controller and host.is_retired:
+                problem = "cannot be 'retired', because the host is a controller, too"
+                remedy = "set 'drained', or take it out of the group computes"
+                self.faults.append(Fault(self.file, f"{host.name}.state", problem, remedy))
 
     def _check_names(self, hosts: Sequence[HostSettings]) -> None:
         seen: dict[str, str] = {}

@@ -19,11 +19,13 @@ class RunScope:
             databases or the broker's user, is made elsewhere and only checked.
         hosts: the hosts of Nova in the run.
         left_out: the other hosts of Nova.
+        retired: the computes in the run that are to be none any more.
     """
 
     site: Site
     hosts: tuple[HostSettings, ...]
     left_out: tuple[HostSettings, ...]
+    retired: tuple[HostSettings, ...] = ()
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -40,9 +42,9 @@ class RunScope:
 
     @property
     def delegate(self) -> HostSettings | None:
-        """The primary controller, when it is left out but has computes to discover."""
-        primary = self.site.primary_controller
-        return primary if primary.name not in self.names and self.computes else None
+        """The primary controller, when it is left out but has computes to discover or to forget."""
+        primary, concerned = self.site.primary_controller, self.computes or self.retired
+        return primary if primary.name not in self.names and concerned else None
 
 
 def scope_of(site: Site, active: Collection[str]) -> RunScope:
@@ -67,6 +69,7 @@ def scope_of(site: Site, active: Collection[str]) -> RunScope:
         replace(site, settings=settings.model_copy(update=managed)),
         tuple(host for host in nova if host.name in active),
         tuple(host for host in nova if host.name not in active),
+        tuple(host for host in site.retired if host.name in active),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from pyinfra_nova.site.capacity import Compute, Devices, HugePages, Pci, same_node_twice
 from pyinfra_nova.site.care import Care
@@ -40,10 +40,11 @@ from pyinfra_nova.site.value_types import (
     VirtualHost,
 )
 
-Role = Literal["controller", "compute", "database", "messaging"]
+Role = Literal["controller", "compute", "database", "messaging", "retired"]
+"""What a host is for; a retired compute is a compute no more."""
 Api = Literal["osapi_compute", "metadata"]
-ComputeState = Literal["open", "closed", "drained"]
-"""Whether a compute takes new guests, and whether it keeps those that it has."""
+ComputeState = Literal["open", "closed", "drained", "retired"]
+"""Whether a compute takes new guests, keeps those that it has, and is one at all."""
 
 
 class Database(Section):
@@ -275,8 +276,9 @@ class HostSettings(Section):
         roles: what the host is for; an all-in-one host is controller and compute.
         my_ip: its address on the management network; None only on a host that runs no Nova.
         nova_host: the name Nova knows it by (DEFAULT/host); must never change on a compute.
-        state: whether a compute takes new guests, and whether it keeps those that it has.
+        state: whether a compute takes new guests, keeps those that it has, and is one at all.
         state_reason: why it does not take any, as Nova keeps and shows it.
+        purge: whether a retired compute loses Nova's configuration and packages, too.
         libvirt: how guests run, on a compute.
         compute: the CPUs and the memory that it gives to guests.
         hugepages: memory pages set aside for guests.
@@ -291,6 +293,7 @@ class HostSettings(Section):
     nova_host: HostName
     state: ComputeState = "open"
     state_reason: Reason = "closed in the inventory"
+    purge: StrictBool = False
     libvirt: Libvirt = Libvirt()
     compute: Compute = Compute()
     hugepages: Annotated[list[HugePages], AfterValidator(same_node_twice)] = []
@@ -300,9 +303,14 @@ class HostSettings(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _reason_of_state(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if values.get("state") == "drained":
-            return {"state_reason": "drained in the inventory", **values}
+    def _follow_from_state(cls, values: dict[str, Any]) -> dict[str, Any]:
+        state = values.get("state")
+        if state not in ("drained", "retired"):
+            return values
+        values = {"state_reason": f"{state} in the inventory", **values}
+        roles = values.get("roles", ())
+        if state == "retired" and "compute" in roles:
+            values["roles"] = {*roles, "retired"} - {"compute"}
         return values
 
     @property
@@ -313,10 +321,15 @@ class HostSettings(Section):
     def is_compute(self) -> bool:
         return "compute" in self.roles
 
+    @property
+    def is_retired(self) -> bool:
+        """Whether it was a compute, and is to be none any more."""
+        return "retired" in self.roles
+
     @cached_property
     def kind(self) -> str:
         """The same for hosts that differ in nothing but their names and their address."""
-        own = {"name", "roles", "my_ip", "nova_host", "state", "state_reason"}
+        own = {"name", "roles", "my_ip", "nova_host", "state", "state_reason", "purge"}
         return f"{sorted(self.roles)} {self.model_dump_json(exclude=own)}"
 
 
@@ -349,6 +362,11 @@ class Site:
     @property
     def computes(self) -> tuple[HostSettings, ...]:
         return self.with_role("compute")
+
+    @property
+    def retired(self) -> tuple[HostSettings, ...]:
+        """What were computes, and are to be none any more."""
+        return self.with_role("retired")
 
     @property
     def primary_controller(self) -> HostSettings:

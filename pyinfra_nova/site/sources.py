@@ -26,7 +26,7 @@ ROLE_OF_GROUP: dict[str, Role] = {
     "messaging": "messaging",
 }
 CAPACITY_KEYS = ("libvirt", "compute", "hugepages", "devices", "pci")
-HOST_KEYS = ("my_ip", "nova_host", "state", "state_reason", *CAPACITY_KEYS, "nova_conf")
+HOST_KEYS = ("my_ip", "nova_host", "state", "state_reason", "purge", *CAPACITY_KEYS, "nova_conf")
 SITE_KEYS = tuple(Settings.model_fields)
 _GOES_ON = "a run would go on after what ends it, and end as if all had been done"
 _LEFT_OUT = "hosts would be passed over, and the run end as if all had been done"

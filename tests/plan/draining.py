@@ -2,23 +2,10 @@
 
 import json as _json
 import os as _os
-from collections.abc import Iterator as _Iterator
-from typing import Any as _Any
 
 from tests.plan.fake_hosts import CONVERGED as _CONVERGED
+from tests.plan.fake_hosts import Looks as _Looks
 from tests.plan.fake_hosts import host as _host
-
-
-class _Looks(list[str]):
-    """What is answered at each look; the last answer stays."""
-
-    def __init__(self, answers: list[_Any]) -> None:
-        super().__init__()
-        self.answers = answers
-
-    def __iter__(self) -> _Iterator[str]:
-        yield _json.dumps(self.answers[0] if len(self.answers) == 1 else self.answers.pop(0))
-
 
 _CLOSED = {**_CONVERGED["site_proof read"], "closed": {"compute1": "drained in the inventory"}}
 _ANSWERS = {

@@ -173,6 +173,17 @@ class Report(list[str]):
         yield json.dumps({**self.report, "time": time.time()})
 
 
+class Looks(list[str]):
+    """What is answered at each look; the last answer stays."""
+
+    def __init__(self, answers: list[Any]) -> None:
+        super().__init__()
+        self.answers = answers
+
+    def __iter__(self) -> Iterator[str]:
+        yield json.dumps(self.answers[0] if len(self.answers) == 1 else self.answers.pop(0))
+
+
 def responses(
     name: str, address: str, answers: Answers, *, installed: bool, root: bool = True
 ) -> dict[str, Any]:

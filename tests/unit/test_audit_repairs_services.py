@@ -7,6 +7,7 @@ from typing import Any
 
 import api_repairs
 import cloud_audit
+import provider_allocations
 import pytest
 import rest
 from repair_steps import Refused, Session
@@ -151,18 +152,15 @@ def placement_says(status: int, body: bytes) -> Any:
             assert path == "/resource_providers/rp%2F1"
             raise rest.ErrorStatus("no", rest.Answer("GET u", status, {}, body))
 
-    class Asked:
-        placement = Placement()
-
-    return Asked()
+    return Placement()
 
 
 def test_only_placements_own_404_says_that_a_provider_has_gone() -> None:
     own = b'{"errors": [{"detail": "No resource provider"}]}'
-    assert api_repairs.is_provider(placement_says(404, own), "rp/1") is False
+    assert provider_allocations.is_provider(placement_says(404, own), "rp/1") is False
     for status, body in ((404, b'{"message": "no such page"}'), (500, own)):
         with pytest.raises(rest.ErrorStatus):
-            api_repairs.is_provider(placement_says(status, body), "rp/1")
+            provider_allocations.is_provider(placement_says(status, body), "rp/1")
 
 
 # --- allocations ----------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def test_a_plan_says_of_computes_that_are_not_there_yet_what_will_be_done() -> N
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"state": "shut"}, "compute1.state: must be 'open', 'closed' or 'drained'"),
+        ({"state": "shut"}, "compute1.state: must be 'open', 'closed', 'drained' or 'retired'"),
         ({"state_reason": "AUTO: later"}, "compute1.state_reason: begins as Nova's own reasons do"),
         ({"state_reason": "x" * 256}, "compute1.state_reason: is longer than 255 characters"),
         ({"state_reason": ""}, "compute1.state_reason: is empty"),

@@ -6,7 +6,7 @@ import socketserver
 import struct
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import messaging
 import pytest
@@ -18,6 +18,7 @@ class Broker(socketserver.BaseRequestHandler):
 
     queues: Mapping[str, int] = {}
     messages: Mapping[str, int] = {}
+    deleted: ClassVar[list[str]] = []
     refusal = 404
     words = "NOT_FOUND - no queue"
 
@@ -36,11 +37,25 @@ class Broker(socketserver.BaseRequestHandler):
                 return
             if (method_class, method) == (50, 10):
                 self.declare(arguments)
+            elif (method_class, method) == (50, 40):
+                self.delete(arguments)
             elif method_class == 20 and method == 10:
                 messaging.send(stream, 20, 11, b"", self.channel())
 
     def channel(self) -> int:
         return 1
+
+    def delete(self, arguments: bytes) -> None:
+        name = arguments[3 : 3 + arguments[2]].decode()
+        if_unused = arguments[3 + arguments[2]]
+        assert if_unused == 1, "a queue would have gone though somebody listens"
+        if self.queues.get(name):
+            text = messaging.short(f"PRECONDITION_FAILED - queue '{name}' in vhost '/' in use")
+            close = struct.pack(">H", 406) + text + struct.pack(">HH", 50, 40)
+            messaging.send(self.request, 20, 40, close, 1)
+        else:
+            type(self).deleted.append(name)
+            messaging.send(self.request, 50, 41, struct.pack(">I", 0), 1)
 
     def declare(self, arguments: bytes) -> None:
         name = arguments[3 : 3 + arguments[2]].decode()
@@ -61,14 +76,20 @@ def consumers() -> Iterator[Any]:
     """What is told of queues by a broker that has some."""
     servers = []
 
-    def asked(has: Mapping[str, int], queues: list[str], refusal: int = 404, **more: Any) -> Any:
+    def asked(
+        has: Mapping[str, int],
+        queues: list[str],
+        refusal: int = 404,
+        ask: Any = messaging.consumers,
+        **more: Any,
+    ) -> Any:
         handler = type("Handler", (Broker,), {"queues": has, "refusal": refusal, **more})
         server = socketserver.TCPServer(("127.0.0.1", 0), handler)
         servers.append(server)
         threading.Thread(target=server.handle_request, daemon=True).start()
         request = {"host": "127.0.0.1", "port": server.server_address[1]}
         login = {"user": "openstack", "password": "x", "virtual_host": "/"}
-        return messaging.consumers({**request, **login}, queues)
+        return ask({**request, **login}, queues)
 
     yield asked
     for server in servers:
@@ -101,3 +122,13 @@ def test_a_broker_that_is_away_is_no_missing_queue() -> None:
     request = {"host": "127.0.0.1", "port": 1, "user": "u", "password": "p", "virtual_host": "/"}
     with pytest.raises(OSError):
         messaging.consumers(request, ["compute.compute1"])
+
+
+def test_only_a_queue_on_which_nobody_listens_is_deleted(consumers: Any) -> None:
+    has, deleted = {"compute.compute2": 0, "compute.compute1": 1}, list[str]()
+    delete = messaging.delete_unused
+    consumers(has, ["compute.compute2", "compute.gone"], ask=delete, deleted=deleted)
+    assert deleted == ["compute.compute2", "compute.gone"]
+    with pytest.raises(ConnectionError, match=r"406 PRECONDITION_FAILED.*in use"):
+        consumers(has, ["compute.compute1", "compute.compute2"], ask=delete, deleted=deleted)
+    assert deleted == ["compute.compute2", "compute.gone"]

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from .site_data import GROUPS, HOSTS, site
-from .test_settings import faults
+from .site_data import GROUPS, HOSTS, faults, site
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,17 @@ import pytest
 from openstack.connection import Connection
 from testinfra.backend.base import CommandResult
 
-from pyinfra_nova.knowledge.platforms import EndpointName
+from pyinfra_nova.knowledge.platforms import EndpointName, platforms_of
 from pyinfra_nova.proof import drained_computes, site_proof
 from pyinfra_nova.proof.console import greet
 from pyinfra_nova.proof.deployed_site import DeployedSite, NoAnswerError
-from pyinfra_nova.resources import compute_states, drains
+from pyinfra_nova.resources import compute_states, drains, retirements, stopped_units
 from pyinfra_nova.resources.compute_api import ComputeApiState
 from pyinfra_nova.resources.http_answers import SilentUrls
 from pyinfra_nova.resources.nova_state import NovaState
+from pyinfra_nova.resources.stopped_units import StoppedUnits
 from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.run.retired import question_of
 from pyinfra_nova.session.host_script import Answer
 from pyinfra_nova.site.settings import HostSettings, Site
 
@@ -168,6 +170,29 @@ def test_a_compute_that_is_drained_has_no_guests(cloud: DeployedSite) -> None:
             pass
     with cloud.on(primary.name) as host:
         require(drains.faults(host, question), "deploy again; it says what cannot move, and why")
+
+
+def test_nothing_is_left_of_a_retired_compute(cloud: DeployedSite) -> None:
+    """Neither in Nova, its cells and aggregates, nor in Placement, nor at the broker."""
+    primary, retired = cloud.target(cloud.site.primary_controller), cloud.site.retired
+    if not retired:
+        return
+    question = question_of(primary, retired)
+    with cloud.on(primary.host.name) as host:
+        found = retirements.faults(question.asked(host), retired)
+    require(found, "deploy again; it says why what is left has to stay")
+
+
+def test_no_retired_compute_runs_nova_compute(cloud: DeployedSite) -> None:
+    primary = cloud.target(cloud.site.primary_controller)
+    platforms = platforms_of(primary.site.settings.release)
+    known = (unit for platform in platforms for unit in platform.units_for(["compute"]))
+    units = sorted({unit.name for unit in known if unit.broker})
+    found = []
+    for compute in cloud.site.retired:
+        answer = cloud.ask(compute.name, StoppedUnits, {"units": units, "prove": False})
+        found += [f"{compute.name}: {fault}" for fault in stopped_units.faults(answer)]
+    require(found, "deploy again")
 
 
 def test_no_other_service_is_down(api_state: ComputeApiState) -> None:

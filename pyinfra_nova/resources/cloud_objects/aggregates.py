@@ -52,11 +52,14 @@ class AggregateCheck(Check):
 
     def faults(self, aggregates: Mapping[str, Aggregate]) -> Found:
         computes = [host.nova_host for host in self.site.computes]
+        retired = [host.nova_host for host in self.site.retired]
         zones: dict[str, tuple[str, str]] = {}
         for name, aggregate in wanted(aggregates):
             for index, host in enumerate(aggregate.hosts):
                 key = f"aggregates.{name}.hosts.{index}"
-                if host not in computes:
+                if host in retired:
+                    yield self.wrong(key, f"{host} is retired", "take it out of the aggregate")
+                elif host not in computes:
                     remedy = closest(host, computes) or f"computes are {named(computes)}"
                     yield self.wrong(key, f"{host!r} is no compute of the inventory", remedy)
                 if host in aggregate.hosts[:index]:

@@ -184,14 +184,14 @@ def faults(controller: Host, question: Question) -> list[str]:
 
 @operation()
 def drained(question: Question, unseen: Callable[[], Collection[str]], limits: Drain) -> Commands:
-    """Have no guest on the computes of QUESTION; those that are UNSEEN in a plan have none yet.
+    """Have no guest on the computes of QUESTION; those that are UNSEEN have none of Nova's.
 
     It is over where Nova has no guest there, no move from or to there is under way, and libvirt
     there has no guest of Nova's. Guests that stay end the run, with what each needs; what could be
     moved has been moved by then. Of a plan they are a part: a deploy would end with an error.
     """
     executing = host.state.is_executing
-    passed = () if executing else unseen()
+    passed = unseen()
     left = [c for c in question.computes if c.host not in passed]
     if not left:
         return

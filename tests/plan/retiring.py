@@ -1,0 +1,57 @@
+"""Converged hosts; compute2 is retired. What is left of it at each look is as FAKE_RECORDS says."""
+
+import json as _json
+import os as _os
+
+from tests.plan.fake_hosts import CONVERGED as _CONVERGED
+from tests.plan.fake_hosts import Looks as _Looks
+from tests.plan.fake_hosts import host as _host
+
+_RECORDS = _json.loads(_os.environ["FAKE_RECORDS"])
+_UNITS = {"units": _json.loads(_os.environ.get("FAKE_UNITS", "[]"))}
+_FILES = _json.loads(_os.environ.get("FAKE_FILES", '{"files": []}'))
+_GOING = _json.loads(_os.environ.get("FAKE_GOING", '["nova-compute", "nova-common"]'))
+_MORE = _json.loads(_os.environ.get("FAKE_MORE", "{}"))
+_DRAINED = {"error": None, "computes": {"compute2": "up"}}
+_CLOSED = {
+    **_CONVERGED["site_proof read"],
+    "strangers": [],
+    **_json.loads(_os.environ.get("FAKE_SEEN", "{}")),
+}
+controllers = [
+    _host(
+        "controller",
+        "10.0.0.11",
+        {**_CONVERGED, "site_proof read": _CLOSED, "cloud_objects read": {"error": None}},
+        installed=True,
+    )
+]
+controllers[0][1]["fake_responses"] |= {
+    "drains read": _Looks(_json.loads(_os.environ.get("FAKE_GUESTS", "[]")) or [_DRAINED]),
+    "retirements read": _Looks(_RECORDS),
+    # What an error ends with is a command that fails; these hosts run none.
+    "not drained of all guests": {"success": False},
+    "is not retired": {"success": False},
+    "does not answer": {"success": False},
+}
+computes = [
+    _host("compute1", "10.0.0.31", {**_CONVERGED, "config_files read": _FILES}, installed=True),
+    _host(
+        "compute2",
+        "10.0.0.32",
+        {
+            **_CONVERGED,
+            "domain_uuids read": {"uuids": [], "error": None},
+            "unit_stops read": _UNITS,
+        },
+        installed=not _MORE.pop("uninstalled", False),
+        state="retired",
+        **_MORE,
+    ),
+]
+computes[1][1]["fake_responses"] |= {
+    "apt-get --simulate": [f"Remv {name} [2:26.2.2]" for name in _GOING],
+    "would be removed": {"success": False},
+    "is not retired": {"success": False},
+    "does not answer": {"success": False},
+}
