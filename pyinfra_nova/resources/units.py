@@ -103,6 +103,17 @@ def _systemctl(verb: str, units: Sequence[dict[str, Any]]) -> StringCommand:
     return StringCommand("systemctl", verb, *queued, *names)
 
 
+def _steps(differing: Sequence[dict[str, Any]]) -> list[Step]:
+    """What brings DIFFERING in line, each verb once."""
+    steps = []
+    for verb in VERBS:
+        chosen = [unit for unit in differing if verb in unit["actions"]]
+        if chosen:
+            text = ", ".join(f"{unit['name']} ({unit['reason']})" for unit in chosen)
+            steps.append(Step(f"{verb} {text}", (_systemctl(verb, chosen),)))
+    return steps
+
+
 @operation()
 def running(
     units: Sequence[Unit],
@@ -143,17 +154,16 @@ def running(
     if state.get("daemon_reload"):
         command = StringCommand("systemctl", "daemon-reload")
         steps.append(Step("have systemd read its unit files again", (command,)))
-    for verb in VERBS:
-        chosen = [unit for unit in differing if verb in unit["actions"]]
-        if chosen:
-            text = ", ".join(f"{unit['name']} ({unit['reason']})" for unit in chosen)
-            steps.append(Step(f"{verb} {text}", (_systemctl(verb, chosen),)))
-    # What does not run is at nothing, and a guest that it was at waits for its start.
-    cuts = any("restart" in unit["actions"] and unit.get("running") for unit in differing)
-    if cuts and moving and host.state.is_executing and (problem := moves.waited(moving)):
-        yield from refused(problem)
-        return
-    yield from taken(steps)
+    cut = [unit for unit in differing if "restart" in unit["actions"] and unit.get("running")]
+    if cut and moving and host.state.is_executing:
+        # What does not run is at nothing, and a guest that it was at waits for its start.
+        yield from taken([*steps, *_steps([unit for unit in differing if unit not in cut])])
+        if problem := moves.waited(moving):
+            yield from refused(problem)
+            return
+        yield from taken(_steps(cut))
+    else:
+        yield from taken([*steps, *_steps(differing)])
     if differing:
         yield script_command("units", "wait", {**request, "wait": deadline}, ("unit_logs",))
         if host.state.is_executing:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import moves as script
 import pytest
+from pyinfra.context import ctx_host
 
-from pyinfra_nova.resources import moves
+from pyinfra_nova.resources import moves, units
+
+from .test_unanswered import Run
 
 LIVE = {"guest": "g1", "kind": "live-migration", "status": "running"}
 LIVE |= {"source": "compute1", "target": "compute2"}
@@ -114,3 +118,39 @@ def test_what_does_not_end_keeps_the_restart_from_being_made(said: list[str]) ->
 def test_without_an_answer_nothing_is_restarted(said: list[str]) -> None:
     problem = moves.waited(answers([SAID], "2013: Lost connection"))
     assert problem == "whether guests are on the way nobody can say: 2013: Lost connection"
+
+
+def unit(name: str, verb: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "actions": [verb], "reason": "a reason", **more}
+
+
+def test_what_stands_still_is_started_before_a_restart_is_waited_for(
+    said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest may wait for the very nova-compute that is to be started."""
+    cut = unit("libvirtd", "restart", running=True)
+    answer = {"units": [cut, unit("nova-compute", "start")], "processes": {}}
+    told: list[str] = []
+    here = SimpleNamespace(
+        name="compute1",
+        state=Run(is_executing=True),
+        get_fact=lambda *_, **__: answer,
+        print_prefix="",
+    )
+
+    def run(problem: str) -> Iterator[str]:
+        def waited(_: object) -> str:
+            told.append("waited")
+            return problem
+
+        monkeypatch.setattr(moves, "waited", waited)
+        with ctx_host.use(here):
+            for command in units.running._inner([units.Unit("x")], moving=answers()):
+                yield str(command)
+
+    begun = run("")
+    assert "start --no-block nova-compute" in next(begun) and told == []
+    assert "restart --no-block libvirtd" in next(begun) and told == ["waited"]
+    assert "units wait" in next(begun)
+    first, last = run("not restarted")
+    assert "start --no-block nova-compute" in first and last.endswith("exit 1")
