@@ -17,29 +17,36 @@ BOOT = (
     f" --os-compute-api-version 2.37 {GUEST} >/dev/null"
 )
 GONE = f"openstack server delete --wait {GUEST}; openstack flavor delete {FLAVOR}"
-ACTIVE = (
-    f"for i in $(seq 90); do [ $(openstack server show -f value -c status {GUEST}) = ACTIVE ] &&"
-    " exit 0; sleep 2; done; exit 1"
-)
+
+
+def until(status: str) -> str:
+    """What waits for the guest to be in STATUS; most requests are answered before they are done."""
+    shown = f"$(openstack server show -f value -c status {GUEST})"
+    return f"(for i in $(seq 90); do [ {shown} = {status} ] && exit 0; sleep 2; done; exit 1)"
+
+
 MOVES = (
     f"openstack server migrate --wait {GUEST}",
     "sleep 130",  # one that waits for its confirmation for longer than what has just changed
     f"openstack server resize confirm {GUEST}",
-    f"({ACTIVE})",
+    until("ACTIVE"),
     f"openstack --os-compute-api-version 2.30 server migrate --live-migration --wait {GUEST}",
     f"openstack --os-compute-api-version 2.30 server migrate --live-migration --wait {GUEST}",
     f"openstack server migrate --wait {GUEST}",
     f"openstack server resize revert {GUEST}",
-    f"({ACTIVE})",
+    until("ACTIVE"),
     f"openstack server stop {GUEST}",
+    until("SHUTOFF"),
     f"openstack server shelve {GUEST}",
+    until("SHELVED_OFFLOADED"),
     "sleep 130",
     f"openstack server unshelve {GUEST}",
-    f"({ACTIVE})",
+    until("ACTIVE"),
     f"openstack server suspend {GUEST}",
+    until("SUSPENDED"),
     "sleep 20",
     f"openstack server resume {GUEST}",
-    f"({ACTIVE})",
+    until("ACTIVE"),
 )
 
 
