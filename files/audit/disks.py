@@ -4,6 +4,7 @@ A folder may be on a file system of several hosts. Then it belongs to a guest wh
 and is named once.
 """
 
+import domains
 import guest_rows
 from finding import GRACE, finding, needs
 from names import word
@@ -36,10 +37,14 @@ def each_file(evidence, kind):
 
 @needs("databases", "hosts", "strangers")
 def folders_without_owner(evidence):
-    rows = guest_rows.of(evidence)
+    rows, places = guest_rows.of(evidence), domains.places(evidence)
     for host, answer, folder in each_file(evidence, "folders"):
         why = ownerless(rows, host, answer, folder)
-        if why is None or folder["written"] > answer["time"] - GRACE:
+        if (
+            why is None
+            or in_use(places, host, answer, folder)
+            or folder["written"] > answer["time"] - GRACE
+        ):
             continue
         path = f"{answer['instances']}/{folder['name']}"
         yield finding(
@@ -50,6 +55,15 @@ def folders_without_owner(evidence):
             since=folder["written"],
             key=folder["name"],
         )
+
+
+def in_use(places, host, answer, folder):
+    """Whether a domain may have its disks in a folder: then that domain is what is to be told of.
+
+    Where libvirt has not listed its domains nobody knows.
+    """
+    there = places.get(folder["name"], {})
+    return answer.get("domains") is None or host in there or (answer["shared"] and bool(there))
 
 
 def ownerless(rows, host, answer, folder):

@@ -65,15 +65,38 @@ def domains_without_guest(evidence):
             if fate == "deleted" and not rows.is_fresh(since):
                 yield of_deleted(host, domain, since)
             elif fate == "unknown":
-                yield finding(
-                    "domain-unknown-to-nova",
-                    host,
-                    f"domain {domain['name']} ({uuid}) on {host} is {domain['state']} and is in "
-                    "none of Nova's databases",
-                    f"`virsh dumpxml {uuid}` on {host} tells what it is; {gone(uuid)}",
-                    since=domain["since"],
-                    key=uuid,
-                )
+                yield forgotten(host, domain) if domain.get("of_nova") else of_nobody(host, domain)
+
+
+def forgotten(host, domain):
+    """A guest of which Nova has no row: it is somebody's, whatever has become of the row."""
+    uuid = domain["uuid"]
+    return finding(
+        "guest-forgotten",
+        host,
+        f"Nova has made domain {domain['name']} ({uuid}) on {host}, which is {domain['state']}, "
+        "and has it in none of its databases",
+        f"save what is in it: `virsh dumpxml {uuid}` on {host} names its owner and its disks, and "
+        "databases that a restore has replaced keep its row until `./run restore --finish`; only "
+        f"when that is done, {gone(uuid)}",
+        since=domain["since"],
+        key=uuid,
+    )
+
+
+def of_nobody(host, domain):
+    uuid, made = domain["uuid"], domain.get("of_nova")
+    nor = ", nor was it made by Nova" if made is False else ""
+    return finding(
+        "domain-unknown-to-nova",
+        host,
+        f"domain {domain['name']} ({uuid}) on {host} is {domain['state']} and is in none of Nova's "
+        f"databases{nor}",
+        f"`virsh dumpxml {uuid}` on {host} tells what it is, and whoever made it whether it is "
+        f"needed; if nobody needs it, {gone(uuid)}",
+        since=domain["since"],
+        key=uuid,
+    )
 
 
 def of_deleted(host, domain, since):
@@ -155,7 +178,8 @@ def guests_against_domains(evidence):
                 row["host"],
                 f"guest {called(row)} is {row['vm_state']} in Nova, and libvirt on {row['host']} "
                 "has no such domain",
-                f"`openstack server reboot --hard {uuid}` makes it anew of the disks that are left",
+                f"`openstack server reboot --hard {uuid}` makes it anew of the disks that are left"
+                f"; `openstack server delete {uuid}` if it was deleted since a backup was restored",
                 key=uuid,
             )
 

@@ -1,7 +1,8 @@
 """What one compute has of guests: the domains of libvirt, their folders, the images beneath them.
 
 Request: {"compute": bool, "libvirt": URI, "instances": folder}
-Answer:  {"domains": [{"uuid", "name", "state", "reason": number, "since": epoch|null}]|null,
+Answer:  {"domains": [{"uuid", "name", "state", "reason": number, "since": epoch|null,
+                       "of_nova": whether Nova has made it|null}]|null,
           "domains_error": text|null, "instances": folder, "shared": bool,
           "folders": [{"name", "bytes", "written": epoch}], "bases": [the same],
           "backing": [paths], "unread": [disks whose backing file nobody could read]}
@@ -25,7 +26,10 @@ STATES = {
     7: "asleep",
 }
 """virDomainState of libvirt-domain.h."""
-RUNS, LOGS = "/run/libvirt/qemu", "/var/log/libvirt/qemu"
+RUNS, LOGS, DEFINED = "/run/libvirt/qemu", "/var/log/libvirt/qemu", "/etc/libvirt/qemu"
+OF_NOVA = b"http://openstack.org/xmlns/libvirt/nova/"
+"""The namespace of what Nova writes into each domain of its own (nova/virt/libvirt/config.py)."""
+LONGEST = 1 << 20
 GUEST = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(_resize|_del)?")
 BASES = "_base"
 NETWORKED = re.compile(
@@ -111,7 +115,20 @@ def described(name, numbers):
     # QEMU's process id is written when it starts, the last line of its log when it ends.
     is_off = state in ("shut off", "crashed")
     path = f"{LOGS}/{name}.log" if is_off else f"{RUNS}/{name}.pid"
-    return {"state": state, "reason": numbers.get("reason", 0), "since": time_of(path)}
+    begun = {"state": state, "reason": numbers.get("reason", 0), "since": time_of(path)}
+    return {**begun, "of_nova": is_of_nova(name)}
+
+
+def is_of_nova(name):
+    """Whether Nova has made a domain, by the definition that libvirt keeps of it; None where there
+    is none to be read, as of one that is only there while it runs."""
+    for folder in (DEFINED, RUNS):
+        try:
+            with open(f"{folder}/{name}.xml", "rb") as stream:
+                return OF_NOVA in stream.read(LONGEST)
+        except (OSError, ValueError):
+            continue
+    return None
 
 
 def time_of(path):

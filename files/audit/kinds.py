@@ -112,6 +112,7 @@ EFFECTS = {
     "domain-of-deleted-guest": (
         "it takes memory and CPUs that Nova gives away, and may write to volumes of others"
     ),
+    "guest-forgotten": "its owner can neither see nor use it, and Nova gives its room away",
     "domain-unknown-to-nova": "it takes memory and CPUs of the host that Nova gives away",
     # Files of guests.
     "guest-folder-without-owner": "it takes disk that Nova gives away",

@@ -5,8 +5,10 @@ Request: {"verb", "databases": [names]} with
     swap    {"sha256"}: what is loaded takes the place of what is there, which is kept beside
     finish  {"sha256"}: drop what was replaced, and the record
     abandon drop what was loaded, and the record, where nothing was replaced yet
+    replaced {"cell", "uuids"}: what was replaced says of guests; changes nothing
 Answer:  {"databases": {name: {table: rows|null}}, "progress": {...}|null,
-          "others": [who is connected to them, in words], "kept": [names of what was replaced]}
+          "others": [who is connected to them, in words], "kept": [names of what was replaced],
+          "guests": {uuid: "here"|"deleted"}|null where there is nothing to be asked, of `replaced`}
 As root over the local socket. The record is a table of this project's own: {"sha256", "names",
 "loaded": "yes"|absent, "tables": {name: {table: rows}}, "old": {name: [tables]}|absent,
 "swapped": "yes"|absent}. RENAME TABLE moves all tables in one statement. Where a server dies in
@@ -15,6 +17,7 @@ it is found beside.
 """
 
 import json
+import re
 import shutil
 import time
 
@@ -251,6 +254,27 @@ def connected(names):
     return [f"{user} from {host} ({db})" for user, host, db in rows if user not in ALLOWED]
 
 
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def replaced_guests(request):
+    """What the cell's replaced database says of guests, of those that it has or has archived."""
+    name, uuids = request["cell"] + OLD, [u for u in request["uuids"] if UUID.fullmatch(u)]
+    if name not in names_there():
+        return None
+    if not uuids:
+        return {}
+    listed = ", ".join(text(uuid) for uuid in uuids)
+    rows = []
+    for table in ("shadow_instances", "instances"):
+        wanted = f"{place((name, table))} WHERE uuid IN ({listed})"
+        try:
+            rows += run(name, f"SELECT uuid, deleted FROM {wanted}")
+        except sql.NotThereError:
+            return None
+    return {uuid: "here" if deleted == "0" else "deleted" for uuid, deleted in rows}
+
+
 def look(request):
     there, names = names_there(), request["databases"]
     found = record()
@@ -271,6 +295,8 @@ def answer(request):
             finish(request)
         elif request["verb"] == "abandon":
             abandon()
+        elif request["verb"] == "replaced":
+            return {**look(request), "guests": replaced_guests(request)}
         return look(request)
     except (sql.NoAnswerError, sql.NotInstalledError) as error:
         raise SystemExit(str(error)) from None

@@ -10,11 +10,12 @@ from typing import Any
 
 from pyinfra_nova.audit.cloud import AuditedCloud
 from pyinfra_nova.audit.report import Audit
-from pyinfra_nova.backup import question, refusals
+from pyinfra_nova.backup import differences, question, refusals
 from pyinfra_nova.backup.cloud import Hosts
 from pyinfra_nova.backup.host_stream import given
 from pyinfra_nova.backup.seal import BackupError, Contents
 from pyinfra_nova.knowledge.platforms import platform_for
+from pyinfra_nova.session.answering import NoAnswerError
 from pyinfra_nova.session.host_script import Answer
 from pyinfra_nova.site.settings import HostSettings, Site
 
@@ -29,17 +30,6 @@ SETTLING, PAUSE = 150, 10
 """Seconds for them to come up, and between two looks."""
 HEALED = (0, 4)
 """Exit codes of heal_allocations: made, and nothing to be made (nova/cmd/manage.py)."""
-DIFFERENCES = {
-    "domain-unknown-to-nova": "guests that are younger than the backup",
-    "domain-of-deleted-guest": "guests that Nova calls deleted, and that run",
-    "guest-without-domain": "guests that were deleted since, or are lost",
-    "domain-on-another-host": "guests that were moved since",
-    "domain-on-two-hosts": "guests that are on two hosts",
-    "guest-running-unasked": "guests that were started since",
-    "guest-not-running": "guests that were stopped since",
-    "move-not-recorded": "guests that were moved since, by Nova's own records",
-}
-"""What tells that Nova, as it was, and the hypervisors, as they are, do not agree."""
 
 
 class Restoration:
@@ -186,6 +176,21 @@ class Restoration:
             self.say(f"{len(coming)} services or computes have not reported yet")
             time.sleep(PAUSE)
 
+    def differences(self, audit: Audit) -> dict[differences.Heading, list[str]]:
+        """What AUDIT has found that differs, told apart by what was replaced."""
+        cell = self.site.settings.database.nova
+        uuids = differences.unclear(audit)
+        request = {"verb": "replaced", "databases": [], "cell": cell, "uuids": uuids}
+        replaced: differences.Replaced | None = None
+        if uuids:
+            try:
+                replaced = self.hosts.ask(self.server, question.RestoredDatabases, request)[
+                    "guests"
+                ]
+            except NoAnswerError as error:
+                self.say(f"what was replaced could not be asked: {error}")
+        return differences.of(audit, replaced, f"{cell}_before_restore")
+
     def finish(self) -> None:
         finish(self.hosts, self.server, self.sha256)
 
@@ -220,12 +225,3 @@ def finish(hosts: Hosts, server: str, sha256: str) -> None:
     request = {"verb": "finish", "databases": [], "sha256": sha256}
     hosts.order(server, question.RestoredDatabases, "finish", request)
     hosts.tell("release", {name: {"log": True} for name in hold(hosts.site)})
-
-
-def differences(audit: Audit) -> dict[str, list[str]]:
-    """By what it means, what differs between Nova and the hypervisors."""
-    found: dict[str, list[str]] = {}
-    for each in audit.findings:
-        if meaning := DIFFERENCES.get(each.kind):
-            found.setdefault(meaning, []).append(f"{each.what}; {each.remedy}")
-    return found

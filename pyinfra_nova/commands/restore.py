@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pyinfra_nova.audit.report import CLEAN, ERROR, FOUND, Audit
-from pyinfra_nova.backup import question, refusals, restoring
+from pyinfra_nova.audit.report import CLEAN, ERROR, FOUND, Audit, times
+from pyinfra_nova.backup import differences, question, refusals, restoring
 from pyinfra_nova.backup.cloud import Hosts
 from pyinfra_nova.backup.encryption import identities, plain
 from pyinfra_nova.backup.restoring import Restoration
@@ -108,14 +108,15 @@ def _rows(tables: Mapping[str, int | None] | None) -> str:
     return f"{text}, {broken} of which cannot be read," if broken else text
 
 
-def reported(audit: Audit, found: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def reported(audit: Audit, found: Mapping[differences.Heading, Sequence[str]]) -> Iterator[str]:
     """How the hypervisors differ from what was restored."""
-    for meaning, texts in found.items():
-        yield f"{len(texts)} {meaning}:"
+    for heading, texts in found.items():
+        yield f"{times(len(texts), *heading)}:"
         yield from (f"  {text}" for text in texts)
-    others = sum(1 for each in audit.findings if each.kind not in restoring.DIFFERENCES)
+    told = {*differences.KINDS, differences.OWN}
+    others = sum(1 for each in audit.findings if each.kind not in told)
     if others:
-        yield f"{others} other findings: ./run audit"
+        yield f"{times(others, 'other finding')}: ./run audit"
     if not audit.is_whole:
         silent = [*audit.silent.values(), *audit.unreachable.values()]
         yield f"Not everything was looked at: {'; '.join(silent) or ', '.join(audit.skipped)}"
@@ -144,7 +145,7 @@ def _restored(options: argparse.Namespace) -> int:
             return ERROR
         restoration.run()
         audit = restoration.audit()
-        found = restoring.differences(audit)
+        found = restoration.differences(audit)
         print(mask("\n".join(reported(audit, found))), flush=True)
         if found or not audit.is_whole:
             print(

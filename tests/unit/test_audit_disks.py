@@ -58,6 +58,17 @@ def test_a_disk_of_before_a_resize_that_has_ended(cloud: Cloud) -> None:
     assert found["what"].endswith("is active on compute1, with no resize or deletion under way")
 
 
+def test_the_folder_of_a_domain_that_is_there_is_that_domains(cloud: Cloud) -> None:
+    """It holds the disks of what may be somebody's; of the domain itself the audit tells."""
+    cloud.hosts["compute2"]["folders"] = [folder(OLD), folder(OLD + "_resize")]
+    cloud.hosts["compute2"]["domains"] = [domain("old")]
+    cloud.gone("old", since=86400)
+    [found] = cloud.found(*disks.DETECTORS)
+    assert f"{OLD}_resize on compute2" in found["what"]
+    cloud.hosts["compute2"]["domains"] = None
+    assert [each["key"][-7:] for each in cloud.found(*disks.DETECTORS)] == []
+
+
 def resized(cloud: Cloud) -> None:
     cloud.moves(migration_type="resize", status="finished")
     cloud.web.update(host="compute2", node="compute2", vm_state="resized")

@@ -63,6 +63,28 @@ def test_a_domain_that_nova_does_not_know(cloud: Cloud) -> None:
     )
 
 
+def test_a_guest_of_which_nova_has_no_row_is_to_be_saved_before_anything_ends_it(
+    cloud: Cloud,
+) -> None:
+    cloud.hosts["compute2"]["domains"] = [domain("mine", of_nova=True)]
+    [found] = cloud.found(*domains.DETECTORS)
+    uuid = named("mine")
+    assert found["kind"] == "guest-forgotten"
+    assert found["what"] == (
+        f"Nova has made domain instance-mine ({uuid}) on compute2, which is running, and has it in "
+        "none of its databases"
+    )
+    assert found["remedy"].startswith(f"save what is in it: `virsh dumpxml {uuid}` on compute2")
+    assert found["remedy"].index("only when that is done") < found["remedy"].index("virsh destroy")
+
+
+def test_a_domain_that_nova_has_not_made_is_said_to_be_so(cloud: Cloud) -> None:
+    cloud.hosts["compute2"]["domains"] = [domain("mine", of_nova=False)]
+    [found] = cloud.found(*domains.DETECTORS)
+    assert found["kind"] == "domain-unknown-to-nova"
+    assert found["what"].endswith("is in none of Nova's databases, nor was it made by Nova")
+
+
 def test_a_domain_of_a_guest_deleted_or_made_this_minute_is_left_alone(cloud: Cloud) -> None:
     cloud.hosts["compute2"]["domains"] = [domain("old"), domain("new")]
     cloud.gone("old", since=10)

@@ -40,7 +40,8 @@ def test_a_domain_of_nobody(cloud: Cloud) -> None:
         "compute2",
         f"domain instance-nobody ({NOBODY}) on compute2 is paused and is in none of Nova's "
         "databases",
-        f"`virsh dumpxml {NOBODY}` on compute2 tells what it is; {gone(NOBODY)}",
+        f"`virsh dumpxml {NOBODY}` on compute2 tells what it is, and whoever made it whether it is "
+        f"needed; if nobody needs it, {gone(NOBODY)}",
         SINCE,
         NOBODY,
     )
@@ -88,7 +89,8 @@ def test_a_guest_without_a_domain(cloud: Cloud) -> None:
     assert only(cloud, domains.guests_against_domains) == (
         "compute1",
         f"guest web ({WEB}) is active in Nova, and libvirt on compute1 has no such domain",
-        f"`openstack server reboot --hard {WEB}` makes it anew of the disks that are left",
+        f"`openstack server reboot --hard {WEB}` makes it anew of the disks that are left; "
+        f"`openstack server delete {WEB}` if it was deleted since a backup was restored",
         None,
         WEB,
     )

@@ -51,7 +51,7 @@ def libvirt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    for name in ("RUNS", "LOGS"):
+    for name in ("RUNS", "LOGS", "DEFINED"):
         (tmp_path / name).mkdir()
         monkeypatch.setattr(host_guests, name, str(tmp_path / name))
     return tmp_path
@@ -72,16 +72,20 @@ def test_domains_come_with_their_state_and_when_it_began(libvirt: Path) -> None:
     touched(libvirt / "RUNS" / "instance-00000001.pid", 1000)
     touched(libvirt / "LOGS" / "instance-00000001.log", 5000)
     touched(libvirt / "LOGS" / "instance-00000002.log", 2000)
+    mark = 'xmlns:nova="http://openstack.org/xmlns/libvirt/nova/1.1"'
+    (libvirt / "DEFINED" / "instance-00000001.xml").write_text(f"<domain><nova:instance {mark}/>")
+    (libvirt / "RUNS" / "the admin's own.xml").write_text("<domain><name>nova</name></domain>")
     web, db, own = asked(libvirt)["domains"]
-    begun = {"state": "running", "reason": 1, "since": 1000.0}
+    begun = {"state": "running", "reason": 1, "since": 1000.0, "of_nova": True}
     assert web == {"uuid": named("web"), "name": "instance-00000001", **begun}
-    assert (db["state"], db["since"]) == ("shut off", 2000.0)
+    assert (db["state"], db["since"], db["of_nova"]) == ("shut off", 2000.0, None)
     assert own == {
         "uuid": named("own"),
         "name": "the admin's own",
         "state": "paused",
         "reason": 5,
         "since": None,
+        "of_nova": False,
     }
 
 

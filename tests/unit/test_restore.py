@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from pyinfra_nova.audit.report import Audit, Finding
 from pyinfra_nova.backup import question, refusals, restoring
-from pyinfra_nova.backup.restoring import Restoration, differences
+from pyinfra_nova.backup.restoring import Restoration
 from pyinfra_nova.backup.seal import Contents, End, Header
 from pyinfra_nova.commands import restore
 from pyinfra_nova.knowledge.platforms import platform_for
@@ -280,33 +279,6 @@ def test_units_of_others_stand_still_only_where_their_database_is_replaced() -> 
 
 
 # --- what is said ---------------------------------------------------------------------------------
-
-
-def finding(kind: str, what: str) -> Finding:
-    values = {"where": "compute1", "since": None, "effect": "e", "remedy": "do", "repair": None}
-    return Finding.model_validate({"kind": kind, "what": what, "key": what, **values})
-
-
-def audit(*findings: Finding) -> Audit:
-    return Audit(findings=list(findings), skipped={}, silent={}, seconds={}, at=1.0)
-
-
-def test_younger_and_deleted_guests_are_told_apart() -> None:
-    found = audit(
-        finding("domain-unknown-to-nova", "domain a"),
-        finding("guest-without-domain", "guest b"),
-        finding("rows-not-archived", "rows"),
-    )
-    text = "\n".join(restore.reported(found, differences(found)))
-    assert "1 guests that are younger than the backup:\n  domain a; do" in text
-    assert "1 guests that were deleted since, or are lost:\n  guest b; do" in text
-    assert "1 other findings: ./run audit" in text
-
-
-def test_each_kind_that_is_waited_for_or_told_is_one_of_the_audits() -> None:
-    import kinds
-
-    assert set(kinds.EFFECTS) >= restoring.COMING
 
 
 def test_what_will_be_replaced_is_shown_with_numbers(cloud: Callable[[], Cloud]) -> None:
