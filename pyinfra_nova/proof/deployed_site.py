@@ -23,6 +23,7 @@ from pyinfra_nova.resources.host_report import HostReport, NoReport, Report, que
 from pyinfra_nova.run.clock import Offset
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.preflight import checks_for, judge
+from pyinfra_nova.run.restores import RESTORE
 from pyinfra_nova.run.verdicts import Verdict
 from pyinfra_nova.session import redaction
 from pyinfra_nova.session.answering import NoAnswerError, answering
@@ -118,6 +119,12 @@ class DeployedSite:
         """
         self.target(host)
         return self._verdicts[host.name]
+
+    def restore_under_way(self) -> str | None:
+        """In a line, the restore under which nothing can be verified; None where there is none."""
+        self._all_targets()
+        wrong = (v for found in self._verdicts.values() for v in found if not v.ok)
+        return next((f"{v.host}: a restore {v.detail}" for v in wrong if v.what == RESTORE), None)
 
     def _all_targets(self) -> Outcomes[HostPlan]:
         if not self._targets:

@@ -24,6 +24,7 @@ from pyinfra_nova.nova_conf.check import findings as file_findings
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.resources.host_report import NoReport, Report
+from pyinfra_nova.run import restores
 from pyinfra_nova.run.verdicts import Verdict
 from pyinfra_nova.site.faults import Fault, SettingsError, printable
 from pyinfra_nova.site.names import named
@@ -306,29 +307,11 @@ def _host_key_findings(
                 )
 
 
-def _restore_findings(host: HostSettings, report: Report) -> Iterator[Verdict]:
-    """What a restore has left here, which no deploy takes away: it keeps guests from being removed.
-
-    The files are those of ``files/backup/restored_host.py``.
-    """
-    left = report.written.get("restore", [])
-    if any(path.endswith("restore-under-way") for path in left):
-        detail = (
-            "was cut off, and the databases may be half replaced: go on with `./run restore FILE`, "
-            "or see docs/backup.md"
-        )
-        yield Verdict(host.name, "restore", False, detail)
-    elif left:
-        detail = (
-            "nova-compute has running_deleted_instance_action = log of a restore until "
-            "`./run restore --finish`"
-        )
-        yield Verdict(host.name, "restore", True, detail)
-
-
 def _host_findings(
-    scope: RunScope, host: HostSettings, report: Report, skew: float
+    scope: RunScope, host: HostSettings, report: Report, skew: float, *, under_way: bool
 ) -> Iterator[Verdict]:
+    """What is found on one host; with UNDER_WAY, while a restore is."""
+
     def finding(what: str, ok: bool, detail: str) -> Verdict:
         return Verdict(host.name, what, ok, detail)
 
@@ -344,7 +327,7 @@ def _host_findings(
         detail = f"still changes this host: {who}; let it end, or end it, and run again"
         yield finding("a command of an earlier run", False, detail)
     yield finding("systemd", report.systemd, "runs" if report.systemd else "is not PID 1")
-    yield from _restore_findings(host, report)
+    yield from restores.findings(host, report)
     is_right = abs(skew) <= clock_tolerance(scope.site)
     yield finding("clock", is_right, f"{skew:+.1f} s off this machine's")
     if host.my_ip is not None and not host.is_retired:
@@ -370,8 +353,11 @@ def _host_findings(
         if host.is_compute:
             yield from _hypervisor_findings(host, platform, report)
             yield from _host_key_findings(scope.site, host, platform, report)
-    remedies = {check["name"]: check["remedy"] for check in checks_for(scope, host)}
+    asked = {check["name"]: check for check in checks_for(scope, host)}
+    remedies = {name: check["remedy"] for name, check in asked.items()}
     for check in report.checks:
+        if under_way and not check.ok and asked.get(check.name, {}).get("kind") == "keystone":
+            continue  # a restore stops what answers there
         detail = check.detail if check.ok else f"{check.detail}; {remedies.get(check.name, '')}"
         yield finding(check.name, check.ok, detail)
 
@@ -386,10 +372,12 @@ def judge(
         skews: seconds each host's clock is ahead of this machine's.
     """
     findings: list[Verdict] = []
+    under_way = any(map(restores.is_under_way, reports.values()))
     for name, report in reports.items():
         host = scope.site.hosts[name]
         if isinstance(report, NoReport):
             findings.append(Verdict(name, "preflight", False, report.why))
         else:
-            findings += _host_findings(scope, host, report, skews.get(name, 0.0))
+            skew = skews.get(name, 0.0)
+            findings += _host_findings(scope, host, report, skew, under_way=under_way)
     return [replace(f, what=printable(f.what), detail=printable(f.detail)) for f in findings]

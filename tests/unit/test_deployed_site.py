@@ -20,6 +20,8 @@ from pyinfra_nova.proof.deployed_site import DeployedSite, NoAnswerError
 from pyinfra_nova.resources.host_report import HostReport
 from pyinfra_nova.resources.host_report import questions as report_questions
 from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.run.restores import CUT_OFF, RESTORE
+from pyinfra_nova.run.verdicts import Verdict
 from pyinfra_nova.site.run_scope import scope_of
 from pyinfra_nova.site.settings import HostSettings
 from tests.verify import questions
@@ -87,6 +89,24 @@ def test_every_host_is_asked_and_one_without_an_answer_hides_no_other(
     with pytest.raises(NoAnswerError, match="away cannot be reached"):
         cloud.answer(name, away)
     assert asked == ["@local"]
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_restore_under_way_is_all_that_is_said(
+    cloud: DeployedSite, monkeypatch: pytest.MonkeyPatch, left: bool
+) -> None:
+    def target(host: HostSettings) -> HostPlan:
+        is_it = left and host.is_controller
+        cloud._verdicts[host.name] = [
+            Verdict(host.name, "Nova", False, "is not there"),
+            Verdict(host.name, RESTORE, not is_it, CUT_OFF),
+        ]
+        raise NoAnswerError("it says no more")
+
+    monkeypatch.setattr(cloud, "_target", target)
+    said = f"@local: a restore {CUT_OFF}" if left else None
+    assert cloud.restore_under_way() == said
+    assert "`./run restore FILE`" in CUT_OFF
 
 
 def test_a_failing_script_is_named_with_its_host(cloud: DeployedSite) -> None:

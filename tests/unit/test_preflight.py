@@ -72,6 +72,32 @@ def test_a_restore_that_was_cut_off_ends_a_deploy_and_one_that_is_settled_does_n
     assert any("until `./run restore --finish`" in text for text in said)
 
 
+def test_of_a_restore_under_way_nothing_else_is_concluded() -> None:
+    """It stops Placement; the keys of secrets.yml have nothing to do with that."""
+    import restored_host
+
+    silent = {"ok": False, "detail": "GET http://controller:8778 does not answer"}
+    checks = [
+        {"name": "Keystone and Placement", **silent},
+        {"name": "RabbitMQ at controller:5672", "ok": False, "detail": "refused"},
+    ]
+    reports = {
+        "controller": report(
+            "controller", "10.0.0.11", written={"restore": [restored_host.MARKER]}, checks=checks
+        ),
+        "compute1": report("compute1", "10.0.0.31", checks=checks),
+    }
+    wrong = [v for v in judge(whole(site()), reports, {}) if not v.ok]
+    assert [(v.host, v.what) for v in wrong] == [
+        ("controller", "restore"),
+        ("controller", "RabbitMQ at controller:5672"),
+        ("compute1", "RabbitMQ at controller:5672"),
+    ]
+    reports["controller"] = report("controller", "10.0.0.11", checks=checks)
+    wrong = [v for v in judge(whole(site()), reports, {}) if not v.ok]
+    assert [v.what for v in wrong].count("Keystone and Placement") == 2
+
+
 def check_named(name: str, **all_data: Any) -> dict[str, Any]:
     wanted = site(**all_data)
     checks = checks_for(whole(wanted), wanted.hosts["compute1"])
