@@ -6,9 +6,15 @@ Answer:  {"queues": {name: {"messages", "consumers"}}} or {"error": text}
 """
 
 import json
+import re
 import subprocess
 
 TIMEOUT = 30
+STOPPED = re.compile(r"RabbitMQ on (?P<host>\S+) does not run")
+"""What is said where epmd says so, or does not run either: both end with the node."""
+NODE = re.compile(r"\bon node '?[^@\s]+@([\w-]+(?:\.[\w-]+)*)")
+NO_NODE = re.compile(r"epmd reports:? node '[^']+' not running|unable to connect to epmd")
+"""How rabbitmqctl tells of it (rabbit_nodes_common.erl)."""
 COLUMNS = ("name", "messages", "consumers")
 
 
@@ -46,13 +52,26 @@ def read(request):
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoQueuesError(f"rabbitmqctl: {error}") from None
     if done.returncode:
-        said = " ".join(done.stderr.split())[-300:]
-        raise NoQueuesError(f"rabbitmqctl ended with {done.returncode}: {said}")
+        raise NoQueuesError(words_of(done.stderr, done.returncode))
     try:
         rows = json.loads(done.stdout)
         return {row["name"]: {key: int(row[key]) for key in COLUMNS[1:]} for row in rows}
     except (ValueError, KeyError, TypeError) as error:
         raise NoQueuesError(f"rabbitmqctl answers no list of queues: {error}") from None
+
+
+def words_of(said, code):
+    """What rabbitmqctl has SAID, without its guesses, its advice and the digest of its cookie."""
+    node = NODE.search(said)
+    if node and NO_NODE.search(said):
+        return f"RabbitMQ on {node[1]} does not run"
+    lines = [line.strip().lstrip("* ") for line in said.splitlines() if line.strip()]
+    first = lines[0].partition(". Please see diagnostics")[0] if lines else "it says nothing"
+    _, _, told = said.partition("attempted to contact")
+    told = re.split(r"Current node details|suggestion", told)[0]
+    details = [line.strip()[2:] for line in told.splitlines() if line.strip().startswith("* ")]
+    text = "; ".join([first, *details])
+    return f"rabbitmqctl ended with {code}: {text if len(text) < 300 else text[:297] + '...'}"
 
 
 def answer(request):

@@ -15,13 +15,15 @@ Answer:  {"findings": [as of finding.py], "skipped": {detector: [sources]},
           "silent": {source: reason}, "seconds": {source: s}, "figures": of figures.py, "at": epoch}
 A cloud at work is never still: where something is found, the records are read once more, and only
 what is found in them both times is said. Of services that nobody hears there has to be a heartbeat
-in between: one that is just being restarted sends its first when it listens already.
+in between: one that is just being restarted sends its first when it listens already. What explains
+others comes first, and they are held back; see causes.py.
 """
 
 import time
 
 import access
 import allocations
+import causes
 import disks
 import domains
 import evidence
@@ -37,6 +39,7 @@ import queues
 import records
 
 DETECTORS = (
+    *causes.DETECTORS,
     *records.DETECTORS,
     *nodes.DETECTORS,
     *providers.DETECTORS,
@@ -83,7 +86,7 @@ def looked_twice(request):
 def answer(request):
     seen, found, skipped = looked_twice(request)
     return {
-        "findings": sorted(found, key=lambda each: (each["where"], each["kind"], each["key"])),
+        "findings": causes.sorted_out(found, request, seen.silent),
         "skipped": skipped,
         "silent": seen.silent,
         "seconds": seen.seconds,

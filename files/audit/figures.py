@@ -1,7 +1,8 @@
 """The cloud in figures, of the evidence that an audit has gathered: for a page that people read.
 
 Answer: {"services": [{"binary", "host", "age": s|null, "enabled": bool, "reason": text,
-                       "forced_down": bool, "version"}],
+                       "forced_down": bool, "version",
+                       "runs": whether its host says that its process runs|null}],
          "computes": [{"host", "address", "hypervisor", "guests": {state: number},
                        "capacity": {class: {"total", "used"}}|null}],
          "guests": {state: number}, "busy": number, "unplaced": number}
@@ -10,6 +11,7 @@ not answer, `capacity` is null.
 """
 
 import nova_state
+from standing import Processes
 
 DAEMONS = ("nova-compute", "nova-conductor", "nova-scheduler")
 
@@ -19,9 +21,11 @@ def of(evidence):
     rows = evidence.databases
     if rows is None:
         return None
-    guests = by_host(rows["instances"])
+    guests, processes = by_host(rows["instances"]), Processes(evidence)
     return {
-        "services": [service(row, evidence.now) for row in rows["services"] if is_daemon(row)],
+        "services": [
+            service(row, evidence.now, processes) for row in rows["services"] if is_daemon(row)
+        ],
         "computes": list(computes(rows, guests, evidence.placement)),
         "guests": counted(rows["instances"]),
         "busy": sum(1 for row in rows["instances"] if row["task_state"]),
@@ -33,7 +37,7 @@ def is_daemon(row):
     return row["binary"] in DAEMONS
 
 
-def service(row, now):
+def service(row, now, processes):
     seen = nova_state.epoch(row["last_seen_up"])
     return {
         "binary": row["binary"],
@@ -43,7 +47,14 @@ def service(row, now):
         "reason": row["disabled_reason"] or "",
         "forced_down": bool(row["forced_down"]),
         "version": row["version"],
+        "runs": runs(row, processes),
     }
+
+
+def runs(row, processes):
+    if not processes.looked(row["host"]):
+        return None
+    return processes.of(row)["pid"] is not None
 
 
 def by_host(instances):

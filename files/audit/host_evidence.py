@@ -9,7 +9,7 @@ Answer:  {"boot": epoch, "time": epoch,
           "certificates": {path: epoch of its end},
           "known_hosts": [names, where they are not those]|null,
           "keys": [{"type", "comment", "from": [patterns]}, but for that line]|null,
-          and as of host_guests.py}
+          "restore": "under way"|"not over"|null, and as of host_guests.py}
 """
 
 import time
@@ -17,8 +17,9 @@ import time
 import host_access
 import host_guests
 import host_processes
+import host_restore
 
-PARTS = (host_processes.read, host_access.read, host_guests.read)
+PARTS = (host_processes.read, host_access.read, host_restore.read, host_guests.read)
 
 
 def boot():

@@ -1,6 +1,13 @@
 """Every kind of finding, with what it does to whom."""
 
 EFFECTS = {
+    # What explains others.
+    "restore-under-way": "Nova stands still until it goes on, and no deploy begins",
+    "restore-unfinished": "what was replaced is kept, and guests that Nova calls deleted run on",
+    "broker-down": (
+        "no service of Nova and no agent of Neutron hears anything: nothing is built, changed or "
+        "deleted"
+    ),
     # Services.
     "service-of-a-stranger": (
         "the scheduler may send guests to a host that is not there, "

@@ -26,7 +26,15 @@ class HostEvidence(ScriptFact):
     """The guests, files and processes of one host."""
 
     script = "host_evidence"
-    uses = ("certificates", "unit_logs", "units", "host_processes", "host_access", "host_guests")
+    uses = (
+        "certificates",
+        "unit_logs",
+        "units",
+        "host_processes",
+        "host_access",
+        "host_restore",
+        "host_guests",
+    )
     folder = ScriptFact.folder / "audit"
 
 
@@ -68,6 +76,7 @@ class CloudAudit(ScriptFact):
         "allocations",
         "domains",
         "disks",
+        "causes",
         "figures",
     )
     folder = ScriptFact.folder / "audit"

@@ -13,6 +13,8 @@ from pyinfra_nova.site.names import FEW, named
 
 CLEAN, ERROR, FOUND = 0, 1, 2
 VERSION = 1
+FIRST = ("restore-under-way", "restore-unfinished", "broker-down")
+"""The kinds that explain others (``files/audit/causes.py``)."""
 """Of the JSON: another one only where something that is there would mean something else."""
 
 
@@ -68,6 +70,11 @@ class Audit(BaseModel):
     at: float
     unreachable: dict[str, str] = {}
     figures: Mapping[str, Any] | None = None
+
+    @property
+    def causes(self) -> list[Finding]:
+        """What is to be seen to before all else."""
+        return [finding for finding in self.findings if finding.kind in FIRST]
 
     @property
     def is_whole(self) -> bool:

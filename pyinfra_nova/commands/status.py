@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pyinfra_nova.audit.cloud import AuditedCloud
-from pyinfra_nova.audit.report import Audit, masked
+from pyinfra_nova.audit.report import Audit, Finding, masked
 from pyinfra_nova.care import last_runs
 from pyinfra_nova.care.files import jobs_of
 from pyinfra_nova.commands.site_command import ERROR, ended, named_from, note
@@ -71,9 +71,17 @@ def states(service: Mapping[str, Any], down_time: float) -> str:
     if service["age"] is None or service["age"] > down_time:
         silent = "ever" if service["age"] is None else f"for {service['age']:.0f} s"
         return f"down: no report {silent}"
+    if service.get("runs") is False:
+        return "down: its process does not run"
     if not service["enabled"]:
         return f"closed: {service['reason'] or 'no reason given'}"
     return "up"
+
+
+def _cause(finding: Finding) -> Iterator[str]:
+    yield ""
+    yield f"{finding.where}: {finding.what}"
+    yield f"  {finding.remedy}"
 
 
 def _pages() -> Environment:
@@ -189,6 +197,7 @@ class Status:
         findings = [(kind, str(count)) for kind, count in sorted(self.kinds.items())]
         lines = [
             f"Nova {self.site.settings.release}, region {self.site.settings.region}, {self.at}",
+            *(line for each in self.audit.causes for line in _cause(each)),
             *aligned("Services", sorted(services)),
             *aligned("Computes (in use of what Placement gives away)", self.compute_rows()),
             *more,

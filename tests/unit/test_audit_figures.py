@@ -51,7 +51,23 @@ PLACEMENT = {
 
 def of(placement: Any = PLACEMENT, **rows: Any) -> Any:
     found = {"services": [service()], "compute_nodes": [NODE], "instances": [], **rows}
-    return figures.of(Evidence({}, NOW, databases=found, placement=placement))
+    return figures.of(Evidence({"names": {}}, NOW, databases=found, placement=placement))
+
+
+def test_a_service_runs_if_its_host_says_so() -> None:
+    expected = {"names": {"compute1": "c1"}}
+    rows = {"services": [service()], "compute_nodes": [], "instances": []}
+
+    def runs(hosts: Any) -> Any:
+        (found,) = figures.of(Evidence(expected, NOW, databases=rows, hosts=hosts))["services"]
+        return found["runs"]
+
+    ended = {"unit": "nova-compute", "pid": None, "since": None}
+    assert runs({"c1": {"processes": {"nova-compute": {**ended, "pid": 7}}}}) is True
+    assert runs({"c1": {"processes": {"nova-compute": ended}}}) is False
+    assert runs({"c1": {"processes": {"nova-compute": None}}}) is False
+    assert runs({}) is None
+    assert runs(None) is None
 
 
 def test_a_compute_with_what_placement_gives_away_and_has_given() -> None:

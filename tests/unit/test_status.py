@@ -64,6 +64,8 @@ def screen(found: Audit, care: tuple[str, ...] = ()) -> str:
     ({"enabled": False, "reason": "a new disk"}, "closed: a new disk"),
     ({"enabled": False}, "closed: no reason given"),
     ({"forced_down": True, "age": 900.0}, "forced down"),
+    ({"runs": False}, "down: its process does not run"),
+    ({"runs": None}, "up"),
 ])  # fmt: skip
 def test_a_service_is_told_in_a_word(changes: dict[str, Any], said: str) -> None:
     text = screen(audit([service("nova-compute", "compute1", **changes)]))
@@ -132,6 +134,16 @@ def test_findings_are_counted_by_kind_and_what_was_not_seen_is_named() -> None:
     assert re.search(r"service-of-a-stranger +2", text)
     assert "broker: it is down" in text
     assert "Findings: none" in screen(audit())
+
+
+def test_what_explains_the_rest_is_said_first() -> None:
+    cause = {**finding("a restore is under way", "ctl"), "kind": "restore-under-way"}
+    found = audit(findings=[cause, finding()])
+    title, _, said, remedy, _, services, *_ = status(found).lines()
+    assert title.startswith("Nova zed") and services == "Services"
+    assert (said, remedy) == ("ctl: a restore is under way", "  `mend`")
+    html = status(found).html()
+    assert html.index("a restore is under way") < html.index("<h2>Computes")
 
 
 def test_guests_and_the_timers_have_their_lines() -> None:
