@@ -26,7 +26,10 @@ Put a backup in the place of the databases of this site. It is read to its end a
 site before anything is changed. Nova stands still meanwhile; guests run on. Then Nova's records are
 held against the hypervisors. Cut off, it goes on when it is called again. See docs/backup.md.
 """
-EPILOG = "Exit status: 0 restored, 2 restored and the hypervisors differ, 1 an error."
+EPILOG = (
+    "Exit status: 0 restored or finished, 2 restored and the hypervisors differ, 1 an error, or "
+    "nothing was there to be finished."
+)
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -164,6 +167,19 @@ def _refuse(problems: Sequence[str]) -> None:
         raise BackupError("\n".join(["nothing was changed:", *(f"  - {p}" for p in problems)]))
 
 
+def _refuse_where_nothing_is_left(hosts: Hosts) -> None:
+    """Where the databases know of no restore, a host may still have what one has left.
+
+    Raises:
+        BackupError: none has it, of those that answer.
+    """
+    answers, problems = hosts.seen(list(restoring.hold(hosts.site)))
+    if any(answer["marker"] is not None or answer["log"] for answer in answers.values()):
+        return
+    silent = [f"what is left there is not known: {problem}" for problem in problems]
+    raise BackupError("\n".join(["there is no restore to finish", *silent]))
+
+
 def _finished(options: argparse.Namespace) -> int:
     state, site = loaded(options.inventory)
     if site.database_host is None:
@@ -176,6 +192,8 @@ def _finished(options: argparse.Namespace) -> int:
         record = answer["progress"]
         if record and record.get("old") and record.get("swapped") != "yes":
             raise BackupError("databases are half replaced: go on with `./run restore FILE`")
+        if record is None:
+            _refuse_where_nothing_is_left(hosts)
         dropped = answer["kept"] if record and record.get("swapped") == "yes" else []
         print(f"To be dropped on {server}: {', '.join(dropped) or 'nothing that was replaced'}.")
         print("Computes remove again what Nova calls deleted; nova-compute is restarted for it.")

@@ -302,3 +302,62 @@ def test_what_will_be_replaced_is_shown_with_numbers(cloud: Callable[[], Cloud])
 def test_options_may_stand_anywhere(words: list[str]) -> None:
     found = restore.arguments(words)
     assert (found.inventory, str(found.file), found.yes) == ("inventory.py", "cloud.age", True)
+
+
+# --- the end of it --------------------------------------------------------------------------------
+
+
+class Left(Cloud):
+    """What hosts and databases say before the end."""
+
+    log = False
+    problems: tuple[str, ...] = ()
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        yield
+
+    def seen(self, names: list[str]) -> tuple[dict[str, Any], list[str]]:
+        assert names == ["controller", "compute1", "compute2"]
+        nothing = {"marker": None, "log": False}
+        found = {"controller": nothing, "compute1": {"marker": None, "log": self.log}}
+        return (found if self.problems else {**found, "compute2": nothing}), list(self.problems)
+
+
+def finished(monkeypatch: pytest.MonkeyPatch, left: Left) -> int:
+    monkeypatch.setattr(restore, "loaded", lambda _: (None, left.site))
+    monkeypatch.setattr(restore, "Hosts", lambda *_: left)
+    return restore.main(["inventory.py", "--finish", "-y"])
+
+
+def test_where_there_is_no_restore_nothing_is_finished(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = Left(site())
+    assert finished(monkeypatch, left) == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err, left.done) == ("", "there is no restore to finish\n", [])
+
+
+def test_of_a_host_that_is_silent_it_is_not_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = Left(site())
+    left.problems = ("compute2 cannot be reached",)
+    assert finished(monkeypatch, left) == 1
+    said = "what is left there is not known: compute2 cannot be reached\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
+@pytest.mark.parametrize(("record", "log"), [
+    (None, True),
+    ({"sha256": "5ea1"}, False),
+    ({"sha256": "5ea1", "old": {}, "swapped": "yes"}, False),
+])  # fmt: skip
+def test_what_a_restore_has_left_is_finished(
+    monkeypatch: pytest.MonkeyPatch, record: dict[str, Any] | None, log: bool
+) -> None:
+    left = Left(site())
+    left.record, left.log = record, log
+    assert finished(monkeypatch, left) == 0
+    assert left.done == ["finish" if record and "old" in record else "abandon", "release"]
