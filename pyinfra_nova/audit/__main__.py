@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from pyinfra_nova.session.usage import Parser
+
 if TYPE_CHECKING:
     from pyinfra_nova.audit.cloud import AuditedCloud
     from pyinfra_nova.audit.report import Audit, Repair
@@ -24,7 +26,7 @@ Exit status: 0 nothing was found, 2 something was, 1 an error, or something coul
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="audit",
         description=DESCRIPTION,
         epilog=EPILOG,

@@ -16,6 +16,7 @@ from pyinfra_nova.backup.host_stream import printed
 from pyinfra_nova.backup.seal import Contents
 from pyinfra_nova.commands.site_command import ended, named_from, note
 from pyinfra_nova.session.loaded_site import loaded
+from pyinfra_nova.session.usage import Parser
 from pyinfra_nova.site.names import named
 from pyinfra_nova.site.secret_files import secrets_file
 from pyinfra_nova.site.settings import Site
@@ -27,7 +28,7 @@ point in time, to FILE, encrypted with age as they come. docs/backup.md says wha
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./run backup", description=DESCRIPTION)
+    parser = Parser(prog="./run backup", description=DESCRIPTION)
     parser.add_argument("inventory", metavar="INVENTORY", help=argparse.SUPPRESS)
     parser.add_argument("file", metavar="FILE", help="a new file, such as cloud.sql.age")
     parser.add_argument(

@@ -18,6 +18,7 @@ from pyinfra_nova.backup.seal import BackupError, Contents, Seal
 from pyinfra_nova.commands.site_command import agreed, ended, named_from, note
 from pyinfra_nova.session.loaded_site import loaded
 from pyinfra_nova.session.redaction import Redactor
+from pyinfra_nova.session.usage import Parser
 from pyinfra_nova.site.names import named
 from pyinfra_nova.site.secret_files import secrets_file
 
@@ -33,7 +34,7 @@ EPILOG = (
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./run restore", description=DESCRIPTION, epilog=EPILOG)
+    parser = Parser(prog="./run restore", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("inventory", metavar="INVENTORY", help=argparse.SUPPRESS)
     parser.add_argument("file", metavar="FILE", nargs="?", help="what ./run backup has made")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")

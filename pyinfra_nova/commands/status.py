@@ -29,6 +29,7 @@ from pyinfra_nova.session.answering import answering
 from pyinfra_nova.session.host_script import ask
 from pyinfra_nova.session.loaded_site import loaded
 from pyinfra_nova.session.redaction import Redactor
+from pyinfra_nova.session.usage import Parser
 from pyinfra_nova.site.faults import printable
 from pyinfra_nova.site.settings import Site
 
@@ -255,7 +256,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show the page, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="status", description=__doc__)
+    parser = Parser(prog="status", description=__doc__)
     parser.add_argument("inventory", metavar="INVENTORY")
     parser.add_argument("--html", metavar="FILE", help="write it as one self-contained page")
     parser.add_argument("--from", dest="folder", help=argparse.SUPPRESS)

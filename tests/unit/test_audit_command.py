@@ -272,7 +272,7 @@ def test_a_missing_secrets_file_is_named_with_its_remedy(
 
 def test_wrong_words_are_explained() -> None:
     done = process(INVENTORY, "-y")
-    assert done.returncode == 2 and "-y goes with --repair" in done.stderr
+    assert done.returncode == 1 and "-y goes with --repair" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
