@@ -154,7 +154,8 @@ def _ask_all(
             checks = checks_for(scope, scope.site.hosts[host.name])
             report = Report.of(ask(host, HostReport, questions(checks)))
             if isinstance(report, Report) and report.busy:
-                say(f"wait up to {PATIENCE} s for a command that an earlier run has left")
+                who = ", ".join(report.holders) or "a command that an earlier run has left"
+                say(f"wait up to {PATIENCE} s for {who}")
                 asked = time.time()
                 report = Report.of(ask(host, HostReport, questions(checks, patience=PATIENCE)))
             if isinstance(report, Report):

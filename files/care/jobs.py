@@ -11,6 +11,7 @@ Exit: 0 done or put off, 1 failed.
 import contextlib
 import datetime
 import fcntl
+import glob
 import json
 import os
 import re
@@ -26,6 +27,10 @@ RESTORE = "/etc/pyinfra-nova/restore-under-way"
 """There while databases are being restored (files/backup/restored_host.py)."""
 LOCK = "/run/pyinfra-nova/lock"
 """Every command with which a deploy changes this host holds it, shared (session/steps.py)."""
+TURN = "/run/pyinfra-nova/care"
+"""The job that is at work holds it, with its name in it."""
+PATIENCE = 300
+"""Seconds for which jobs wait for one another: two may be started at once."""
 QUIET = 600
 """Seconds since the last command of a deploy, after which it is taken to be over."""
 MARK = '{"written by": "pyinfra-nova",'
@@ -60,19 +65,62 @@ def has_lock():
 
 
 @contextlib.contextmanager
-def nobody_else():
+def turn_of(job):
+    """Have the other jobs wait, or wait for the one that is at work.
+
+    Raises PutOffError with its name where that takes too long.
+    """
+    deadline = time.monotonic() + PATIENCE
+    descriptor = os.open(TURN, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "r+", encoding="utf-8") as stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise PutOffError(f"{stream.read() or 'another job'} is at work") from None
+                time.sleep(0.2)
+        stream.truncate(0)
+        stream.write(f"nova-care-{job}")
+        stream.flush()
+        yield
+
+
+def holders():
+    """Who has the lock open; never their words, which may be secret."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/fd/*"):
+        pid = path.split("/")[2]
+        with contextlib.suppress(OSError):
+            if int(pid) != os.getpid() and os.readlink(path) == LOCK:
+                with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as stream:
+                    found.append(f"{stream.read().strip()} (pid {pid})")
+    return sorted(set(found))
+
+
+@contextlib.contextmanager
+def nobody_else(job):
     """Keep a deploy's commands waiting, which do so for a minute; never wait for them.
 
-    Raises PutOffError where a deploy is at it, or was a moment ago.
+    Other jobs are waited for. Raises PutOffError where a deploy is at it, or was a moment ago.
     """
+    has_lock()
+    with turn_of(job), alone():
+        yield
+
+
+@contextlib.contextmanager
+def alone():
     if os.path.exists(RESTORE):
         raise PutOffError("a restore is under way")
-    has_lock()
     with open(LOCK, "rb") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise PutOffError("a deploy changes this host at this moment") from None
+            who = ", ".join(holders())
+            said = "a deploy changes this host at this moment"
+            raise PutOffError(f"{said}: {who}" if who else said) from None
         age = time.time() - os.fstat(stream.fileno()).st_mtime
         if abs(age) < QUIET:  # a time to come is of a clock that was wrong
             raise PutOffError(f"a deploy changed this host {age:.0f} s ago")
@@ -128,7 +176,7 @@ def archive(config, _):
     words = ("archive_deleted_rows", "--all-cells", "--verbose", "--before", before(wanted["days"]))
     while True:
         try:
-            with nobody_else():
+            with nobody_else("archive"):
                 schema_is_current(config)
                 code, said = nova_manage(*words, "--max_rows", str(wanted["batch"]))
         except PutOffError as reason:
@@ -148,7 +196,7 @@ def archive(config, _):
 
 def purge(config, _):
     """Delete what has been in the shadow tables for long enough."""
-    with nobody_else():
+    with nobody_else("purge"):
         schema_is_current(config)
         words = ("purge", "--all-cells", "--verbose", "--before", before(config["purge"]["days"]))
         code, said = nova_manage(*words)
@@ -167,7 +215,7 @@ def audit(config, folder):
     import cloud_audit
 
     # What is found amid a deploy or a restore is over with it. It only reads: nobody waits for it.
-    with nobody_else():
+    with nobody_else("audit"):
         pass
     found = cloud_audit.answer(config["audit"])
     write(os.path.join(folder, "findings.json"), found)
@@ -197,7 +245,7 @@ def backup(config, _):
     import daily_backup
 
     # A deploy may begin meanwhile: the dump ends by itself where it finds another schema.
-    with nobody_else():
+    with nobody_else("backup"):
         schema_is_current(config)
     try:
         return daily_backup.made(config["backup"])
@@ -268,6 +316,12 @@ def told_to_end(*_):
     raise SystemExit("it was told to end")  # so that nothing is left half written
 
 
+def be_called(job):
+    """Have a name by which a deploy that waits says for whom; Linux keeps 15 characters."""
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="utf-8") as stream:
+        stream.write(f"nova-care-{job}")
+
+
 def main(arguments):
     if len(arguments) != 1 or arguments[0] not in JOBS:
         print(f"usage: jobs.py {'|'.join(JOBS)}", file=sys.stderr)
@@ -279,6 +333,7 @@ def main(arguments):
         print(f"{CONFIG}: {error}; deploy again", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, told_to_end)
+    be_called(arguments[0])
     return run(arguments[0], config)
 
 

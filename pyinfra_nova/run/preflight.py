@@ -307,6 +307,16 @@ def _host_key_findings(
                 )
 
 
+def _busy(report: Report) -> tuple[str, bool, str]:
+    """Who is at work on a host; a timer's job is called after its unit (files/care/jobs.py)."""
+    who = ", ".join(report.holders) or "nobody who is still there to be named"
+    if report.holders and all(name.startswith("nova-care-") for name in report.holders):
+        end = "let it end, or `systemctl stop 'nova-care-*.service'` there, and run again"
+        return "a timer's job", False, f"changes what Nova has: {who}; {end}"
+    detail = f"still changes this host: {who}; let it end, or end it, and run again"
+    return "a command of an earlier run", False, detail
+
+
 def _host_findings(
     scope: RunScope, host: HostSettings, report: Report, skew: float, *, under_way: bool
 ) -> Iterator[Verdict]:
@@ -323,9 +333,7 @@ def _host_findings(
     rights = "root" if report.root else "not root; set _sudo = True in group_data/all.py"
     yield finding("rights", report.root, rights)
     if report.busy:
-        who = ", ".join(report.holders) or "nobody who is still there to be named"
-        detail = f"still changes this host: {who}; let it end, or end it, and run again"
-        yield finding("a command of an earlier run", False, detail)
+        yield finding(*_busy(report))
     yield finding("systemd", report.systemd, "runs" if report.systemd else "is not PID 1")
     yield from restores.findings(host, report)
     is_right = abs(skew) <= clock_tolerance(scope.site)

@@ -8,8 +8,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +67,7 @@ def manage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manage:
 def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "run" / "lock"
     monkeypatch.setattr(jobs, "LOCK", str(path))
+    monkeypatch.setattr(jobs, "TURN", str(tmp_path / "turn"))
     return path
 
 
@@ -140,6 +144,59 @@ def test_a_deploy_at_work_puts_it_off(
     found = state(tmp_path, "archive")
     assert found["outcome"] == "put off"
     assert found["said"] == "a deploy changes this host at this moment"
+
+
+def test_who_changes_the_host_is_named(
+    manage: Manage, lock: Path, nova: Site, tmp_path: Path
+) -> None:
+    lock.parent.mkdir()
+    lock.touch()
+    with subprocess.Popen(["flock", "--shared", lock, "cat"], stdin=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 20
+        while not jobs.holders() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert jobs.run("purge", config(nova), str(tmp_path)) == 0
+        process.communicate(b"")
+    said = state(tmp_path, "purge")["said"]
+    assert said.startswith("a deploy changes this host at this moment: ")
+    assert f"flock (pid {process.pid})" in said
+
+
+def test_jobs_that_are_started_at_once_wait_for_one_another(
+    manage: Manage, lock: Path, nova: Site, tmp_path: Path
+) -> None:
+    """An audit beside a purge was put off for a deploy that nobody had begun."""
+    manage.answers((0, ""))
+    asked = config(nova)
+    jobs.has_lock()
+    with ThreadPoolExecutor() as pool:
+        with jobs.nobody_else("purge"):
+            waits = pool.submit(jobs.run, "archive", asked, str(tmp_path))
+            time.sleep(0.3)
+            assert manage.called == []
+        assert waits.result() == 0
+    assert (len(manage.called), state(tmp_path, "archive")["outcome"]) == (1, "done")
+
+
+def test_a_job_that_takes_too_long_is_named(
+    manage: Manage, lock: Path, nova: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "PATIENCE", 0)
+    with jobs.nobody_else("purge"):
+        assert jobs.run("archive", config(nova), str(tmp_path)) == 0
+    found = state(tmp_path, "archive")
+    assert (found["outcome"], found["said"]) == ("put off", "nova-care-purge is at work")
+
+
+def test_a_job_is_called_after_its_unit(tmp_path: Path) -> None:
+    """Of who holds the lock a deploy says the name alone."""
+    code = "import jobs; jobs.be_called('purge'); print(open('/proc/self/comm').read(), end='')"
+    folder = Path(jobs.__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "nova-care-purge\n"
 
 
 def test_a_restore_puts_it_off(

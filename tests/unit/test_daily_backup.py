@@ -146,6 +146,7 @@ def test_one_that_is_told_to_end_leaves_nothing_half_written(
     """As by `systemctl stop`: the signal comes while the dump is read again."""
     monkeypatch.setattr(jobs, "schema_is_current", lambda _: None)
     monkeypatch.setattr(jobs, "LOCK", str(tmp_path / "run" / "lock"))
+    monkeypatch.setattr(jobs, "TURN", str(tmp_path / "turn"))
     monkeypatch.setattr(jobs, "CONFIG", str(tmp_path / "care.json"))
     monkeypatch.setattr(jobs, "STATE", str(tmp_path / "state"))
     monkeypatch.setattr(jobs.run, "__defaults__", (str(tmp_path / "state"),))

@@ -360,6 +360,12 @@ def test_who_still_changes_a_host_is_named() -> None:
     )
 
 
+def test_a_timers_job_is_called_what_it_is() -> None:
+    (fault,) = changed(busy=True, holders=["nova-care-purge (pid 12)"])
+    assert fault.startswith("a timer's job: changes what Nova has: nova-care-purge (pid 12);")
+    assert "`systemctl stop 'nova-care-*.service'`" in fault
+
+
 def test_a_program_that_does_not_end_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
