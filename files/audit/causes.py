@@ -40,15 +40,11 @@ def restores_that_are_not_over(evidence):
         yield finding(
             NOT_OVER,
             left[0],
-            f"a restore is not over: {counted(len(left), 'compute')} of it {verb(left)} no guest "
-            "that Nova calls deleted",
+            f"a restore is not over: {counted(len(left), 'compute', 'remove')} no guest that Nova "
+            "calls deleted",
             "see what differs still, and save what is to be saved; then `./run restore --finish`",
             key="restore",
         )
-
-
-def verb(hosts):
-    return "removes" if len(hosts) == 1 else "remove"
 
 
 @needs()

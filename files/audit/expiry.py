@@ -83,6 +83,10 @@ def certificate_files(evidence):
                 )
 
 
+def old_rows(number):
+    return f"{counted(number, 'row')} that {'was' if number == 1 else 'were'}"
+
+
 @needs("databases")
 def deleted_rows(evidence):
     """Rows that were deleted long ago, and that nobody has archived."""
@@ -94,7 +98,7 @@ def deleted_rows(evidence):
             yield finding(
                 "rows-not-archived",
                 row["table"],
-                f"{row['table']} has {counted(int(row['old'] or 0), 'row')} that were deleted more "
+                f"{row['table']} has {old_rows(int(row['old'] or 0))} deleted more "
                 f"than {days} days ago, of {counted(row['rows'], 'deleted row')}",
                 "`nova-manage db archive_deleted_rows --all-cells --until-complete --before "
                 f"$(date -d '{days} days ago' +%F)` on the primary controller",

@@ -40,9 +40,10 @@ def word(text):
     return shlex.quote(str(text))
 
 
-def counted(number, what):
-    """`2 guests`, `1 guest`."""
-    return f"{number} {what}" + ("" if number == 1 else "s")
+def counted(number, what, does=""):
+    """`2 guests`, `1 guest`; with what they do, `2 messages wait`, `1 message waits`."""
+    found = f"{number} {what}" + ("" if number == 1 else "s")
+    return f"{found} {does}" + ("s" if number == 1 else "") if does else found
 
 
 def age(seconds):

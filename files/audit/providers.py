@@ -44,7 +44,7 @@ def providers_without_nodes(evidence):
         held = tree.consumers.get(uuid, ())
         remedy = f"`openstack resource provider delete {uuid}`"
         if held:
-            what += f"; {counted(len(held), 'consumer')} hold allocations of it"
+            what += f"; {counted(len(held), 'consumer', 'hold')} allocations of it"
             remedy += ", once nobody has allocations of it any more"
         yield finding("provider-without-node", name, what, remedy, key=uuid)
 

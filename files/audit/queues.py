@@ -59,7 +59,9 @@ def unread_queues(evidence):
         if not queue["messages"] or queue["consumers"] or PASSING.search(name):
             continue
         binary, host = host_of(name)
-        text = f"{counted(queue['messages'], 'message')} wait in queue {name}, and nobody listens"
+        text = (
+            f"{counted(queue['messages'], 'message', 'wait')} in queue {name}, and nobody listens"
+        )
         if binary:
             # One of the inventory that does not listen is deaf, down, or starts at this moment.
             if (binary, host) not in known:

@@ -51,8 +51,11 @@ class Standing:
         if self.queues is None:
             return ""
         found = self.queues.get(queue_of(row), {"messages": 0, "consumers": 0})
-        listening = f"{found['consumers']} listen" if found["consumers"] else "nobody listens"
-        waiting = f", and {counted(found['messages'], 'message')} wait" if found["messages"] else ""
+        count, messages = found["consumers"], found["messages"]
+        listening = (
+            "nobody listens" if not count else "1 listens" if count == 1 else f"{count} listen"
+        )
+        waiting = f", and {counted(messages, 'message', 'wait')}" if messages else ""
         return f"on queue {queue_of(row)} {listening}{waiting}"
 
     def is_gone(self, row):

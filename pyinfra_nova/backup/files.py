@@ -15,6 +15,21 @@ Source = Callable[[], Iterable[bytes]]
 """Begins what yields the pieces of a backup, and raises BackupError where they do not end well."""
 
 
+def refuse_taken(path: Path) -> None:
+    """Say at once what `placed` would find once much has been done.
+
+    Raises:
+        BackupError: PATH is there already, or nothing can be written there.
+    """
+    if os.path.lexists(path):
+        raise BackupError(f"{path} is there already: name another file, or move it away")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise BackupError(f"{path} cannot be written: there is no folder {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BackupError(f"{path} cannot be written: {folder} is not yours to write to")
+
+
 @contextmanager
 def placed(path: Path) -> Iterator[int]:
     """A descriptor of a new file that is PATH once the block has succeeded.
@@ -22,8 +37,7 @@ def placed(path: Path) -> Iterator[int]:
     Raises:
         BackupError: it cannot be made, or PATH is there already.
     """
-    if os.path.lexists(path):
-        raise BackupError(f"{path} is there already: name another file, or move it away")
+    refuse_taken(path)
     try:
         descriptor, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
     except OSError as error:

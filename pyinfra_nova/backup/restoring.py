@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from pyinfra_nova.audit.cloud import AuditedCloud
-from pyinfra_nova.audit.report import Audit
+from pyinfra_nova.audit.report import Audit, times
 from pyinfra_nova.backup import differences, question, refusals
 from pyinfra_nova.backup.cloud import Hosts
 from pyinfra_nova.backup.host_stream import given
@@ -129,15 +129,17 @@ class Restoration:
 
     def load(self) -> None:
         header = self.contents.header
-        self.say(f"loading {self.contents.rows:,} rows on {self.server}, beside what is there")
+        self.say(
+            f"loading {times(self.contents.rows, 'row')} on {self.server}, beside what is there"
+        )
         request = {"suffix": SUFFIX, "sha256": self.sha256, "databases": header.databases}
         data = self.hosts.data(self.server)
         with self._opened() as pieces:
             found = given(self.server, data, question.Load, request, pieces)
         if count := found.get("evacuations"):
             self.say(
-                f"{count} evacuations are called completed: their old hosts remove nothing when "
-                "they come back, and the audit says what is left there"
+                f"evacuations that are called completed: {count}; their old hosts remove nothing "
+                "when they come back, and the audit says what is left there"
             )
 
     def identify(self) -> None:
@@ -173,7 +175,8 @@ class Restoration:
             coming = [each for each in audit.findings if each.kind in COMING]
             if not coming or time.monotonic() > deadline:
                 return audit
-            self.say(f"{len(coming)} services or computes have not reported yet")
+            late = times(len(coming), "service or compute", "services or computes")
+            self.say(f"not reported yet: {late}")
             time.sleep(PAUSE)
 
     def differences(self, audit: Audit) -> dict[differences.Heading, list[str]]:

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pyinfra_nova.audit.report import times
 from pyinfra_nova.backup import question
 from pyinfra_nova.backup.cloud import Hosts
 from pyinfra_nova.backup.encryption import KEY_FILE, recipients
-from pyinfra_nova.backup.files import written
+from pyinfra_nova.backup.files import refuse_taken, written
 from pyinfra_nova.backup.host_stream import printed
 from pyinfra_nova.backup.seal import Contents
 from pyinfra_nova.commands.site_command import ended, named_from, note
@@ -52,10 +53,11 @@ def told(contents: Contents, path: Path, key: str, seconds: float) -> Iterator[s
     for name in header.databases:
         tables = contents.end.rows[name]
         revision = ", ".join(contents.end.revisions.get(name, [])) or "no revision"
-        yield f"  {name}: {sum(tables.values()):,} rows in {len(tables)} tables, schema {revision}"
+        rows, count = times(sum(tables.values()), "row"), times(len(tables), "table")
+        yield f"  {name}: {rows} in {count}, schema {revision}"
     for name in header.left_out:
         yield f"  {name}: not on this server, or not to be read: not in the backup"
-    yield f"  guests: {contents.guests:,} on {len(set(header.guests) - {''})} hosts"
+    yield f"  guests: {contents.guests:,} on {times(len(set(header.guests) - {''}), 'host')}"
     yield f"  compute_id: {_identities(header.compute_ids)}"
     yield f"It is opened by {key}; whoever loses that has lost the backup."
 
@@ -64,7 +66,7 @@ def _identities(found: Mapping[str, str | None]) -> str:
     without = [name for name, value in found.items() if value is None]
     if not found:
         return "none: computes of this release keep no such file"
-    said = f"of {len(found) - len(without)} computes"
+    said = f"of {times(len(found) - len(without), 'compute')}"
     return f"{said}; without {named(without)}" if without else said
 
 
@@ -86,15 +88,20 @@ def _run(options: argparse.Namespace) -> int:
     state, site = loaded(options.inventory)
     secrets = secrets_file()
     path = named_from(options.folder, options.file)
+    refuse_taken(path)
     for_whom, key = recipients(options.recipient, secrets)
     hosts = Hosts(state, site)
     with hosts.opened():
         identities = compute_ids(site, hosts)
         where = question.dump_host(site)
-        note(f"==> dumping the databases on {where}")
         request = question.of_dump(site, identities)
         data = hosts.data(where)
-        contents = written(path, for_whom, lambda: printed(where, data, question.Dump, request))
+
+        def dumped() -> Iterator[bytes]:
+            note(f"==> dumping the databases on {where}")
+            return printed(where, data, question.Dump, request)
+
+        contents = written(path, for_whom, dumped)
     print("\n".join(told(contents, path, key, time.monotonic() - began)), flush=True)
     return 0
 

@@ -79,7 +79,7 @@ def told(restoration: Restoration, answer: Mapping[str, Any]) -> Iterator[str]:
     contents, site = restoration.contents, restoration.site
     header, record = contents.header, answer["progress"] or {}
     at = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(header.at))
-    yield f"The backup is of {at}, with {contents.guests:,} guests."
+    yield f"The backup is of {at}, with {times(contents.guests, 'guest')}."
     if header.settings != question.digest(site):
         yield "The settings have changed since."
     if record.get("sha256") == contents.end.sha256 and record.get("swapped") == "yes":
@@ -108,7 +108,7 @@ def _rows(tables: Mapping[str, int | None] | None) -> str:
         return "nothing"
     broken = sum(1 for rows in tables.values() if rows is None)
     count = sum(rows or 0 for rows in tables.values())
-    text = f"{count:,} rows in {len(tables)} tables"
+    text = f"{times(count, 'row')} in {times(len(tables), 'table')}"
     return f"{text}, {broken} of which cannot be read," if broken else text
 
 

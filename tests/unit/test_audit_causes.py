@@ -98,7 +98,7 @@ def test_a_restore_that_is_not_over_is_said_and_hides_nothing() -> None:
     first, second = told(cloud)
     assert first["kind"] == "restore-unfinished"
     assert first["what"] == (
-        "a restore is not over: 2 computes of it remove no guest that Nova calls deleted"
+        "a restore is not over: 2 computes remove no guest that Nova calls deleted"
     )
     assert "`./run restore --finish`" in first["remedy"]
     assert second["kind"] == "service-forced-down"

@@ -19,7 +19,7 @@ def cloud() -> Cloud:
 
 
 LAST = "its last heartbeat is 61 s old"
-QUEUE = "; on queue compute.compute2 1 listen"
+QUEUE = "; on queue compute.compute2 1 listens"
 
 
 def test_a_service_that_is_deaf(cloud: Cloud) -> None:
@@ -48,7 +48,7 @@ def test_a_service_whose_process_does_not_run(cloud: Cloud) -> None:
     assert cloud.in_words("service-down") == (
         "compute2",
         f"nova-compute on compute2: {LAST}, and its process does not run; on queue "
-        "compute.compute2 nobody listens, and 1 message wait",
+        "compute.compute2 nobody listens, and 1 message waits",
         "`systemctl start nova-compute` on compute2; `journalctl -u nova-compute` says why it "
         "ended",
         BEAT,

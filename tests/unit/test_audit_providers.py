@@ -31,7 +31,7 @@ def test_one_of_which_somebody_has_a_part(cloud: Cloud) -> None:
     held = {"provider": "n-gone", "consumer": "g", "resources": {"VCPU": 1}, "written": None}
     placement(cloud)["allocations"].append(held)
     (found,) = cloud.findings("provider-without-node")
-    assert "; 1 consumer hold allocations of it" in found["what"]
+    assert "; 1 consumer holds allocations of it" in found["what"]
     assert found["remedy"].endswith("once nobody has allocations of it any more")
 
 

@@ -57,7 +57,7 @@ def test_one_that_listens_is_stopped_first(left: Cloud) -> None:
     assert left.broker is not None
     left.broker["compute.compute2"] = queue()
     found = left.only("service-of-a-stranger")
-    assert "on queue compute.compute2 1 listen" in found["what"]
+    assert "on queue compute.compute2 1 listens" in found["what"]
     assert "stop nova-compute there, then `openstack" in found["remedy"]
     assert found["repair"] is None
 

@@ -192,7 +192,7 @@ def test_a_service_of_a_stranger_that_runs_is_stopped_first(
     assert cloud.broker is not None
     cloud.broker["compute.compute2"] = queue(messages=2, consumers=listen)
     _, what, remedy, _, _ = cloud.in_words("service-of-a-stranger")
-    listening = "nobody listens" if not listen else "1 listen"
+    listening = "nobody listens" if not listen else "1 listens"
     assert f"on queue compute.compute2 {listening}, and 2 messages wait; with it " in what
     assert remedy == (
         "name compute2 in the inventory, or, if it is gone for good, stop nova-compute there, then "

@@ -242,7 +242,19 @@ def test_what_is_there_is_not_overwritten(
     path.write_text("the last good one")
     done = run(path, capsys)
     assert (done.code, path.read_text()) == (1, "the last good one")
-    assert f"{path} is there already" in done.errors
+    assert done.errors.splitlines() == [
+        f"{path} is there already: name another file, or move it away"
+    ]
+    assert left(tmp_path) == ["cloud.age"], "no key was made for it"
+
+
+def test_where_nothing_can_be_written_no_database_is_dumped(
+    server: Server, secrets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "none" / "cloud.age"
+    done = run(path, capsys)
+    assert done.code == 1
+    assert done.errors == f"{path} cannot be written: there is no folder {path.parent}\n"
 
 
 @pytest.mark.parametrize("links", [True, False])

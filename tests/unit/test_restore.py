@@ -285,7 +285,7 @@ def test_what_will_be_replaced_is_shown_with_numbers(cloud: Callable[[], Cloud])
     found = cloud()
     one = restoration(found, contents(compute_ids=IDS))
     lines = "\n".join(restore.told(one, one.databases()))
-    assert "nova: 5 rows in 1 tables there, replaced by 3 rows in 1 tables" in lines
+    assert "nova: 5 rows in 1 table there, replaced by 3 rows in 1 table" in lines
     assert "nova_api: nothing there, replaced by 3 rows" in lines
     assert "compute_id is written on compute1" in lines
     assert "Not in the backup, so as they are: neutron" in lines
