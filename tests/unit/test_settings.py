@@ -342,3 +342,9 @@ def test_a_release_that_is_a_whole_text_is_not_shown_in_full() -> None:
     found = faults({"release": "x" * 6000})
     assert any("is not a release known here" in fault for fault in found)
     assert all(len(fault) < 1000 for fault in found)
+
+
+def test_of_a_release_that_is_not_known_nothing_else_is_said() -> None:
+    overrides = {"neutron": {"timeout": 3}, "DEFAULT": {"cpu_allocation_ratio": 2}}
+    (found,) = faults({"release": "zedd", "nova_conf": overrides})
+    assert "'zedd' is not a release known here" in found
