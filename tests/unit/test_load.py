@@ -152,6 +152,11 @@ def test_many_faults_of_one_kind_are_counted_and_all_others_said() -> None:
         *map(str, few),
     ]
     assert len(error.faults) == 112
+    assert str(SettingsError([other])) == (
+        f"1 fault in the settings; no host was touched:\n  - {other}"
+    )
+    unlike = [Fault("group_data/all.py", f"key{n}", "unknown key") for n in range(MANY + 1)]
+    assert str(SettingsError(unlike)).split("\n  - ")[1:] == [*map(str, unlike)]
 
 
 def test_the_faults_of_hosts_name_the_inventory_that_was_loaded(
