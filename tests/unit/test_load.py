@@ -132,8 +132,8 @@ def test_pyinfras_own_keys_are_known_from_pyinfra() -> None:
 
 
 def test_what_somebody_wrote_neither_breaks_a_line_nor_commands_a_terminal() -> None:
-    fault = Fault("a\x1b[2J.py", "k\u00e4y\n", "is \u202ewrong\r", "leave 'it' out")
-    assert str(fault) == "a\\x1b[2J.py: k\u00e4y\\n: is \\u202ewrong\\r; leave 'it' out"
+    fault = Fault("a\x1b[2J.py", "k\u00e4y\n", "is \u202ewrong\r", "leave '\\' out")
+    assert str(fault) == "a\\x1b[2J.py: k\u00e4y\\n: is \\u202ewrong\\r; leave '\\' out"
 
 
 def test_many_faults_of_one_kind_are_counted_and_all_others_said() -> None:
