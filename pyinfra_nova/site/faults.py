@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pyinfra.api.exceptions import PyinfraError
@@ -94,12 +94,21 @@ def unknown_key(file: str, path: Sequence[str], known: Iterable[str], release: s
     return Fault(file, ".".join(path), "unknown key", remedy)
 
 
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The model that a field of this type holds: by itself, in a list, or with None beside it."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
 def _fields_at(model: type[BaseModel], path: Sequence[str]) -> tuple[str, ...]:
-    """The keys that MODEL has at PATH."""
+    """The keys that MODEL has at PATH, in which places in lists are numbers."""
     for part in path:
-        info = model.model_fields.get(part)
-        inner = info.annotation if info else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if part.isdecimal():
+            continue
+        inner = _model_in(model.model_fields[part].annotation)
+        if inner is None:
             return ()
         model = inner
     return tuple(model.model_fields)

@@ -117,10 +117,11 @@ def _check_catalog_info(sources: Sources, settings: Settings, layers: Layers) ->
 def _check_numbers(sources: Sources, settings: Settings, layers: Layers) -> None:
     apis, vnc = settings.apis, settings.vnc
     ports = [apis.osapi_compute_listen_port, apis.metadata_listen_port]
+    key = ["apis"] if ports[0] == ports[1] else ["vnc", "novncproxy_port"]
     ports += [vnc.novncproxy_port] if vnc.enabled else []
     if len(set(ports)) < len(ports):
         problem = f"the APIs and the console proxy need a port each, not {ports}"
-        sources.faults.append(Fault(layers.origin(["apis"], ALL_FILE), "apis", problem))
+        sources.faults.append(Fault(layers.origin(key, ALL_FILE), ".".join(key), problem))
     # Nova replaces one that is not larger (nova/service.py); twice, as a report may be late.
     if settings.service_down_time < 2 * settings.report_interval:
         file = layers.origin(["service_down_time"], ALL_FILE)

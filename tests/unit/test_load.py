@@ -131,6 +131,11 @@ def test_pyinfras_own_keys_are_known_from_pyinfra() -> None:
     assert not keys & {"my_ip", "nova_host", "libvirt", "nova_conf", *Settings.model_fields}
 
 
+def test_what_somebody_wrote_neither_breaks_a_line_nor_commands_a_terminal() -> None:
+    fault = Fault("a\x1b[2J.py", "k\u00e4y\n", "is \u202ewrong\r", "leave '\\' out")
+    assert str(fault) == "a\\x1b[2J.py: k\u00e4y\\n: is \\u202ewrong\\r; leave '\\' out"
+
+
 def test_many_faults_of_one_kind_are_counted_and_all_others_said() -> None:
     """Such as those of a thousand hosts, after one wrong letter in management_network."""
     of_hosts = [
@@ -147,6 +152,11 @@ def test_many_faults_of_one_kind_are_counted_and_all_others_said() -> None:
         *map(str, few),
     ]
     assert len(error.faults) == 112
+    assert str(SettingsError([other])) == (
+        f"1 fault in the settings; no host was touched:\n  - {other}"
+    )
+    unlike = [Fault("group_data/all.py", f"key{n}", "unknown key") for n in range(MANY + 1)]
+    assert str(SettingsError(unlike)).split("\n  - ")[1:] == [*map(str, unlike)]
 
 
 def test_the_faults_of_hosts_name_the_inventory_that_was_loaded(

@@ -162,6 +162,18 @@ def test_all_in_one_is_the_union(tmp_path: Path) -> None:
     assert len(rendered(where, "aio")) == 8
 
 
+def test_hosts_of_a_kind_differ_in_their_names_and_addresses_alone(tmp_path: Path) -> None:
+    where = site()
+    first, second = (nova_conf(tmp_path, where, name) for name in ("compute1", "compute2"))
+    assert (first["DEFAULT"]["my_ip"], first["DEFAULT"]["host"]) == ("10.0.0.31", "compute1")
+    assert (second["DEFAULT"]["my_ip"], second["DEFAULT"]["host"]) == ("10.0.0.32", "compute2")
+    own = ({"my_ip", "host"}, {"server_listen", "server_proxyclient_address"})
+    for section, names in zip(("DEFAULT", "vnc"), own, strict=True):
+        for name in names:
+            del first[section][name], second[section][name]
+    assert first == second
+
+
 @pytest.mark.parametrize("name", ["controller", "compute1"])
 def test_no_option_is_written_twice(name: str) -> None:
     for file in rendered(site(), name).values():

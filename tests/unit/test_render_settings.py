@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.nova_conf.ini import option_values
 from pyinfra_nova.nova_conf.overriding import overridden
 from tests.unit.rendered_conf import NOVA_CONF, login, nova_conf, rendered
-from tests.unit.site_data import secrets, site
+from tests.unit.site_data import debian, secrets, site
 
 
 def test_the_seeds_other_choices_can_be_set(tmp_path: Path) -> None:
@@ -94,7 +93,9 @@ def test_an_override_lands_in_nova_conf_where_there_is_no_other_file() -> None:
     overrides = {"libvirt": {"live_migration_uri": "qemu+tls://%s/system"}}
     key = secrets(migration_secret="s" * 32)
     where = site(group_data={"computes": {"nova_conf": overrides}}, passwords=key)
-    files = rendered(where, "compute1", platform=platform_for("rocky", "9.5", "2024.1"))
+    paths = debian().paths.model_copy(update={"nova_compute_conf": None})
+    platform = debian().model_copy(update={"paths": paths})
+    files = rendered(where, "compute1", platform=platform)
     values = option_values(files[NOVA_CONF].content)
     assert values["libvirt/live_migration_uri"] == ["qemu+tls://%s/system"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pyinfra_nova.site.names import counted, named
 from pyinfra_nova.site.run_scope import cut_off, scope_of
 from tests.unit.site_data import GROUPS, HOSTS, site
 
@@ -60,3 +61,12 @@ def test_who_would_be_cut_off_is_named() -> None:
         "the password of broker user openstack differs from what is in use, and a run that leaves "
         "out compute1, compute2 would cut those hosts off; run without --limit"
     )
+
+
+def test_of_many_hosts_a_few_are_named_and_the_others_counted() -> None:
+    assert named([]) == ""
+    assert named(["a", "b"], " and ") == "a and b"
+    assert named([*"abcde"]) == "a, b, c, d, e"
+    assert named([*"abcdef"]) == "a, b, c, d, e and 1 more"
+    assert named(["a"] * 1005) == "a, a, a, a, a and 1,000 more"
+    assert (counted(1), counted(2), counted(1000)) == ("1 host", "2 hosts", "1,000 hosts")

@@ -139,9 +139,9 @@ def test_what_is_made_is_said_and_what_is_wrong_is_an_error(
     path.write_text(text)
     assert main(["add-ceph-key", str(path)]) == 1
     out, err = capsys.readouterr()
-    assert out == "" and [line.split(": ")[1] for line in err.splitlines()] == [
-        "nova_password",
-        "nova_pasword",
+    assert out == "" and [line.split(": ")[:2] for line in err.splitlines()] == [
+        [str(path), "nova_password"],
+        [str(path), "nova_pasword"],
     ]
 
 

@@ -237,8 +237,31 @@ def test_a_local_host_needs_a_name() -> None:
     assert named.primary_controller.nova_host == named.settings.controller_host == "aio"
 
 
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"database": {"nova": "nova_api"}}, "database"),
+        ({"cinder": {"catalog_info": "block-storage::publicURL"}}, "cinder.catalog_info"),
+        ({"apis": {"metadata_listen_port": 8774}}, "apis"),
+        ({"vnc": {"novncproxy_port": 8774}}, "vnc.novncproxy_port"),
+        ({"service_down_time": 1}, "service_down_time"),
+    ],
+)
+def test_what_does_not_fit_together_names_who_said_it(given: dict[str, Any], key: str) -> None:
+    (on_the_command_line,) = faults(override_data=given)
+    assert on_the_command_line.startswith(f"--data: {key}: ")
+    assert faults(given) == [on_the_command_line.replace("--data", "group_data/all.py")]
+
+
+def test_a_proxy_that_is_not_there_takes_no_port() -> None:
+    assert not site({"vnc": {"enabled": False, "novncproxy_port": 8774}}).settings.vnc.enabled
+
+
 def test_a_fault_on_the_command_line_names_it() -> None:
     assert faults(override_data={"vnc": {"enabled": "perhaps"}})[0].startswith("--data: vnc.enab")
+    beside = {"keystone": {"username": "nova2"}}
+    (found,) = faults({"keystone": {"auth_url": "ftp://x"}}, override_data=beside)
+    assert found.startswith("group_data/all.py: keystone.auth_url: ")
     (found,) = faults({"release": "zed"}, override_data={"release": "zedd"})
     assert found.startswith("--data: release: 'zedd' is not a release known here; known are yoga,")
 
@@ -333,12 +356,18 @@ def test_a_catalogue_entry_that_nova_would_not_find_is_refused(text: str) -> Non
 
 def test_a_service_type_with_a_hyphen_needs_a_nova_that_takes_it() -> None:
     given = {"cinder": {"catalog_info": "block-storage::publicURL"}}
-    assert site({**given, "release": "2025.1"}).settings.cinder.catalog_info
-    (fault,) = faults(given)
-    assert "has a hyphen" in fault and "take volumev3" in fault
+    assert site({**given, "release": "2023.2"}).settings.cinder.catalog_info
+    (fault,) = faults({**given, "release": "2023.1"})
+    assert "has a hyphen, which Nova of 2023.1 does not take; take volumev3" in fault
 
 
 def test_a_release_that_is_a_whole_text_is_not_shown_in_full() -> None:
     found = faults({"release": "x" * 6000})
     assert any("is not a release known here" in fault for fault in found)
     assert all(len(fault) < 1000 for fault in found)
+
+
+def test_of_a_release_that_is_not_known_nothing_else_is_said() -> None:
+    overrides = {"neutron": {"timeout": 3}, "DEFAULT": {"cpu_allocation_ratio": 2}}
+    (found,) = faults({"release": "zedd", "nova_conf": overrides})
+    assert "'zedd' is not a release known here" in found

@@ -22,6 +22,18 @@ LONG = "x" * 300
         ),
         ({"keystone": {"admin": {"usr": "x"}}}, "keystone.admin.usr: unknown key"),
         (
+            {"keystone": {"admin": {"usernam": "x"}}},
+            "keystone.admin.usernam: unknown key; did you mean 'username'?",
+        ),
+        (
+            {"care": {"archive": {"dayz": 9}}},
+            "care.archive.dayz: unknown key; did you mean 'days'?",
+        ),
+        (
+            {"pci": {"device_spec": [{"vendor": "8086", "product_id": "1520"}]}},
+            "pci.device_spec.0.vendor: unknown key; did you mean 'vendor_id'?",
+        ),
+        (
             {"use_neutron": True},
             "use_neutron: Nova knows no other network service than Neutron since Ussuri; "
             "leave it out",
@@ -233,7 +245,8 @@ LONG = "x" * 300
         ),
         (
             {"vnc": {"novncproxy_port": 8775}},
-            "apis: the APIs and the console proxy need a port each, not [8774, 8775, 8775]",
+            "vnc.novncproxy_port: the APIs and the console proxy need a port each, "
+            "not [8774, 8775, 8775]",
         ),
         (
             {"service_down_time": 19},
