@@ -160,8 +160,8 @@ def test_the_program_is_what_an_audit_from_here_runs() -> None:
         ),
         (
             {"backup": {"recipient": "operator@example.org"}},
-            "backup.recipient: 'operator@example.org' is no recipient of age: one begins with age1 "
-            "or ssh-",
+            "backup.recipient: 'operator@example.org' is no recipient of age: `age1` with 58 small "
+            "letters and digits (`age-keygen -y KEY` prints it), or a public key of SSH",
         ),
         ({"backup": {}}, "backup.recipient: is missing"),
         ({"tidy": {}}, "tidy: unknown key"),
