@@ -29,6 +29,7 @@ ORDER = (
     "test_workshop",
     "test_moves",
     "test_drain",
+    "test_retired",
     "test_taken_away",
     "test_drift",
     "test_limit",
