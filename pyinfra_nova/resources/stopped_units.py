@@ -18,7 +18,7 @@ class StoppedUnits(ScriptFact):
     """The units that run, or could be started, and what keeps them from neither."""
 
     script = "unit_stops"
-    uses = ("units",)
+    uses = ("unit_logs", "units")
 
 
 def faults(answer: dict[str, list[dict[str, object]]]) -> list[str]:

@@ -117,7 +117,9 @@ def _check_catalog_info(sources: Sources, settings: Settings, layers: Layers) ->
 def _check_numbers(sources: Sources, settings: Settings, layers: Layers) -> None:
     apis, vnc = settings.apis, settings.vnc
     ports = [apis.osapi_compute_listen_port, apis.metadata_listen_port]
-    key = ["apis"] if ports[0] == ports[1] else ["vnc", "novncproxy_port"]
+    key = ["vnc", "novncproxy_port"]
+    if ports[0] == ports[1] or not layers.origin(key, ""):
+        key = ["apis"]
     ports += [vnc.novncproxy_port] if vnc.enabled else []
     if len(set(ports)) < len(ports):
         problem = f"the APIs and the console proxy need a port each, not {ports}"
