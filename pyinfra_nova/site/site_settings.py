@@ -126,6 +126,7 @@ def _check_numbers(sources: Sources, settings: Settings, layers: Layers) -> None
         sources.faults.append(Fault(layers.origin(key, ALL_FILE), ".".join(key), problem))
     # Nova replaces one that is not larger (nova/service.py); twice, as a report may be late.
     if settings.service_down_time < 2 * settings.report_interval:
-        file = layers.origin(["service_down_time"], ALL_FILE)
+        origins = (layers.origin([key], "") for key in ("service_down_time", "report_interval"))
+        file = next(filter(None, origins), ALL_FILE)
         problem = f"is less than twice report_interval, which is {settings.report_interval}"
         sources.faults.append(Fault(file, "service_down_time", problem))

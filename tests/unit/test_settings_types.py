@@ -35,6 +35,12 @@ def test_what_would_become_another_value_is_refused(data: dict[str, Any], said: 
     assert faults(data) == [f"group_data/all.py: {said}"]
 
 
+def test_the_file_is_named_that_has_made_two_settings_contradict_each_other() -> None:
+    problem = "service_down_time: is less than twice report_interval, which is 40"
+    assert faults(override_data={"report_interval": 40}) == [f"--data: {problem}"]
+    assert faults({"report_interval": 40}) == [f"group_data/all.py: {problem}"]
+
+
 @pytest.mark.parametrize(
     ("address", "said"),
     [
