@@ -347,15 +347,15 @@ def _host_findings(
         if interface is None:
             detail = f"my_ip {host.my_ip} is on none of its interfaces; it has {have}"
         yield finding("management address", interface is not None, detail)
-    if host.is_compute:
+    if host.is_compute or host.is_retired:
         same = report.hostname == host.nova_host
-        detail = report.hostname
-        if not same:
-            detail = (
-                f"the host calls itself {report.hostname!r} but Nova would call it "
-                f"{host.nova_host!r}, so Neutron's agent would not match; set nova_host"
-            )
-        yield finding("host name", same, detail)
+        why = "so Neutron's agent would not match; set nova_host"
+        if host.is_retired:
+            why = "and what has that name would go; set nova_host, or take the line out"
+        detail = (
+            f"the host calls itself {report.hostname!r} but Nova would call it {host.nova_host!r}"
+        )
+        yield finding("host name", same, report.hostname if same else f"{detail}, {why}")
     if platform := _platform(scope.site, host, report):
         yield from _nova_finding(scope.site, host, report)
         if host.is_compute:

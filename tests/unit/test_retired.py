@@ -18,6 +18,7 @@ from pyinfra_nova.resources.compute_states import Closed, steps
 from pyinfra_nova.resources.packages import SimulatedRemoval, SimulatedRpmRemoval
 from pyinfra_nova.resources.retirements import Left, Records, faults
 from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.run.preflight import judge
 from pyinfra_nova.session.host_script import SCRIPTS
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.run_scope import scope_of
@@ -25,6 +26,7 @@ from pyinfra_nova.site.settings import Site
 from tasks import retirement
 
 from .site_data import GROUPS, HOSTS, debian, secrets, site
+from .test_preflight import report
 
 SECRET = "a secret of which a key is made"
 LEFT: dict[str, Any] = {
@@ -132,6 +134,17 @@ def test_a_run_on_it_alone_needs_the_primary_controller() -> None:
     assert scope.delegate and scope.delegate.name == "controller"
     assert ([host.name for host in scope.retired], scope.computes) == (["compute2"], ())
     assert scope_of(where(), ["controller"]).delegate is None
+
+
+def test_one_that_has_another_name_is_refused_before_what_has_its_name_goes() -> None:
+    """What is closed, drained and deleted is found by the name; it may be another host's."""
+    of = where(nova_host="compute3")
+    reports = {"compute2": report("compute2", "10.0.0.32")}
+    (fault,) = [one for one in judge(scope_of(of, of.hosts), reports, {}) if not one.ok]
+    assert (fault.host, fault.what) == ("compute2", "host name")
+    assert "the host calls itself 'compute2' but Nova would call it 'compute3'" in fault.detail
+    assert "and what has that name would go; set nova_host" in fault.detail
+    assert all(one.ok for one in judge(scope_of(where(), where().hosts), reports, {}))
 
 
 # --- what others know of it -----------------------------------------------------------------------
