@@ -24,7 +24,8 @@ def compared(name, state):
         "state": "{} ({}), {}".format(state["ActiveState"], state.get("SubState"), found or "?"),
         "stop": runs,
         "disable": there and found in ON_AT_BOOT,
-        "mask": there and state["LoadState"] != "masked",
+        # What is masked in /run is so until the next boot.
+        "mask": there and (state["LoadState"] != "masked" or found == "masked-runtime"),
     }
 
 

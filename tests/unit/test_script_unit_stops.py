@@ -33,6 +33,11 @@ def test_one_that_runs_is_to_be_stopped_disabled_and_masked(systemd: Systemd) ->
     [
         ({"ActiveState": "inactive", "UnitFileState": "disabled"}, (False, False, True)),
         ({"ActiveState": "failed", "UnitFileState": "enabled"}, (False, True, True)),
+        # Until the next boot, which would start it.
+        (
+            {**MASKED, "UnitFileState": "masked-runtime", "ActiveState": "inactive"},
+            (False, False, True),
+        ),
         # Killed half-way: masked, and still at it.
         ({**MASKED, "ActiveState": "active"}, (True, False, False)),
         ({**MASKED, "ActiveState": "deactivating"}, (True, False, False)),
