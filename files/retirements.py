@@ -362,9 +362,8 @@ def nova_has(compute, path):
     answer = compute.request("GET", path)
     if answer.status == 200:
         return True
-    errors = answer.json().values() if answer.status == 404 else ()
-    # A proxy's 404, or that of another service at this address, has no such errors in it.
-    if any(isinstance(error, dict) and error.get("code") == 404 for error in errors):
+    # A proxy's 404, or that of another service at this address, has no such word in it.
+    if answer.status == 404 and "itemNotFound" in answer.json():
         return False
     raise rest.ErrorStatus(answer.said(), answer)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import rest
 import retirements
 
 from .retired_stand_in import Cloud, stand_in_for
@@ -178,6 +179,18 @@ def test_what_a_guest_has_of_it_ends_it(cloud: Cloud) -> None:
     cloud.hold("g1", "n1", "n2")
     assert "guest g1, which Nova has, still has allocations of resource provider" in refused(cloud)
     assert cloud.held == {"g1": {"n1": 1, "n2": 1}} and "n2" in cloud.providers
+
+
+def test_a_404_of_another_service_is_not_novas_word_that_there_is_no_guest(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def anothers(_: Any, method: str, path: str) -> rest.Answer:
+        body = b'{"error": {"code": 404, "message": "Could not find"}}'
+        return rest.Answer(f"{method} {path}", 404, {}, body)
+
+    monkeypatch.setattr(rest.Client, "request", anothers)
+    with pytest.raises(rest.ErrorStatus, match="answers 404: Could not find"):
+        retirements.nova_has(rest.Client("http://x"), "/servers/g1")
 
 
 def test_so_does_what_a_move_has(cloud: Cloud) -> None:
