@@ -108,6 +108,7 @@ def _purge(plan: HostPlan) -> None:
         name="Remove Nova's packages",
         packages=plan.platform.packages_for(["compute"]),
         packager=plan.platform.packager,
+        others=plan.platform.packages_for(["controller"]),
     )
     config_files.written(name="Remove Nova's configuration", files=[], absent=_written(plan))
 

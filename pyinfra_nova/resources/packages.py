@@ -130,15 +130,23 @@ class SimulatedRpmInstall(Simulation):
         return brought
 
 
-class SimulatedRemoval(FactBase[list[str]]):
-    """What apt would remove with packages."""
+class Removal(FactBase[list[str]]):
+    """What would be removed with packages; empty where the package manager cannot tell."""
 
+    simulate: ClassVar[str]
+    """The command that takes the packages' names."""
     default = list
 
     @override
     def command(self, packages: Sequence[str]) -> StringCommand:
         words = (QuoteString(package) for package in packages)
-        return StringCommand("apt-get --simulate --quiet remove", *words, "2>/dev/null; true")
+        return StringCommand(self.simulate, *words, "2>/dev/null; true")
+
+
+class SimulatedRemoval(Removal):
+    """By apt."""
+
+    simulate = "apt-get --simulate --quiet remove"
 
     @override
     def process(self, output: Iterable[str]) -> list[str]:
@@ -146,16 +154,12 @@ class SimulatedRemoval(FactBase[list[str]]):
         return [line.split()[1] for line in output if line.startswith("Remv ")]
 
 
-class SimulatedRpmRemoval(FactBase[list[str]]):
-    """What dnf would remove with packages."""
+class SimulatedRpmRemoval(Removal):
+    """By dnf."""
 
-    default = list
-
-    @override
-    def command(self, packages: Sequence[str]) -> StringCommand:
-        words = (QuoteString(package) for package in packages)
-        how = "LC_ALL=C dnf --assumeno --cacheonly --setopt=clean_requirements_on_remove=False"
-        return StringCommand(how, "remove", *words, "2>/dev/null; true")
+    simulate = (
+        "LC_ALL=C dnf --assumeno --cacheonly --setopt=clean_requirements_on_remove=False remove"
+    )
 
     @override
     def process(self, output: Iterable[str]) -> list[str]:
@@ -180,7 +184,7 @@ class Packager:
     installed: type[InstalledPackages | InstalledRpms]
     simulated: type[Simulation]
     script: str
-    removal: type[SimulatedRemoval | SimulatedRpmRemoval]
+    removal: type[Removal]
     remover: str
     common: tuple[str, ...]
 
@@ -236,10 +240,13 @@ def installed(packages: Sequence[str], packager: PackagerName = "apt") -> Comman
 
 
 @operation()
-def removed(packages: Sequence[str], packager: PackagerName = "apt") -> Commands:
+def removed(
+    packages: Sequence[str], packager: PackagerName = "apt", others: Sequence[str] = ()
+) -> Commands:
     """Have none of Nova's PACKAGES, nor what its services share; their data and libvirt stay.
 
-    What is not Nova's, but would go with them, ends the run: somebody else needs it.
+    What is not Nova's, or is one of OTHERS, but would go with them, ends the run: somebody else
+    needs it. So does a package manager that does not say what would go.
     """
     how = PACKAGERS[packager]
     mine = [*(name for name in packages if "nova" in name), *how.common]
@@ -248,9 +255,15 @@ def removed(packages: Sequence[str], packager: PackagerName = "apt") -> Commands
     if not there:
         return
     going: list[str] = host.get_fact(how.removal, packages=there)
-    if others := sorted(name for name in going if "nova" not in name):
+    if untold := sorted(set(there) - set(going)):
         yield from refused(
-            f"with Nova's packages {', '.join(others)} would be removed: remove these first, or "
+            f"it is not said what would be removed with {', '.join(untold)}: see "
+            f"`{how.removal.simulate} {' '.join(there)}` there, or set purge = False"
+        )
+        return
+    if needed := sorted(name for name in going if "nova" not in name or name in others):
+        yield from refused(
+            f"with Nova's packages {', '.join(needed)} would be removed: remove these first, or "
             "set purge = False"
         )
         return

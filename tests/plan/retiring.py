@@ -10,7 +10,8 @@ from tests.plan.fake_hosts import host as _host
 _RECORDS = _json.loads(_os.environ["FAKE_RECORDS"])
 _UNITS = {"units": _json.loads(_os.environ.get("FAKE_UNITS", "[]"))}
 _FILES = _json.loads(_os.environ.get("FAKE_FILES", '{"files": []}'))
-_GOING = _json.loads(_os.environ.get("FAKE_GOING", '["nova-compute", "nova-common"]'))
+_GOING = ["nova-compute", "nova-compute-kvm", "nova-common", "python3-nova"]
+_GOING = _json.loads(_os.environ.get("FAKE_GOING", _json.dumps(_GOING)))
 _MORE = _json.loads(_os.environ.get("FAKE_MORE", "{}"))
 _DRAINED = {"error": None, "computes": {"compute2": "up"}}
 _CLOSED = {
@@ -50,8 +51,8 @@ computes = [
     ),
 ]
 computes[1][1]["fake_responses"] |= {
-    "apt-get --simulate": [f"Remv {name} [2:26.2.2]" for name in _GOING],
     "would be removed": {"success": False},
     "is not retired": {"success": False},
     "does not answer": {"success": False},
+    "apt-get --simulate": [f"Remv {name} [2:26.2.2]" for name in _GOING],
 }

@@ -223,11 +223,28 @@ def test_only_a_purge_takes_packages_and_configuration(secrets_file: Path, has: 
     assert "remove: nova-common, nova-compute, nova-compute-kvm" in process.stderr
 
 
-def test_a_purge_takes_nothing_that_others_need(secrets_file: Path, has: Any) -> None:
-    has(seen=GONE, more={"purge": True}, going=["nova-compute", "ceilometer-agent-compute"])
+NOVAS = ["nova-common", "nova-compute", "nova-compute-kvm", "python3-nova"]
+
+
+@pytest.mark.parametrize(
+    ("going", "said"),
+    [
+        (
+            [*NOVAS, "ceilometer-agent-compute"],
+            "ceilometer-agent-compute would be removed: remove these first",
+        ),
+        # It was a controller, and may still answer for somebody.
+        ([*NOVAS, "nova-api"], "with Nova's packages nova-api would be removed: remove these"),
+        ([], "it is not said what would be removed with nova-compute, nova-compute-kvm"),
+    ],
+)
+def test_a_purge_takes_nothing_that_others_need(
+    secrets_file: Path, has: Any, going: list[str], said: str
+) -> None:
+    has(seen=GONE, more={"purge": True}, going=going)
     process = pyinfra("retiring", secrets_file, "--dry", "--json")
     assert process.returncode == 1
-    assert "ceilometer-agent-compute would be removed: remove these first" in process.stderr
+    assert said in process.stderr
     process = pyinfra("retiring", secrets_file, "-y", "--debug")
     assert process.returncode == 1
     assert asked(process.stderr, "remove_packages_apt") == []
