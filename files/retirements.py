@@ -3,7 +3,8 @@
 Request: {"auth_url", "region", "interface", "places", "admin": as for cloud_objects.py,
           "database", "names": as for nova_state.py, "user": who runs nova-manage,
           "broker": {"hosts", "port", "user", "password", "virtual_host"},
-          "hosts": [hosts of nova-compute]}
+          "hosts": [hosts of nova-compute],
+          "there": bool, whether Nova's tables have to be there: before a first deploy none is}
 Answer:  {"left": {host: {
               "guests": [uuids], "moves": [uuids of guests with one that has not ended],
               "service": uuid|null, "nodes": [uuids], "cell": uuid of that it is mapped to|null,
@@ -49,9 +50,11 @@ def text_list(texts):
 class Rows:
     """What the databases have of HOSTS: one query for each table, whatever their number."""
 
-    def __init__(self, connection, names, hosts):
+    def __init__(self, connection, request):
+        names = request["names"]
         self.connection, self.cell, self.api = connection, names["cell1"], names["api"]
-        mine = text_list(hosts)
+        self.read = nova_state.read_table if request["there"] else nova_state.read_if_there
+        mine = text_list(request["hosts"])
         where = f" WHERE deleted = 0 AND `binary` = 'nova-compute' AND host IN {mine}"
         self.services = self.of(self.cell, "services", "uuid, host", where)
         where = f" WHERE deleted = 0 OR host IN {mine}"
@@ -76,7 +79,7 @@ class Rows:
         self.moves = [row for row in self.moves if row["instance_uuid"] in alive]
 
     def of(self, *what):
-        return nova_state.read_if_there(self.connection, *what)
+        return self.read(self.connection, *what)
 
     def left(self, host):
         # A database may compare names without regard to case; Nova does not.
@@ -102,7 +105,7 @@ class Rows:
 
 
 def read_rows(connection, request):
-    rows = Rows(connection, request["names"], request["hosts"])
+    rows = Rows(connection, request)
     return rows, {host: rows.left(host) for host in request["hosts"]}
 
 
@@ -211,7 +214,7 @@ class Retirement:
     """
 
     def __init__(self, request):
-        self.request = {**request, "hosts": [request["retire"]]}
+        self.request = {**request, "hosts": [request["retire"]], "there": True}
         self.host = request["retire"]
         self.cloud = Cloud(request)
         self.look()
@@ -287,7 +290,7 @@ class Retirement:
         def open_ones(connection, request):
             where = f" WHERE deleted = 0 AND status NOT IN {FINISHED_SQL}"
             cell = request["names"]["cell1"]
-            return nova_state.read_if_there(connection, cell, "migrations", "uuid", where)
+            return nova_state.read_table(connection, cell, "migrations", "uuid", where)
 
         found, error, _ = nova_state.look(self.request, open_ones)
         if found is None or error:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import sql
 from typing_extensions import override
 
 from .drain_stand_in import ADMIN
@@ -112,6 +113,7 @@ class Cloud(Served):
         broker = {"hosts": ["rabbit1"], "port": 5672, "user": "u", "password": "p"}
         return {
             **{**login, "places": {}, "admin": ADMIN, "user": "nova", "hosts": ["compute2"]},
+            "there": False,
             "names": {"api": "nova_api", "cell0": "nova_cell0", "cell1": "nova"},
             "broker": {**broker, "virtual_host": "/"},
             **more,
@@ -251,10 +253,16 @@ class Cloud(Served):
     def look(self, request: Json, read: Any) -> tuple[Any, str | None, bool]:
         if self.sql_fails or self.due("SQL") not in ("", "lost"):
             return None, self.sql_fails or "2013: Lost connection to server", False
-        return read(None, request), None, False
+        try:
+            return read(None, request), None, False
+        except sql.NoAnswerError as error:
+            return None, str(error), False
 
     def read_table(self, _: None, name: str, table: str, what: str, more: str = "") -> list[Json]:
-        rows = self.sql(f"SELECT {what} FROM `{name}`.`{table}`{more}")  # noqa: S608
+        try:
+            rows = self.sql(f"SELECT {what} FROM `{name}`.`{table}`{more}")  # noqa: S608
+        except sqlite3.OperationalError as error:
+            raise sql.NotThereError(f"{name}.{table}", 1146, str(error)) from None
         return [dict(zip(what.split(", "), row, strict=True)) for row in rows]
 
     def counts(self, _: Json, queues: list[str]) -> dict[str, tuple[int, int] | None]:

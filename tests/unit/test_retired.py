@@ -6,6 +6,7 @@ import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ from pyinfra_nova.nova_conf import migration_ssh
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.proof import site_proof
 from pyinfra_nova.proof.drained_computes import question
+from pyinfra_nova.resources import retirements
 from pyinfra_nova.resources.compute_states import Closed, steps
 from pyinfra_nova.resources.packages import SimulatedRemoval, SimulatedRpmRemoval
 from pyinfra_nova.resources.retirements import Left, Records, faults
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.preflight import judge
+from pyinfra_nova.run.retired import question_of
 from pyinfra_nova.session.host_script import SCRIPTS
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.run_scope import scope_of
@@ -192,6 +195,24 @@ def test_only_an_answer_says_that_it_has_gone() -> None:
     left = Left(**{**LEFT, "agents": agents})
     assert Records(error=None, left={"compute2": left}).is_gone(host)
     assert left.alive == ["DHCP agent"]
+
+
+@pytest.mark.parametrize("executing", [False, True])
+def test_tables_are_missed_by_a_deploy_and_not_by_a_plan(
+    executing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = where()
+    asked: list[dict[str, Any]] = []
+
+    def ask(_host: Any, _fact: Any, request: dict[str, Any]) -> dict[str, Any]:
+        asked.append(request)
+        return {}
+
+    monkeypatch.setattr(retirements, "ask", ask)
+    controller: Any = SimpleNamespace(state=SimpleNamespace(is_executing=executing))
+    found = question_of(plan(of, "controller"), of.retired).asked(controller)
+    assert [request["there"] for request in asked] == [executing]
+    assert found.error == "nothing was answered"
 
 
 def test_what_is_left_is_a_fault_by_name() -> None:

@@ -148,6 +148,22 @@ def test_a_silent_database_is_told_and_no_api_is_asked(cloud: Cloud) -> None:
     assert cloud.asked == []
 
 
+@pytest.mark.parametrize("table", ["instances", "migrations", "services", "compute_nodes"])
+def test_only_before_a_first_deploy_is_a_table_that_is_not_there_an_empty_one(
+    cloud: Cloud, table: str
+) -> None:
+    """A database of another name, or one that is half restored, has no guests either."""
+    cloud.sql(f"DROP TABLE nova.{table}")
+    assert retirements.answer(cloud.request())["error"] is None
+    error = f"nova.{table}: 1146: no such table: nova.{table}"
+    assert retirements.answer(cloud.request(there=True)) == {
+        **{"left": {}, "error": error, "early": False}
+    }
+    asked = len(cloud.asked)
+    assert error in refused(cloud)
+    assert cloud.asked[asked:] == ["POST /v3/auth/tokens", "SQL"]
+
+
 # --- what goes ------------------------------------------------------------------------------------
 
 
