@@ -9,13 +9,14 @@ Answer:  {"left": {host: {
               "guests": [uuids], "moves": [uuids of guests with one that has not ended],
               "service": uuid|null, "nodes": [uuids], "cell": uuid of that it is mapped to|null,
               "aggregates": [{"id", "name"}], "providers": [{"uuid", "name"}], leaves first,
-              "agents": [{"id", "kind", "alive"}], "queues": [names]}},
+              "agents": [{"id", "kind", "alive", "bound"}], "queues": [names]}},
           "error": text|null, "early": bool} with `early` as in nova_state.py
 With "retire": host in the request what is left of that one goes, in this order: out of aggregates,
 which Nova wants a mapped host for; the service, with which Nova deletes node, provider and mapping;
-whatever of these it has left; queues; Neutron's agents that are dead. nova-compute there has to be
-stopped before. Answer: {}. What goes is read again right before, and so is whether a guest is
-there; once there is no whole answer nothing more goes, and the next run begins with what is left.
+whatever of these it has left; queues; Neutron's agents that are dead, unless routers or networks
+are `bound` to them, so many. nova-compute there has to be stopped before. Answer: {}. What goes is
+read again right before, and so is whether a guest is there; once there is no whole answer nothing
+more goes, and the next run begins with what is left.
 """
 
 import struct
@@ -35,6 +36,8 @@ DROPPED = 15
 """Seconds in which the broker has noticed that who has just been stopped listens no more."""
 QUEUES = ("compute", "compute-alt")
 """The topics of a compute; the second since Nova 33 (nova/compute/rpcapi.py)."""
+BOUND = {"L3 agent": ("l3-routers", "routers"), "DHCP agent": ("dhcp-networks", "networks")}
+"""What Neutron forgets with an agent, where it is, and what it is called there."""
 SILENCE = (OSError, ValueError, struct.error, IndexError)
 
 
@@ -143,6 +146,16 @@ class Cloud:
         fields = ("id", "host", "agent_type", "alive")
         return self.network.listed("/v2.0/agents", "agents", *fields)
 
+    def bound(self, uuid, kind):
+        """How many routers or networks are bound to an agent."""
+        if kind not in BOUND:
+            return 0
+        place, key = BOUND[kind]
+        # 404: it is gone, or it is of before OVN, with which no agent has any.
+        path = "/v2.0/agents/{}/{}".format(rest.quoted(uuid), place)
+        found = self.network.get(path, key, allowed=(404,))
+        return len(found[key]) if found else 0
+
 
 def trees(rows, providers, host):
     """The providers of the nodes that HOST has or had, and what is under them; leaves first.
@@ -183,7 +196,10 @@ def read_others(cloud, rows, left):
             {"uuid": each["uuid"], "name": each["name"]} for each in trees(rows, providers, host)
         ]
         found["agents"] = [
-            {"id": each["id"], "kind": each["agent_type"], "alive": each["alive"]}
+            {
+                **{"id": each["id"], "kind": each["agent_type"], "alive": each["alive"]},
+                "bound": 0 if each["alive"] else cloud.bound(each["id"], each["agent_type"]),
+            }
             for each in agents
             if each["host"] == host
         ]
@@ -313,10 +329,11 @@ class Retirement:
             raise rest.Failed(f"`{what}` ended with {done.returncode}: {said}")
 
     def delete_agent(self, agent):
-        """One that has come back to life meanwhile stays."""
+        """One that has come back to life meanwhile stays, and one that something is bound to."""
         path = "/v2.0/agents/" + rest.quoted(agent["id"])
         found = self.cloud.network.one(path, "agent", "host", "alive", allowed=(404,))
-        if found and found["host"] == self.host and found["alive"] is False:
+        is_dead = found and found["host"] == self.host and found["alive"] is False
+        if is_dead and not self.cloud.bound(agent["id"], agent["kind"]):
             self.cloud.network.call("DELETE", path, allowed=(404,))
 
     def run(self):
@@ -342,21 +359,22 @@ class Retirement:
             self.unmap(self.left["cell"])
         if self.left["queues"]:
             self.cloud.broker(messaging.delete_unused, self.left["queues"])
-        for agent in self.left["agents"]:
-            if not agent["alive"]:
-                self.delete_agent(agent)
+        for agent in self.dead():
+            self.delete_agent(agent)
         self.see()
+
+    def dead(self):
+        return [one for one in self.left["agents"] if not one["alive"] and not one["bound"]]
 
     def see(self):
         """That it has gone is what another look says, not that nobody has refused."""
         self.look()
-        dead = [agent for agent in self.left["agents"] if not agent["alive"]]
         kinds = ("service", "nodes", "cell", "aggregates", "providers", "queues")
         still = [kind for kind in kinds if self.left[kind] not in (None, [])]
-        if still or dead:
+        if still or self.dead():
             raise rest.Failed(
                 f"after all was deleted {self.host} still has "
-                + ", ".join(still + ["agents"] * bool(dead))
+                + ", ".join(still + ["agents"] * bool(self.dead()))
             )
 
 

@@ -45,11 +45,16 @@ class Provider(BaseModel):
 
 
 class Agent(BaseModel):
-    """An agent of Neutron's on the compute."""
+    """An agent of Neutron's on the compute.
+
+    Attributes:
+        bound: how many routers or networks Neutron has on it, if it is dead.
+    """
 
     id: str
     kind: str
     alive: bool
+    bound: int = 0
 
 
 class Left(BaseModel):
@@ -97,13 +102,22 @@ class Left(BaseModel):
         for queue in self.queues:
             yield f"queue {queue}"
         for agent in self.agents:
-            if not agent.alive:
+            if not agent.alive and not agent.bound:
                 yield f"Neutron's dead {agent.kind} ({agent.id})"
 
     @property
-    def alive(self) -> list[str]:
-        """The agents that live, which are nobody's to delete."""
-        return [agent.kind for agent in self.agents if agent.alive]
+    def staying(self) -> list[str]:
+        """The agents that nobody deletes, and why."""
+        alive = [agent.kind for agent in self.agents if agent.alive]
+        found = [f"Neutron's {', '.join(alive)} there lives, and stays"] if alive else []
+        for agent in self.agents:
+            if agent.bound:
+                what = f"{agent.bound} {'networks' if agent.kind == 'DHCP agent' else 'routers'}"
+                found.append(
+                    f"Neutron's dead {agent.kind} ({agent.id}) stays, for it has {what}: "
+                    "start it, or move them to another agent and deploy again"
+                )
+        return found
 
 
 class Records(BaseModel):
@@ -191,8 +205,8 @@ def forgotten(question: Question) -> Commands:
     for compute in question.computes:
         left = records.left[compute.nova_host]
         texts = [f"{compute.name} goes: {record}" for record in left.records]
-        if left.alive and (texts or host.state.is_executing):
-            say(f"{compute.name}: Neutron's {', '.join(left.alive)} there lives, and stays")
+        for text in left.staying if texts or host.state.is_executing else ():
+            say(f"{compute.name}: {text}")
         if texts:
             steps += [*map(Step, texts[:-1]), Step(texts[-1], (question.command(compute),))]
     yield from taken(steps)

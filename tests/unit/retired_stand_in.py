@@ -37,6 +37,7 @@ class Cloud(Served):
     Attributes:
         aggregates, providers, agents: as the APIs show them, by their identifiers.
         held: what consumers have: {consumer: {provider: amount}}.
+        bound: networks, by the agent that serves them.
         queues: how many listen, by name.
         keeps: providers that Nova leaves where they are when it deletes their service.
         managed: what nova-manage was run for.
@@ -55,6 +56,7 @@ class Cloud(Served):
         self.agents: dict[str, Json] = {}
         self.held: dict[str, dict[str, int]] = {}
         self.generations: dict[str, int] = {}
+        self.bound: dict[str, list[str]] = {}
         self.queues: dict[str, int] = {}
         self.keeps: set[str] = set()
         self.managed: list[str] = []
@@ -142,6 +144,7 @@ class Cloud(Served):
             (r"PUT /placement/allocations/(\S+)", self.put_allocations),
             ("GET /network/v2.0/agents", self.list_agents),
             (r"GET /network/v2.0/agents/(\w+)", self.get_agent),
+            (r"GET /network/v2.0/agents/(\w+)/dhcp-networks", self.list_networks),
             (r"DELETE /network/v2.0/agents/(\w+)", self.delete_agent),
         )
         for pattern, function in routes:
@@ -238,6 +241,10 @@ class Cloud(Served):
 
     def get_agent(self, name: str) -> Json:
         return {"agent": self.there(self.agents, name)}
+
+    def list_networks(self, name: str) -> Json:
+        self.there(self.agents, name)
+        return {"networks": [{"id": each} for each in self.bound.get(name, ())]}
 
     def delete_agent(self, name: str) -> None:
         self.there(self.agents, name)

@@ -194,7 +194,14 @@ def test_only_an_answer_says_that_it_has_gone() -> None:
     agents = [{"id": "a", "kind": "DHCP agent", "alive": True}]
     left = Left(**{**LEFT, "agents": agents})
     assert Records(error=None, left={"compute2": left}).is_gone(host)
-    assert left.alive == ["DHCP agent"]
+    assert left.staying == ["Neutron's DHCP agent there lives, and stays"]
+    agents = [{"id": "a", "kind": "L3 agent", "alive": False, "bound": 3}]
+    left = Left(**{**LEFT, "agents": agents})
+    assert Records(error=None, left={"compute2": left}).is_gone(host)
+    assert left.staying == [
+        "Neutron's dead L3 agent (a) stays, for it has 3 routers: start it, or move them to "
+        "another agent and deploy again"
+    ]
 
 
 @pytest.mark.parametrize("executing", [False, True])
