@@ -192,4 +192,8 @@ def _host_plan(
         platform = platform_for(report.os.id, report.os.version, release)
     else:
         platform = platforms_of(release)[0]  # nothing of Nova goes there, so no row is its own
-    return HostPlan(host, scope.site, platform, virt_type, scope, declared, written=report.written)
+    return HostPlan(
+        *(host, scope.site, platform, virt_type, scope, declared),
+        written=report.written,
+        has_nova=bool(report.nova),
+    )

@@ -28,14 +28,18 @@ COMMENT = "pyinfra-nova"
 MARKER = "# Written by pyinfra-nova: how guests are moved; the next deploy undoes changes."
 
 
-def wanted(site: Site, host: HostSettings, platform: Platform) -> bool:
+def wanted(
+    site: Site, host: HostSettings, platform: Platform, leaving: Sequence[HostSettings] = ()
+) -> bool:
     """Whether HOST moves guests: a compute that is not the only one, in a site with a key.
 
-    A retired one counts as long as the inventory names it: guests may still have to leave it.
+    A retired one counts as long as the inventory names it: guests may still have to leave it. As
+    long as it is LEAVING they may have to go to a compute that it does not know yet.
     """
     several = len(site.computes) + len(site.retired) > 1
     has_key = site.secrets.migration_secret is not None
-    return host.is_compute and several and has_key and platform.migration
+    moves = host.is_compute or host in leaving
+    return moves and several and has_key and platform.migration
 
 
 def _string(data: bytes) -> bytes:
@@ -149,7 +153,7 @@ def migration_files(
     names, it goes on knowing.
     """
     secret = site.secrets.migration_secret
-    if secret is None or not wanted(site, host, platform):
+    if secret is None or not wanted(site, host, platform, leaving):
         return ()
     made = _FILES.setdefault(site, {})
     key = (id(platform), id(host_keys), tuple(compute.name for compute in leaving))

@@ -38,6 +38,7 @@ class HostPlan:
         seen: the processes of all hosts of this run, as far as they have been looked at.
         written: what the host has of this project's files for huge pages and libvirt secrets.
         leaving: retired computes that Nova has not been shown to be without.
+        has_nova: whether Nova's packages are installed.
     """
 
     host: HostSettings
@@ -50,6 +51,7 @@ class HostPlan:
     seen: Processes = field(default_factory=dict, compare=False)
     written: Mapping[str, Sequence[str]] = field(default_factory=dict)
     leaving: tuple[HostSettings, ...] = ()
+    has_nova: bool = False
 
     @property
     def is_deployed(self) -> bool:
@@ -67,6 +69,8 @@ class HostPlan:
         )
 
     def _migration_files(self, leaving: tuple[HostSettings, ...]) -> tuple[ConfigFile, ...]:
+        if self.host.is_retired and not self.has_nova:
+            return ()  # it has no guests to move, nor a user who would
         return migration_files(self.site, self.host, self.platform, self.host_keys, leaving)
 
     @property

@@ -174,6 +174,20 @@ def test_as_long_as_nova_has_it_others_take_its_guests() -> None:
     assert after.files_at_the_end == ()
 
 
+def test_as_long_as_nova_has_it_it_knows_where_its_guests_may_go() -> None:
+    """As to a compute that joins in the same run; nothing else is written there."""
+    mine = plan(where(), "compute2")
+    assert mine.files == ()
+    mine = replace(mine, has_nova=True)
+    assert set(contents(mine.files)) == {
+        *(migration_ssh.KEY, migration_ssh.SSH_CONFIG, AUTHORIZED, migration_ssh.KNOWN_HOSTS)
+    }
+    others = plan(where(), "compute1")
+    assert contents(mine.files).items() <= contents(others.files).items()
+    assert (mine.absent, mine.files_at_the_end) == ((), ())
+    assert replace(plan(where(), "compute2", leaving=False), has_nova=True).files == ()
+
+
 def test_a_run_without_it_leaves_what_they_know() -> None:
     mine = plan(where(), "compute1", "controller", "compute1")
     known = next(file for file in mine.files if file.path == migration_ssh.KNOWN_HOSTS)
