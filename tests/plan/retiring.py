@@ -10,6 +10,7 @@ from tests.plan.fake_hosts import host as _host
 _RECORDS = _json.loads(_os.environ["FAKE_RECORDS"])
 _UNITS = {"units": _json.loads(_os.environ.get("FAKE_UNITS", "[]"))}
 _FILES = _json.loads(_os.environ.get("FAKE_FILES", '{"files": []}'))
+_MINE = _json.loads(_os.environ.get("FAKE_MINE", '{"files": []}'))
 _GOING = ["nova-compute", "nova-compute-kvm", "nova-common", "python3-nova"]
 _GOING = _json.loads(_os.environ.get("FAKE_GOING", _json.dumps(_GOING)))
 _MORE = _json.loads(_os.environ.get("FAKE_MORE", "{}"))
@@ -42,6 +43,7 @@ computes = [
         "10.0.0.32",
         {
             **_CONVERGED,
+            "config_files read": _MINE,
             "domain_uuids read": {"uuids": [], "error": None},
             "unit_stops read": _UNITS,
         },
@@ -56,3 +58,5 @@ computes[1][1]["fake_responses"] |= {
     "does not answer": {"success": False},
     "apt-get --simulate": [f"Remv {name} [2:26.2.2]" for name in _GOING],
 }
+if computes[1][1]["fake_responses"]["dpkg-query"]:
+    computes[1][1]["fake_responses"]["host_report read"].report["nova"] = {"nova-compute": "26.2.2"}

@@ -108,6 +108,20 @@ def test_the_plan_says_record_by_record_what_goes(secrets_file: Path, has: Any) 
         assert text in process.stderr, text
 
 
+def test_it_is_told_to_whom_its_guests_may_go_while_nova_has_it(
+    secrets_file: Path, has: Any
+) -> None:
+    has(WHOLE, mine=KNOWN)
+    process = pyinfra("retiring", secrets_file, "--dry", "--json")
+    assert pending({"plan": operations(process)}) == {
+        "Configuration | Write configuration files": ["@fake/compute2"],
+        DELETE: ["@fake/controller"],
+    }
+    has(seen=GONE, mine=KNOWN)
+    process = pyinfra("retiring", secrets_file, "--dry", "--json")
+    assert pending({"plan": operations(process)}) == {}
+
+
 def test_first_it_is_closed_and_drained(secrets_file: Path, has: Any) -> None:
     guests = [
         {
