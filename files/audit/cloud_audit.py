@@ -6,6 +6,7 @@ Request: {"database", "names": as for nova_state.py, "api": as for compute_api.p
           "queues", "queues_error": as of broker_queues.py|absent,
           "placement": as of placement_records.py|absent, "placement_database": name|null,
           "expected": {"services": {binary: [hosts]}, "computes": {host: address},
+                       "retired": [hosts of what were computes],
                        "names": {host in Nova: name in the inventory}, "region", "down_time": s,
                        "endpoints": {interface: url},
                        "ssh": {"names": [of computes in known_hosts], "from": [patterns]}},

@@ -197,14 +197,16 @@ def guests_of_strange_hosts(evidence):
         if row["host"] and row["host"] not in known:
             found.setdefault(row["host"], []).append(called(row))
     for host, names in found.items():
-        yield finding(
-            "guest-on-unnamed-host",
-            host,
-            f"{counted(names)} on {host}, which is not in the inventory: {some(names)}",
+        where = "which is not in the inventory"
+        remedy = (
             f"name {host} in the inventory, or move its guests away first: "
-            f"`openstack server list --all-projects --host {word(host)}`",
-            key=host,
+            f"`openstack server list --all-projects --host {word(host)}`"
         )
+        if host in evidence.expected["retired"]:
+            where = "which is retired in the inventory"
+            remedy = f"deploy {host}, which moves them away, or says what keeps them"
+        what = f"{counted(names)} on {host}, {where}: {some(names)}"
+        yield finding("guest-on-unnamed-host", host, what, remedy, key=host)
 
 
 def counted(names):

@@ -17,17 +17,23 @@ def services_of_strangers(evidence):
                 continue
             twin = alike.get(short(row["host"]))
             if twin is None:
-                yield stranger(row, standing, belongings)
+                retired = row["host"] in evidence.expected["retired"]
+                yield stranger(row, standing, belongings, retired)
             else:
                 yield renamed(row, twin, (binary, twin) in there, standing)
 
 
-def stranger(row, standing, belongings):
+def stranger(row, standing, belongings, retired):
     binary, host = row["binary"], row["host"]
-    what = f"service {binary} on {host} is in Nova, not in the inventory; " + said(row, standing)
+    where = "and retired" if retired else "not"
+    what = f"service {binary} on {host} is in Nova, {where} in the inventory; " + said(
+        row, standing
+    )
     if binary == "nova-compute":
         what += belongings.said(host)
     remedy = f"name {host} in the inventory, or, if it is gone for good, " + removal(row, standing)
+    if retired:
+        remedy = f"deploy {host}, which retires it, or says what keeps it"
     return finding(
         "service-of-a-stranger",
         host,
@@ -35,7 +41,7 @@ def stranger(row, standing, belongings):
         remedy,
         since=seen(row) or None,
         key=binary,
-        repair=repair(row) if standing.is_gone(row) else None,
+        repair=repair(row) if standing.is_gone(row) and not retired else None,
     )
 
 

@@ -99,6 +99,7 @@ def expected(site: Site) -> dict[str, Any]:
     return {
         "services": known(site),
         "computes": {host.nova_host: str(host.my_ip) for host in site.computes},
+        "retired": [host.nova_host for host in site.retired],
         "names": {host.nova_host: host.name for host in site.hosts.values()},
         "region": settings.region,
         "down_time": settings.service_down_time,

@@ -173,6 +173,7 @@ class Cloud:
                 "nova-compute": list(COMPUTES),
             },
             "computes": {"compute1": "10.0.0.31", "compute2": "10.0.0.32"},
+            "retired": [],
             "names": {name: name for name in ("controller", *COMPUTES)},
             "region": "RegionOne",
             "down_time": 60,

@@ -181,6 +181,13 @@ def test_guests_of_a_host_that_the_inventory_does_not_name_are_one_finding(cloud
     )
 
 
+def test_those_of_a_retired_compute_are_the_deploys_to_move(cloud: Cloud) -> None:
+    cloud.add("a", "gone9")
+    [found] = cloud.found(guests.guests_of_strange_hosts)
+    assert "1 guest is on gone9, which is retired in the inventory: a (" in found["what"]
+    assert found["remedy"] == "deploy gone9, which moves them away, or says what keeps them"
+
+
 def test_of_many_guests_five_are_named(cloud: Cloud) -> None:
     for number in range(8):
         cloud.add(f"g{number}", "old9")

@@ -53,6 +53,16 @@ def test_a_host_that_left_is_one_finding_with_all_that_goes_with_it(left: Cloud)
     assert found["repair"] == DELETES
 
 
+def test_one_that_is_to_be_retired_is_left_to_the_deploy(left: Cloud) -> None:
+    left.expected["retired"] = ["compute2"]
+    left.databases["instances"].append(guest("compute2"))
+    (found,) = left.findings("service-of-a-stranger")
+    assert found["what"].startswith("service nova-compute on compute2 is in Nova, and retired in ")
+    assert found["remedy"] == "deploy compute2, which retires it, or says what keeps it"
+    left.databases["instances"].clear()
+    assert left.findings("service-of-a-stranger")[0]["repair"] is None
+
+
 def test_one_that_listens_is_stopped_first(left: Cloud) -> None:
     assert left.broker is not None
     left.broker["compute.compute2"] = queue()
