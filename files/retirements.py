@@ -38,6 +38,7 @@ QUEUES = ("compute", "compute-alt")
 """The topics of a compute; the second since Nova 33 (nova/compute/rpcapi.py)."""
 BOUND = {"L3 agent": ("l3-routers", "routers"), "DHCP agent": ("dhcp-networks", "networks")}
 """What Neutron forgets with an agent, where it is, and what it is called there."""
+ANEW = "set its state to 'drained' and deploy, then to 'retired'"
 SILENCE = (OSError, ValueError, struct.error, IndexError)
 
 
@@ -223,11 +224,7 @@ def read(request):
 
 
 class Retirement:
-    """One host goes; each look is at everything anew.
-
-    Attributes:
-        left: what the last look has found.
-    """
+    """One host goes; each look is at everything anew, and `left` is what the last has found."""
 
     def __init__(self, request):
         self.request = {**request, "hosts": [request["retire"]], "there": True}
@@ -261,7 +258,11 @@ class Retirement:
         path = "/os-aggregates/" + rest.quoted(aggregate["id"])
         found = self.cloud.compute.one(path, "aggregate", "hosts", allowed=(404,))
         if found and self.host in found["hosts"]:
-            self.cloud.compute.call("POST", path + "/action", {"remove_host": {"host": self.host}})
+            body = {"remove_host": {"host": self.host}}
+            # 404: it lacks service or node (nova/compute/api.py remove_host_from_aggregate).
+            if self.cloud.compute.call("POST", path + "/action", body, allowed=(404,)) is None:
+                text = "Nova takes {} out of aggregate {} only as long as it has a nova-compute: "
+                raise rest.Failed((text + ANEW).format(self.host, aggregate["name"]))
 
     def delete_service(self, uuid):
         path = f"/os-services?host={rest.quoted(self.host)}&binary=nova-compute"
@@ -347,12 +348,10 @@ class Retirement:
             text = "Nova says that nova-compute on {} was deleted, and still has it as {}"
             raise rest.Failed(text.format(self.host, self.left["service"]))
         if self.left["nodes"]:
-            raise rest.Failed(
+            text = (
                 "Nova has no nova-compute on {} but its compute node {}, which only goes with one: "
-                "set its state to 'drained' and deploy, then to 'retired'".format(
-                    self.host, ", ".join(self.left["nodes"])
-                )
             )
+            raise rest.Failed((text + ANEW).format(self.host, ", ".join(self.left["nodes"])))
         for provider in self.left["providers"]:
             self.delete_provider(provider)
         if self.left["cell"] is not None:

@@ -295,6 +295,17 @@ def test_a_node_without_a_service_is_named_and_left(cloud: Cloud) -> None:
     assert "n2" in cloud.providers and cloud.has("nova_api.host_mappings")
 
 
+def test_an_aggregate_that_nova_takes_it_out_of_no_more_is_said_with_the_remedy(
+    cloud: Cloud,
+) -> None:
+    """As where somebody has deleted all else by hand."""
+    cloud.delete_service("s2")
+    cloud.aggregates["7"]["hosts"].append("compute2")
+    said = refused(cloud)
+    assert "takes compute2 out of aggregate fast only as long as it has a nova-compute" in said
+    assert "set its state to 'drained' and deploy, then to 'retired'" in said
+
+
 def test_what_does_not_go_is_seen(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each service may say that it has done something, and not have."""
     cloud.keeps.add("n2")
