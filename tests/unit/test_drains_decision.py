@@ -324,7 +324,7 @@ def test_a_record_that_a_dead_process_has_left_is_not_waited_for() -> None:
     left = (move(status="running"),)
     assert steps(decided(guest(), moves=left)) == [("live", "g1")]
     elsewhere = decided(guest(host="compute2"), moves=left)
-    assert "though nothing is done to it: `./run audit`" in stays(elsewhere)[0]
+    assert "and nothing is done to it: see `./run audit`" in stays(elsewhere)[0]
     assert not elsewhere.goes_on
 
 

@@ -267,8 +267,8 @@ def _judged(guest: Guest, move: Move | None, seen: Seen, limits: Drain, run: Run
         though = f", though its {move.called} is {move.status}" if move and ended else ""
         return Stay(guest, f"is at {guest.task}{though}", passing=True)
     if move and guest.host not in seen.hosts:
-        text = f"has a {move.called} that is {move.status}, though nothing is done to it: "
-        return Stay(guest, f"{text}`./run audit` says what to do about it", passing=True)
+        idle = f"has a {move.called} that is {move.status}, and nothing is done to it"
+        return Stay(guest, f"{idle}: see `./run audit`", passing=True)
     return _idle(guest, move, seen, run)
 
 
@@ -287,8 +287,8 @@ def _on_the_way(guest: Guest, move: Move, seen: Seen, limits: Drain, run: Run) -
     tried = run.tried.get((guest.uuid, kind))
     abort = f"`openstack server migration abort {guest.uuid} {move.id}`"
     if tried is None:
-        verb = "force the" if forced else "abort the"
-        text = f"{verb} {move.called} of {guest.called}: it {taken}"
+        verb = "force" if forced else "abort"
+        text = f"{verb} the {move.called} of {guest.called}: it {taken}"
         return Step(kind, guest, str(move.source), text, move.id)
     if move.age > tried + max(limits.timeout, ENDING):
         return Stay(guest, f"{taken}, though it was told to {kind}: {abort}{AGAIN}")
@@ -297,15 +297,14 @@ def _on_the_way(guest: Guest, move: Move, seen: Seen, limits: Drain, run: Run) -
 
 def _unconfirmed(guest: Guest, move: Move, seen: Seen, run: Run) -> Verdict:
     """A cold migration from one of the computes is this run's, or an operator's; no resize is."""
-    mine = move.kind == COLD and move.same_flavor and move.source in seen.hosts
-    command = f"`openstack server resize confirm {guest.uuid}`"
-    if not mine:
+    if not (move.kind == COLD and move.same_flavor and move.source in seen.hosts):
         return Stay(guest, REMEDIES["resized"].format(uuid=guest.uuid))
+    command = f"`openstack server resize confirm {guest.uuid}`"
     if refused := run.refused.get((guest.uuid, "confirm")):
         return Stay(guest, f"is not confirmed: {refused}; {command}{AGAIN}")
     if (guest.uuid, "confirm") in run.tried:
-        text = f"is not confirmed: see nova-compute.log on {move.source}; {command}{AGAIN}"
-        return Stay(guest, text)
+        log = f"nova-compute.log on {move.source}"
+        return Stay(guest, f"is not confirmed: see {log}; {command}{AGAIN}")
     text = f"confirm the cold migration of {guest.called} from {move.source} to {move.target}"
     return Step("confirm", guest, str(move.source), text, move.id)
 
@@ -322,7 +321,7 @@ def _idle(guest: Guest, move: Move | None, seen: Seen, run: Run) -> Verdict:
         return Stay(guest, f"{text}: `openstack server stop {guest.uuid}`{AGAIN}")
     kind: StepKind = "cold" if guest.state == "stopped" else "live"
     if guest.uuid in run.moved:
-        return Stay(guest, _failed(guest, move))
+        return Stay(guest, _failed(guest, move, run))
     if refused := run.refused.get((guest.uuid, kind)):
         return Stay(guest, f"is not moved by Nova: {refused}")
     if seen.state.computes.get(str(guest.host)) != "up":
@@ -341,12 +340,14 @@ def _idle(guest: Guest, move: Move | None, seen: Seen, run: Run) -> Verdict:
     return Step(kind, guest, str(guest.host), text, move.id if move else None)
 
 
-def _failed(guest: Guest, move: Move | None) -> str:
+def _failed(guest: Guest, move: Move | None, run: Run) -> str:
     # By a move that was made well it has come here.
     if move is None or (move.target == guest.host and move.status in MADE):
         return "was not moved, and Nova does not say why: see nova-conductor.log"
-    said = f": {move.cause}" if move.cause else ""
-    return f"was not moved: its {move.called} is {move.status}{said}"
+    end = f"is {move.status}" + (f": {move.cause}" if move.cause else "")
+    if aborted := run.tried.get((guest.uuid, "abort")):  # which Nova calls failed, or cancelled
+        end = f"was aborted after {aborted:.0f} s, longer than drain.timeout"
+    return f"was not moved: its {move.called} {end}"
 
 
 # --- a plan ---------------------------------------------------------------------------------------
