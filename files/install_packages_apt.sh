@@ -30,6 +30,12 @@ fi
 dpkg --configure -a
 apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold \
     install --no-install-recommends "$@"
+# nova-common gives its folders to nova when it is installed first, but not when it comes back after
+# a removal, which has taken the empty ones (its postinst). While the guard is there, so that a run
+# that is cut off here is made up for.
+dpkg -L nova-common 2>/dev/null | grep '^/var/lib/nova/' | while read -r path; do
+    find "$path" -maxdepth 0 -user root -exec chown -h nova:nova {} + || true
+done
 lift
 trap - EXIT
 
