@@ -292,7 +292,7 @@ def write(path, value):
     replace(path, MARK + json.dumps(value, indent=1)[1:] + "\n", 0o640)
 
 
-def run(name, config, folder=STATE):
+def run(name, config, folder):
     """Do a job and leave what became of it; the exit code."""
     os.makedirs(folder, mode=0o750, exist_ok=True)
     state = {"job": name, "began": time.time(), "outcome": "done", "rows": 0, "said": ""}
@@ -334,7 +334,7 @@ def main(arguments):
         return 1
     signal.signal(signal.SIGTERM, told_to_end)
     be_called(arguments[0])
-    return run(arguments[0], config)
+    return run(arguments[0], config, STATE)
 
 
 if __name__ == "__main__":

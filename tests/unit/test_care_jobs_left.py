@@ -321,7 +321,7 @@ def test_the_whole_job_is_one_word_and_its_exit_code_that_of_the_run(
 ) -> None:
     file = tmp_path / "care.json"
     monkeypatch.setattr(jobs, "CONFIG", str(file))
-    monkeypatch.setattr(jobs.run, "__defaults__", (str(tmp_path),))
+    monkeypatch.setattr(jobs, "STATE", str(tmp_path))
     file.write_text(json.dumps(config(nova, metrics={"folder": str(tmp_path / "none")})))
     assert jobs.main(["metrics"]) == 0
     assert "metrics: done: 0 in 0.0 s. there is no folder" in capsys.readouterr().out

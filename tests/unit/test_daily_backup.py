@@ -149,7 +149,6 @@ def test_one_that_is_told_to_end_leaves_nothing_half_written(
     monkeypatch.setattr(jobs, "TURN", str(tmp_path / "turn"))
     monkeypatch.setattr(jobs, "CONFIG", str(tmp_path / "care.json"))
     monkeypatch.setattr(jobs, "STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(jobs.run, "__defaults__", (str(tmp_path / "state"),))
     (tmp_path / "care.json").write_text(json.dumps({"backup": wanted}))
     monkeypatch.setattr(
         daily_backup.os, "posix_fadvise", lambda *_: os.kill(os.getpid(), signal.SIGTERM)
