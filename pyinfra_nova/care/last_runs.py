@@ -39,7 +39,8 @@ def faults(jobs: Sequence[Job], answer: Mapping[str, Any]) -> Iterator[str]:
             yield f"{job.timer} is not there"
             continue
         if last is not None and last["outcome"] == "failed":
-            yield f"{job.name} has failed: {last['said']}"
+            again = f"once that is mended, `systemctl start nova-care-{job.name}` there"
+            yield f"{job.name} has failed: {last['said']}; {again}"
             continue
         done = max(since, (last or {}).get("done") or 0.0)
         overdue = answer["now"] - done - LATE * job.interval - SLACK

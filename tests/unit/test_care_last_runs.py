@@ -36,7 +36,10 @@ def test_a_run_that_was_done_is_well_and_told() -> None:
 
 def test_a_run_that_failed_is_named_with_its_reason() -> None:
     found = answer(NOW - 9 * DAY, outcome="failed", said="nova-manage ended with 3: no")
-    assert said(found) == ["archive has failed: nova-manage ended with 3: no"]
+    assert said(found) == [
+        "archive has failed: nova-manage ended with 3: no; once that is mended, "
+        "`systemctl start nova-care-archive` there"
+    ]
 
 
 def test_a_timer_of_today_need_not_have_run() -> None:
