@@ -32,7 +32,7 @@ REPEATED = 3
 SAME = 0.01
 """By how much figures may differ and still are the same. A busy neighbour makes a run dearer by a
 third, which is more than a hundred hosts cost; what comes again is what was not disturbed."""
-MOST_ROUNDS = 40
+MOST_ROUNDS = 24
 
 
 @dataclass(frozen=True)
