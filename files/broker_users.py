@@ -1,7 +1,7 @@
 """Set a RabbitMQ user, its password and its permissions, with the broker's own tool on its host.
 
 Request: {"user", "password", "virtual_host", "set_password": bool, "permit": bool, "apply": bool}
-Answer:  {"users": [names], "permitted": whether USER may do all there, "error": text|null}
+Answer:  {"users": [names], "permitted": USER may do all there, by a look, "error": text|null}
 The broker's word is asked again right before each change: a password is changed only where
 `rabbitmqctl` itself says that it is wrong, a user or a virtual host is added only where a whole
 list is without it. Whatever else `rabbitmqctl` says, or that it says nothing, ends this with its
@@ -83,7 +83,8 @@ def answer(request):
         if request["apply"] and request["permit"]:
             permit(request["user"], request["virtual_host"])
         user, users = request["user"], sorted(listed("list_users", "user"))
-        permitted = user in users and is_permitted(user, request["virtual_host"])
+        looks = user in users and not request["apply"]
+        permitted = looks and is_permitted(user, request["virtual_host"])
         return {"users": users, "permitted": permitted, "error": None}
     except Failed as error:
         if request["apply"]:

@@ -17,6 +17,7 @@ from pyinfra_nova.nova_conf.migration_ssh import (
 )
 from pyinfra_nova.proof.host_proof import LIBVIRT_URI
 from pyinfra_nova.proof.site_proof import known
+from pyinfra_nova.resources import messaging
 from pyinfra_nova.resources.compute_api import ComputeApi
 from pyinfra_nova.session.host_script import Answer, ScriptFact
 from pyinfra_nova.site.settings import HostSettings, Site
@@ -113,7 +114,7 @@ def expected(site: Site) -> dict[str, Any]:
 
 def of_cloud(site: Site, hosts: Mapping[str, Answer] | None) -> dict[str, Any]:
     """What CloudAudit is asked on the primary controller, with what the HOSTS have said."""
-    database, messaging = site.settings.database, site.settings.messaging
+    database = site.settings.database
     return {
         "database": {
             "host": database.host,
@@ -129,11 +130,7 @@ def of_cloud(site: Site, hosts: Mapping[str, Answer] | None) -> dict[str, Any]:
         "placement_database": PLACEMENT_DATABASE,
         "api": ComputeApi.of(site).as_request(),
         "broker": {
-            "hosts": messaging.hosts,
-            "port": messaging.port,
-            "user": messaging.user,
-            "password": site.secrets.messaging_password.get_secret_value(),
-            "virtual_host": messaging.virtual_host,
+            **messaging.as_nova(site),
             "here": "messaging" in site.primary_controller.roles,
         },
         "expected": expected(site),

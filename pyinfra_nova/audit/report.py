@@ -13,9 +13,9 @@ from pyinfra_nova.site.names import FEW, named
 
 CLEAN, ERROR, FOUND = 0, 1, 2
 VERSION = 1
+"""Of the JSON: another one only where something that is there would mean something else."""
 FIRST = ("restore-under-way", "restore-unfinished", "broker-down")
 """The kinds that explain others (``files/audit/causes.py``)."""
-"""Of the JSON: another one only where something that is there would mean something else."""
 
 
 class Finding(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 from pyinfra import host
 from pyinfra.api import FactBase, StringCommand, operation
@@ -16,6 +16,7 @@ from typing_extensions import override
 from pyinfra_nova.session.host_script import shell_command
 from pyinfra_nova.session.steps import LOCKS, Commands, changing, refused, say
 
+AnswerT = TypeVar("AnswerT")
 # Inst NAME [VERSION NOW] (VERSION …)
 SIMULATED = re.compile(r"Inst (\S+) (?:\[(\S+)\] )?\(")
 # Installing: or Upgrading:, and what dnf has under it: a space, then name, architecture, version.
@@ -83,15 +84,11 @@ class InstalledRpms(FactBase[dict[str, str]]):
         return {found[0]: found[1] for found in words if found[1:] == ["installed"]}
 
 
-class Simulation(FactBase[dict[str, str | None]]):
-    """What installing packages would bring: None for a new one, else how its version changes.
-
-    Empty where the package manager cannot tell.
-    """
+class Simulation(FactBase[AnswerT]):
+    """What a package manager says that it would do; empty where it cannot tell."""
 
     simulate: ClassVar[str]
     """The command that takes the packages' names."""
-    default = dict
 
     @override
     def command(self, packages: Sequence[str]) -> StringCommand:
@@ -99,7 +96,16 @@ class Simulation(FactBase[dict[str, str | None]]):
         return StringCommand(self.simulate, *words, "2>/dev/null; true")
 
 
-class SimulatedInstall(Simulation):
+class Installation(Simulation[dict[str, str | None]]):
+    """What installing packages would bring: None for a new one, else how its version changes.
+
+    Empty where the package manager cannot tell.
+    """
+
+    default = dict
+
+
+class SimulatedInstall(Installation):
     """By apt; empty for example on a host that has not fetched package lists yet."""
 
     simulate = "apt-get --simulate --quiet install --no-install-recommends"
@@ -110,7 +116,7 @@ class SimulatedInstall(Simulation):
         return {match[1]: f"from {match[2]}" if match[2] else None for match in found}
 
 
-class SimulatedRpmInstall(Simulation):
+class SimulatedRpmInstall(Installation):
     """By dnf; empty where it has not fetched its repositories' lists yet."""
 
     simulate = "LC_ALL=C dnf --assumeno --cacheonly --setopt=install_weak_deps=False install"
@@ -130,17 +136,10 @@ class SimulatedRpmInstall(Simulation):
         return brought
 
 
-class Removal(FactBase[list[str]]):
+class Removal(Simulation[list[str]]):
     """What would be removed with packages; empty where the package manager cannot tell."""
 
-    simulate: ClassVar[str]
-    """The command that takes the packages' names."""
     default = list
-
-    @override
-    def command(self, packages: Sequence[str]) -> StringCommand:
-        words = (QuoteString(package) for package in packages)
-        return StringCommand(self.simulate, *words, "2>/dev/null; true")
 
 
 class SimulatedRemoval(Removal):
@@ -182,7 +181,7 @@ class Packager:
     """
 
     installed: type[InstalledPackages | InstalledRpms]
-    simulated: type[Simulation]
+    simulated: type[Installation]
     script: str
     removal: type[Removal]
     remover: str

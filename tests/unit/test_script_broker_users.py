@@ -25,7 +25,7 @@ def asked(**more: Any) -> dict[str, Any]:
 
 
 def test_a_user_that_is_not_there_is_made(broker: Rabbitmqctl) -> None:
-    answer = {"users": ["openstack"], "permitted": True, "error": None}
+    answer = {"users": ["openstack"], "permitted": False, "error": None}
     assert asked(virtual_host="nova") == answer
     assert broker.users == {"openstack": "s3cret"}
     assert broker.changes == ["add_user", "add_vhost", "set_permissions"]
