@@ -188,12 +188,20 @@ def has_to_be_read(unit, state):
     )
 
 
+DELETED = " (deleted)"
+
+
 def is_replaced(pid):
     """Whether the program of a process is no longer on the disk, as after an upgrade."""
+    return program_of(pid).endswith(DELETED)
+
+
+def program_of(pid):
+    """What a process runs, as the kernel says it (proc(5)): empty for one that is not there."""
     try:
-        return os.readlink(f"/proc/{pid}/exe").endswith(" (deleted)")
+        return os.readlink(f"/proc/{pid}/exe")
     except OSError:  # ended meanwhile, or none
-        return False
+        return ""
 
 
 def lost_program(pid):
@@ -201,12 +209,20 @@ def lost_program(pid):
 
     Of a script it is that one, which the interpreter has as its first word.
     """
+    program = program_of(pid)
+    if program.endswith(DELETED):
+        path = program[: -len(DELETED)]
+        return None if os.path.lexists(path) else path
+    if not os.path.basename(program).startswith("python"):
+        return None
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            words = [os.fsdecode(word) for word in stream.read().split(b"\0")[:2]]
-    except OSError:  # ended meanwhile, or none
+            words = [os.fsdecode(word) for word in stream.read().split(b"\0")]
+    except OSError:  # ended meanwhile
         return None
-    return next((w for w in words if w.startswith("/") and not os.path.lexists(w)), None)
+    # One that gives itself a title (setproctitle: Neutron's) has no words there any more.
+    script = words[1] if len(words) > 1 and not words[0].count(" ") else ""
+    return script if script.startswith("/") and not os.path.lexists(script) else None
 
 
 def process(state):

@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -247,3 +248,59 @@ def test_what_runs_and_is_gone_from_the_disk_is_named_before_a_restart_stops_it(
     path.touch()  # a package has put another one there
     (found,) = units.answer({"units": [unit]})["units"]
     assert "lost" not in found
+
+
+def restart_is_wanted(systemd: Systemd, pid: int, conf: Path) -> dict[str, Any]:
+    systemd.says("nova-compute", MainPID=pid)
+    conf.touch()
+    os.utime(conf, (time.time() + 60, time.time() + 60))
+    unit = {"name": "nova-compute", "reads": [str(conf)]}
+    (found,) = units.answer({"units": [unit]})["units"]
+    assert found["actions"] == ["restart"]
+    return dict(found)
+
+
+def test_a_title_that_a_process_gives_itself_names_no_file(
+    systemd: Systemd, tmp_path: Path
+) -> None:
+    """Neutron's server says there how it was started, all in one word (setproctitle)."""
+    python = tmp_path / "python3"
+    shutil.copy("/usr/bin/perl", python)
+    title = "/usr/bin/python3 /gone/neutron-server --config-file=/etc/neutron/neutron.conf"
+    code = f"$| = 1; $0 = '{title}'; print 'ready'; sleep 600"
+    with subprocess.Popen([python, "-e", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.read(5) == b"ready"
+        assert title in Path(f"/proc/{process.pid}/cmdline").read_text()
+        found = restart_is_wanted(systemd, process.pid, tmp_path / "neutron.conf")
+        process.kill()
+    assert "lost" not in found
+
+
+def test_an_interpreter_that_is_gone_is_named_and_a_newer_one_in_its_place_is_not(
+    systemd: Systemd, tmp_path: Path
+) -> None:
+    program, link = tmp_path / "python3.11", tmp_path / "python3"
+    shutil.copy("/bin/sleep", program)
+    link.symlink_to(program)
+    with subprocess.Popen([link, "600"]) as process:
+        program.unlink()
+        lost = restart_is_wanted(systemd, process.pid, tmp_path / "nova.conf")
+        program.touch()
+        replaced = restart_is_wanted(systemd, process.pid, tmp_path / "nova.conf")
+        process.kill()
+    assert lost["lost"] == str(program)
+    assert "lost" not in replaced
+
+
+def test_a_file_that_a_program_is_told_of_and_removes_is_not_the_program(
+    systemd: Systemd, tmp_path: Path
+) -> None:
+    program, file = tmp_path / "daemon", tmp_path / "words"
+    shutil.copy("/usr/bin/perl", program)
+    file.write_text("$| = 1; unlink $0; print 'ready'; sleep 600")
+    with subprocess.Popen([program, file], stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.read(5) == b"ready"
+        found = restart_is_wanted(systemd, process.pid, tmp_path / "nova.conf")
+        process.kill()
+    assert not file.exists() and "lost" not in found
+    assert units.lost_program(process.pid) is None  # ended meanwhile
