@@ -10,7 +10,10 @@ from pydantic import AfterValidator, Field
 from pyinfra_nova.site.section import Section
 
 TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
-RECIPIENT = re.compile(r"age1[0-9a-z]{58}|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( [^\n]*)?")
+RECIPIENT = re.compile(r"(age1[0-9a-z]{58})|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( [^\n]*)?")
+BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+"""Letters and polynomial of Bech32 (BIP 173), in which age writes its recipients."""
 NO_RECIPIENT = (
     "no recipient of age: `age1` with 58 small letters and digits (`age-keygen -y KEY` prints it), "
     "or a public key of SSH"
@@ -30,13 +33,31 @@ def _folder(text: str) -> str:
     return text
 
 
+def _has_its_checksum(text: str) -> bool:
+    """Whether no letter of a recipient of age is wrong: its last six tell (BIP 173)."""
+    prefix, _, rest = text.rpartition("1")
+    if set(rest) - set(BECH32):
+        return False
+    values = [*(ord(c) >> 5 for c in prefix), 0, *(ord(c) & 31 for c in prefix)]
+    check = 1
+    for value in (*values, *map(BECH32.index, rest)):
+        top = check >> 25
+        check = (check & 0x1FFFFFF) << 5 ^ value
+        for bit, term in enumerate(GENERATOR):
+            check ^= term if top >> bit & 1 else 0
+    return check == 1
+
+
 def _recipient(text: str) -> str:
     if text.upper().startswith("AGE-SECRET-KEY-"):
         raise ValueError(
             "is a secret key of age; the recipient is what `age-keygen -y` makes of it"
         )
-    if not RECIPIENT.fullmatch(text):
+    found = RECIPIENT.fullmatch(text)
+    if not found:
         raise ValueError(f"{text[:20]!r} is {NO_RECIPIENT}")
+    if found[1] and not _has_its_checksum(text):
+        raise ValueError(f"{text[:20]!r} has a wrong letter in it: copy it anew")
     return text
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from pyinfra_nova.site.run_scope import scope_of
 from pyinfra_nova.site.settings import Site
 
 from .site_data import AWKWARD, faults, site
+
+RECIPIENT = "age1w6s8lwq7strkfyxv46slu5sn4694ayrglwp2mvk56ctlcljjrc2s82t5nq"
+"""Of a key that age-keygen has made, and nobody has kept."""
 
 
 def written(found: Site) -> dict[str, ConfigFile]:
@@ -163,9 +167,25 @@ def test_the_program_is_what_an_audit_from_here_runs() -> None:
             "backup.recipient: 'operator@example.org' is no recipient of age: `age1` with 58 small "
             "letters and digits (`age-keygen -y KEY` prints it), or a public key of SSH",
         ),
+        (
+            {"backup": {"recipient": RECIPIENT.replace("4694ay", "46q4ay")}},
+            "backup.recipient: 'age1w6s8lwq7strkfyxv' has a wrong letter in it: copy it anew",
+        ),
+        (
+            {"backup": {"recipient": f"{RECIPIENT[:-1]}b"}},  # which Bech32 has no letter for
+            "backup.recipient: 'age1w6s8lwq7strkfyxv' has a wrong letter in it: copy it anew",
+        ),
         ({"backup": {}}, "backup.recipient: is missing"),
         ({"tidy": {}}, "tidy: unknown key"),
     ],
 )
 def test_a_wrong_value_is_named(care: dict[str, Any], said: str) -> None:
     assert faults({"care": care}) == [f"group_data/all.py: care.{said}"]
+
+
+def test_what_age_keygen_makes_is_a_recipient() -> None:
+    made = subprocess.run(["age-keygen"], capture_output=True, text=True, check=True)
+    recipient = re.findall(r"age1[0-9a-z]+", made.stderr + made.stdout)[0]
+    for one in (recipient, RECIPIENT):
+        backup = site({"care": {"backup": {"recipient": one}}}).settings.care.backup
+        assert backup and backup.recipient == one

@@ -30,7 +30,7 @@ from . import backup_stand_in
 from .backup_stand_in import CLOUD, Server
 from .site_data import site
 
-RECIPIENT = "age1" + "q" * 58
+RECIPIENT = "age1w6s8lwq7strkfyxv46slu5sn4694ayrglwp2mvk56ctlcljjrc2s82t5nq"
 
 
 @pytest.fixture
