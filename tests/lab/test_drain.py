@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import machines
 from lab.settings import read_settings
 from lab.workshop.place import Place
 from lab.workshop.steps import FIRST, SECOND
@@ -209,8 +210,9 @@ def test_once_they_can_they_move_too(guests: None, drained: Path) -> None:
     assert run("./run", "-i", str(drained), "verify", *without_guests).returncode == 0
 
 
-def killed_when_said(text: str, *command: str) -> bool:
-    """Run COMMAND, and kill it a moment after it has said TEXT; False if it never did."""
+@contextmanager
+def started(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """COMMAND, in a session of its own."""
     with subprocess.Popen(
         command,
         cwd=ROOT,
@@ -220,16 +222,30 @@ def killed_when_said(text: str, *command: str) -> bool:
         text=True,
         start_new_session=True,
     ) as process:
-        assert process.stdout
-        for line in process.stdout:
-            print(line, end="")
-            if text in line:
-                time.sleep(3)
-                os.killpg(process.pid, signal.SIGKILL)
-                return True
+        yield process
+
+
+def says(process: subprocess.Popen[str], text: str) -> bool:
+    """Whether it has said TEXT by now, or does so before it ends; what it says is printed."""
+    assert process.stdout
+    for line in process.stdout:
+        print(line, end="")
+        if text in line:
+            return True
     return False
 
 
+def killed_when_said(text: str, *command: str) -> bool:
+    """Run COMMAND, and kill it a moment after it has said TEXT; False if it never did."""
+    with started(*command) as process:
+        if not says(process, text):
+            return False
+        time.sleep(3)
+        os.killpg(process.pid, signal.SIGKILL)
+        return True
+
+
+@pytest.mark.slow
 def test_a_killed_drain_is_gone_on_with_and_no_guest_moves_twice(
     guests: None, drained: Path
 ) -> None:
@@ -253,22 +269,72 @@ def test_a_killed_drain_is_gone_on_with_and_no_guest_moves_twice(
     assert run("./run", "audit").returncode == 0
 
 
+@contextmanager
+def slow_to_move(mib_a_second: int) -> Iterator[None]:
+    """FIRST on compute1, which is open, with memory that takes long to be copied.
+
+    No guest of the lab has that much memory, so a move is made to last by its bandwidth.
+    """
+    assert deploy("inventory.py").returncode == 0
+    if place(FIRST) != "compute1":
+        openstack(f"{ON} server migrate --live-migration --wait {FIRST}")
+    assert place(FIRST) == "compute1"
+    domain = on("compute1", "virsh list --uuid").stdout.split()[0]
+    in_guest("mount -t tmpfs none /mnt; dd if=/dev/urandom of=/mnt/x bs=1M count=40")
+    # Once, and before: whoever sets it while it moves holds the domain against nova-compute.
+    speed = f"virsh migrate-setspeed {domain} "
+    assert on("compute1", f"{speed}{mib_a_second}").returncode == 0
+    yield
+    on("compute1", f"{speed}10000")  # it may have moved
+    in_guest("umount /mnt")
+
+
+@pytest.mark.slow
+def test_a_broker_that_is_restarted_in_a_drain_loses_no_guest(guests: None, drained: Path) -> None:
+    with slow_to_move(4):
+        boot, before = in_guest(BOOT_ID), len(migrations(FIRST))
+        with started(PYINFRA, str(drained), "deploy.py", "-y") as process:
+            assert says(process, f"move guest {FIRST} ")
+            time.sleep(3)
+            assert on("controller", "systemctl restart rabbitmq-server").returncode == 0
+            assert not says(process, "Traceback")
+        assert deploy(drained).returncode == 0
+    assert (place(FIRST), status(FIRST)) == ("compute2", "ACTIVE")
+    assert in_guest(BOOT_ID) == boot
+    assert len(migrations(FIRST)) <= before + 2
+    assert eventually(lambda: run("./run", "audit").returncode == 0)
+
+
+@pytest.mark.slow
+def test_where_the_other_host_dies_in_a_move_the_guest_goes_on_where_it_was(
+    guests: None, drained: Path
+) -> None:
+    with slow_to_move(2):
+        boot = in_guest(BOOT_ID)
+        with started(PYINFRA, str(drained), "deploy.py", "-y") as process:
+            assert says(process, f"move guest {FIRST} ")
+            time.sleep(5)
+            machines.stop(["compute2"], clean=False)
+            assert says(process, f"guest {FIRST} ")
+            assert not says(process, "Traceback")
+        assert process.returncode == 1
+        assert in_guest(BOOT_ID) == boot
+        assert run("./run", "lab", "up").returncode == 0
+    assert (place(FIRST), status(FIRST)) == ("compute1", "ACTIVE")
+    assert deploy(drained).returncode == 0
+    assert (place(FIRST), status(FIRST)) == ("compute2", "ACTIVE")
+    assert in_guest(BOOT_ID) == boot
+    assert run("./run", "audit").returncode == 0
+
+
+@pytest.mark.slow
 def test_a_live_migration_over_its_time_is_aborted_and_its_guest_stays(
     guests: None, drained: Path
 ) -> None:
-    """No guest of the lab has that much memory, so a move is made to last by its bandwidth."""
-    assert deploy("inventory.py").returncode == 0
-    openstack(f"{ON} server migrate --live-migration --wait {FIRST}")
-    assert place(FIRST) == "compute1"
-    domain = on("compute1", "virsh list --uuid").stdout.split()[0]
-    boot = in_guest(BOOT_ID)
-    in_guest("mount -t tmpfs none /mnt; dd if=/dev/urandom of=/mnt/x bs=1M count=40")
-    # Once, and before: whoever sets it while it moves holds the domain against nova-compute.
-    assert on("compute1", f"virsh migrate-setspeed {domain} 1").returncode == 0
-    limits = ("--data", 'drain={"timeout": 10}')
-    result = run(PYINFRA, str(drained), "deploy.py", "-y", *limits, timeout=30 * MINUTE)
-    assert on("compute1", f"virsh migrate-setspeed {domain} 10000").returncode == 0
-    in_guest("umount /mnt")
+    with slow_to_move(1):
+        boot = in_guest(BOOT_ID)
+        limits = ("--data", 'drain={"timeout": 10}')
+        result = run(PYINFRA, str(drained), "deploy.py", "-y", *limits, timeout=30 * MINUTE)
     assert result.returncode == 1
     assert "abort the live migration" in result.stdout
     assert f"guest {FIRST} " in result.stdout and "was aborted after" in result.stdout
