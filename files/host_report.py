@@ -1,13 +1,15 @@
 """Read what has to hold before anything is changed, and try what the services will use.
 
-Request: {"checks": [{"name", "kind", ...}], "lock": path, "patience": seconds}; kinds are the
-functions of KINDS. Somebody who holds the lock still changes this host: it is waited for.
+Request: {"checks": [{"name", "kind", ...}], "lock": path, "patience": seconds,
+          "compute": as for compute_presence.py|null, "nova": as for nova_computes.py|null}
+Kinds are the functions of KINDS. Somebody who holds the lock still changes this host: it is waited
+for.
 Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "address"}], "time",
           "kvm": {"flag", "usable"}, "hypervisor": {"libvirt": version|null, "qemu": version|null},
           "nova": {package: version} of those that are installed completely|null, "root", "systemd",
           "busy", "holders": [texts], "host_keys": {file: "TYPE BASE64" or ""},
           "written": {kind: [files]}, what this project wrote for what only some hosts have,
-          "checks": [{"name", "ok", "detail"}]}
+          "checks": [{"name", "ok", "detail"}], "compute", "nova_computes": of those scripts|null}
 """
 
 import fcntl
@@ -20,6 +22,7 @@ import socket
 import subprocess
 import time
 
+import compute_presence
 import keystone
 import messaging
 import mysql_login
@@ -281,7 +284,15 @@ def tried(check):
     return {"name": check["name"], "ok": bool(ok), "detail": detail}
 
 
+def nova_computes(request):
+    """What Nova has of computes; only a host that is asked for them is sent the script."""
+    import nova_computes
+
+    return nova_computes.answer(request)
+
+
 def answer(request):
+    compute, nova_request = request.get("compute"), request.get("nova")
     busy = is_busy(request["lock"], request["patience"])
     return {
         "time": time.time(),
@@ -297,5 +308,7 @@ def answer(request):
         "kvm": kvm(),
         "hypervisor": {"libvirt": version(LIBVIRT), "qemu": version(QEMU)},
         "nova": nova(),
+        "compute": compute_presence.read(compute) if compute else None,
+        "nova_computes": nova_computes(nova_request) if nova_request else None,
         "checks": [tried(check) for check in request["checks"]],
     }

@@ -29,6 +29,7 @@ import nova_state
 import provider_allocations
 import rest
 from nova_tables import FINISHED_SQL
+from sql import text_list
 
 PATIENCE = 300
 """Seconds that a nova-manage may take."""
@@ -40,12 +41,6 @@ BOUND = {"L3 agent": ("l3-routers", "routers"), "DHCP agent": ("dhcp-networks", 
 """What Neutron forgets with an agent, where it is, and what it is called there."""
 ANEW = "set its state to 'drained' and deploy, then to 'retired'"
 SILENCE = (OSError, ValueError, struct.error, IndexError)
-
-
-def text_list(texts):
-    """For SQL; with nothing in it, as long as nothing is empty."""
-    escaped = (text.replace("\\", "\\\\").replace("'", "''") for text in texts)
-    return "(" + (", ".join(f"'{text}'" for text in escaped) or "''") + ")"
 
 
 # --- what Nova's databases say --------------------------------------------------------------------

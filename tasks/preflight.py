@@ -15,11 +15,19 @@ from pyinfra.context import ctx_host, ctx_state
 from pyinfra_nova.knowledge.platforms import platform_for, platforms_of
 from pyinfra_nova.nova_conf.render import VirtType
 from pyinfra_nova.resources.cloud_objects.declaration import Declared, load_declared
-from pyinfra_nova.resources.host_report import Clock, HostReport, NoReport, Report, questions
+from pyinfra_nova.resources.host_report import (
+    Clock,
+    HostReport,
+    NoReport,
+    PrimaryReport,
+    Report,
+    questions,
+)
 from pyinfra_nova.resources.retirements import Records
 from pyinfra_nova.resources.units import Processes
 from pyinfra_nova.run.clock import Offset
 from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.run.known_computes import KnownComputes, questions_about
 from pyinfra_nova.run.preflight import check_files, checks_for, clock_tolerance, judge
 from pyinfra_nova.run.retired import question_of
 from pyinfra_nova.run.verdicts import PreflightError, Verdict, table
@@ -93,7 +101,8 @@ def _prepare(state: State) -> dict[str, HostPlan]:
     for host in hosts.values():
         notice_loss(host)
     reports, skews = _ask_all(state, scope, hosts)
-    findings = judge(scope, reports, skews)
+    known = KnownComputes.of(scope, reports)
+    findings = [*judge(scope, reports, skews), *known.findings()]
     log = logger.info if all(finding.ok for finding in findings) else logger.warning
     for line in table(findings, each=state.print_fact_info):
         log(f"    {line}")
@@ -104,7 +113,10 @@ def _prepare(state: State) -> dict[str, HostPlan]:
     seen: Processes = {}
     plans = {
         name: replace(
-            _host_plan(scope, site.hosts[name], report, declared), host_keys=host_keys, seen=seen
+            _host_plan(scope, site.hosts[name], report, declared),
+            host_keys=host_keys,
+            seen=seen,
+            known=known,
         )
         for name, report in usable.items()
     }
@@ -151,13 +163,15 @@ def _ask_all(
     def report_of(host: Host) -> Report | NoReport:
         with ctx_state.use(state), ctx_host.use(host):
             asked = time.time()
-            checks = checks_for(scope, scope.site.hosts[host.name])
-            report = Report.of(ask(host, HostReport, questions(checks)))
+            mine = scope.site.hosts[host.name]
+            request = questions(checks_for(scope, mine), **questions_about(scope, mine))
+            fact = PrimaryReport if request.get("nova") else HostReport
+            report = Report.of(ask(host, fact, request))
             if isinstance(report, Report) and report.busy:
                 who = ", ".join(report.holders) or "a command that an earlier run has left"
                 say(f"wait up to {PATIENCE} s for {who}")
                 asked = time.time()
-                report = Report.of(ask(host, HostReport, questions(checks, patience=PATIENCE)))
+                report = Report.of(ask(host, fact, {**request, "patience": PATIENCE}))
             if isinstance(report, Report):
                 offset = Offset.of(asked, report.time, time.time())
                 skews[host.name] = _skew(host, offset, clock_tolerance(scope.site))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pyinfra import host
 from pyinfra.api.deploy import deploy
 
-from pyinfra_nova.resources import http_answers, moves, units
+from pyinfra_nova.resources import compute_identity, http_answers, moves, units
 from pyinfra_nova.resources.http_answers import Answering
 from pyinfra_nova.run.host_plan import HostPlan
 
@@ -27,6 +28,7 @@ def start_controller(plan: HostPlan) -> None:
 def start_compute(plan: HostPlan) -> None:
     """Have libvirt and nova-compute run."""
     if plan.host.is_compute:
+        _keep_identity(plan)
         units.running(
             name="Enable and start the compute's units",
             units=plan.units("compute"),
@@ -34,6 +36,18 @@ def start_compute(plan: HostPlan) -> None:
             moving=moves.of_this_host(
                 plan.site.primary_controller.name, plan.databases, plan.host.nova_host
             ),
+        )
+
+
+def _keep_identity(plan: HostPlan) -> None:
+    """See that nova-compute starts as who Nova takes it for, where the preflight left that open."""
+    known, compute = plan.known, plan.host
+    if known and (known.is_pending or known.outcome(compute).lost):
+        controller = host.state.inventory.get_host(plan.site.primary_controller.name)
+        compute_identity.kept(
+            name="Keep who the compute is",
+            found=lambda: known.settled(compute, controller),
+            platform=plan.platform,
         )
 
 

@@ -59,6 +59,12 @@ def quoted(name):
     return "`" + name.replace("`", "``") + "`"
 
 
+def text_list(texts):
+    """Texts as a list; with nothing in it, as long as nothing is empty."""
+    escaped = (text.replace("\\", "\\\\").replace("'", "''") for text in texts)
+    return "(" + (", ".join(f"'{text}'" for text in escaped) or "''") + ")"
+
+
 # --- with PyMySQL ---------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from pyinfra_nova.nova_conf.ini import expanded
+from pyinfra_nova.nova_conf.folders import instances_path
 from pyinfra_nova.nova_conf.migration_ssh import (
     KNOWN_HOSTS,
     addresses,
@@ -160,23 +160,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _instances(host: HostSettings) -> str:
-    """Where Nova on HOST has the folders of guests."""
-    own = host.nova_conf.get("DEFAULT", {}).get("instances_path")
-    values = {
-        "DEFAULT/state_path": ["/var/lib/nova"],
-        "DEFAULT/instances_path": [str(own or "$state_path/instances")],
-    }
-    return expanded("DEFAULT/instances_path", values) or "/var/lib/nova/instances"
-
-
 def of_host(site: Site, host: HostSettings) -> dict[str, Any]:
     """What HostEvidence is asked on HOST."""
     return {
         "compute": host.is_compute,
         # As Nova on that host is told, what an operator has overridden included.
         "libvirt": host.nova_conf.get("libvirt", {}).get("connection_uri") or LIBVIRT_URI,
-        "instances": _instances(host),
+        "instances": instances_path(host),
         "nova_conf": "/etc/nova/nova.conf",
         "known_hosts": KNOWN_HOSTS,
         "authorized_keys": "/var/lib/nova/.ssh/authorized_keys",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pyinfra.api import FactBase
 from pyinfra.api.exceptions import FactProcessError
 from typing_extensions import override
 
+from pyinfra_nova.resources.compute_identity import NovaComputes, Presence
 from pyinfra_nova.session.host_script import Answer, ScriptFact
 from pyinfra_nova.session.steps import LOCK
 from pyinfra_nova.site.faults import describe
@@ -28,7 +29,14 @@ class HostReport(ScriptFact):
     """
 
     script = "host_report"
-    uses = ("rest", "keystone", "streams", "messaging", "mysql_login")
+    uses: ClassVar[tuple[str, ...]] = (
+        "rest",
+        "keystone",
+        "streams",
+        "messaging",
+        "mysql_login",
+        "compute_presence",
+    )
 
     @override
     def process(self, output: Any) -> Answer:
@@ -36,6 +44,12 @@ class HostReport(ScriptFact):
             return super().process(output)
         except FactProcessError as error:
             return {UNREADABLE: str(error)}
+
+
+class PrimaryReport(HostReport):
+    """That of the primary controller, which is also asked what Nova has of computes."""
+
+    uses = (*HostReport.uses, "sql", "nova_state", "nova_computes")
 
 
 class Clock(FactBase[float | None]):
@@ -53,9 +67,14 @@ class Clock(FactBase[float | None]):
             return None
 
 
-def questions(checks: Sequence[Mapping[str, Any]] = (), *, patience: float = 0) -> dict[str, Any]:
-    """What HostReport takes: the checks to make, and how long to wait for an earlier run, in s."""
-    return {"checks": list(checks), "lock": LOCK, "patience": patience}
+def questions(
+    checks: Sequence[Mapping[str, Any]] = (), *, patience: float = 0, **more: Any
+) -> dict[str, Any]:
+    """What HostReport takes: the checks to make, and how long to wait for an earlier run, in s.
+
+    MORE is what only some hosts are asked, see ``files/host_report.py``.
+    """
+    return {"checks": list(checks), "lock": LOCK, "patience": patience, **more}
 
 
 class Address(BaseModel):
@@ -127,6 +146,8 @@ class Report(BaseModel):
             holds none.
         written: files of this project, by what they are for, that are only looked at more closely
             where that is wanted or they are there.
+        compute: what a compute has of that by which Nova knows it; None where none was asked.
+        nova_computes: what Nova has of computes, as the primary controller says.
     """
 
     time: Annotated[float, Field(ge=0, lt=2**40, allow_inf_nan=False)]
@@ -143,6 +164,8 @@ class Report(BaseModel):
     host_keys: dict[str, HostKey] = {}
     written: dict[str, list[str]] = {}
     checks: list[Check]
+    compute: Presence | None = None
+    nova_computes: NovaComputes | None = None
 
     @property
     def public_keys(self) -> list[str]:

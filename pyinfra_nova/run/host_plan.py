@@ -17,6 +17,7 @@ from pyinfra_nova.resources.cloud_objects.declaration import Declared
 from pyinfra_nova.resources.libvirt_secrets import LibvirtSecret
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
 from pyinfra_nova.resources.units import Processes, Unit
+from pyinfra_nova.run.known_computes import KnownComputes
 from pyinfra_nova.site.capacity import HugePages
 from pyinfra_nova.site.endpoints import Endpoint, endpoints
 from pyinfra_nova.site.run_scope import RunScope
@@ -39,6 +40,7 @@ class HostPlan:
         written: what the host has of this project's files for huge pages and libvirt secrets.
         leaving: retired computes that Nova has not been shown to be without.
         has_nova: whether Nova's packages are installed.
+        known: what this run knows of its computes and of what Nova has of them.
     """
 
     host: HostSettings
@@ -52,6 +54,7 @@ class HostPlan:
     written: Mapping[str, Sequence[str]] = field(default_factory=dict)
     leaving: tuple[HostSettings, ...] = ()
     has_nova: bool = False
+    known: KnownComputes | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_deployed(self) -> bool:

@@ -8,11 +8,9 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from pyinfra_nova.knowledge import releases
 from pyinfra_nova.knowledge.platforms import (
     Platform,
     UnsupportedPlatform,
-    numbers,
     platform_for,
     platforms_of,
 )
@@ -25,6 +23,7 @@ from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.resources.host_report import NoReport, Report
 from pyinfra_nova.run import restores
+from pyinfra_nova.run.installed import hypervisor_findings, nova_findings
 from pyinfra_nova.run.verdicts import Verdict
 from pyinfra_nova.site.faults import Fault, SettingsError, printable
 from pyinfra_nova.site.names import named
@@ -33,6 +32,9 @@ from pyinfra_nova.site.settings import Account, Glance, HostSettings, Neutron, P
 
 CLOCK_TOLERANCE = 10.0
 """Seconds a host's clock may be off, and less where Nova soon calls a service down."""
+
+DATABASE = "MariaDB at "
+"""What the name of a check of the database server begins with."""
 
 Check = dict[str, Any]
 
@@ -183,7 +185,7 @@ def _broker_checks(site: Site) -> Iterator[Check]:
 def _controller_checks(site: Site) -> Iterator[Check]:
     database = site.settings.database
     check: Check = {
-        "name": f"MariaDB at {database.host}:{database.port}",
+        "name": f"{DATABASE}{database.host}:{database.port}",
         "kind": "mysql",
         "host": database.host,
         "port": database.port,
@@ -239,55 +241,6 @@ def _platform_finding(site: Site, host: HostSettings, report: Report) -> Verdict
     if not platform.proven:
         detail += ", which is not proven on real hosts (docs/platforms.md)"
     return Verdict(host.name, "operating system", True, detail)
-
-
-def _hypervisor_findings(
-    host: HostSettings, platform: Platform, report: Report
-) -> Iterator[Verdict]:
-    """Whether nova-compute starts with what is installed (virt/libvirt/driver.py, init_host)."""
-    minimum = platform.minimum
-    for what, found, least in (
-        ("libvirt", report.hypervisor.libvirt, minimum.libvirt),
-        ("QEMU", report.hypervisor.qemu, minimum.qemu),
-    ):
-        if found is not None:
-            ok = numbers(found) >= numbers(least)
-            needs = f"{found}, but Nova of {platform.release} needs at least {least}"
-            yield Verdict(host.name, what, ok, found if ok else needs)
-
-
-def _nova_finding(site: Site, host: HostSettings, report: Report) -> Iterator[Verdict]:
-    """Whether the Nova that is installed is the release's own.
-
-    A package manager asked for packages that are there brings no other version of them, so a host
-    would be left with the configuration of one release and the programs of another.
-    """
-    if report.nova is None:
-        detail = (
-            "dpkg-query or rpm does not say whether it is installed: try `dpkg-query --list` or "
-        )
-        yield Verdict(host.name, "Nova", False, detail + "`rpm --query --all` there")
-        return
-    if not report.nova:
-        return
-    release = site.settings.release
-    names = {version: name for name, version in releases.VERSIONS.items()}
-    found = {
-        f"{package} {version} ({names.get(numbers(version)[0], 'of no release known here')})"
-        for package, version in report.nova.items()
-        if numbers(version)[0] != releases.VERSIONS[release]
-    }
-    if not found:
-        yield Verdict(host.name, "Nova", True, ", ".join(sorted(set(report.nova.values()))))
-        return
-    yield Verdict(
-        host.name,
-        "Nova",
-        False,
-        f"{', '.join(sorted(found))} is installed, but release in group_data/all.py is {release}, "
-        f"Nova {releases.VERSIONS[release]}; an installed host is not brought to another release "
-        "yet: set release to what is installed, or remove Nova's packages from this host first",
-    )
 
 
 def _host_key_findings(
@@ -357,9 +310,9 @@ def _host_findings(
         )
         yield finding("host name", same, report.hostname if same else f"{detail}, {why}")
     if platform := _platform(scope.site, host, report):
-        yield from _nova_finding(scope.site, host, report)
+        yield from nova_findings(scope.site, host, report)
         if host.is_compute:
-            yield from _hypervisor_findings(host, platform, report)
+            yield from hypervisor_findings(host, platform, report)
             yield from _host_key_findings(scope.site, host, platform, report)
     asked = {check["name"]: check for check in checks_for(scope, host)}
     remedies = {name: check["remedy"] for name, check in asked.items()}

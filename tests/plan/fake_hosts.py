@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 Answers = dict[str, Any]
+NOTHING_KNOWN: Answers = {"nodes": [], "services": {}, "guests": {}, "error": None, "early": False}
+UNKNOWN = {"error": "PyMySQL is not installed", "early": True}
+"""What Nova has, as long as nobody can look."""
 
 
 def preflight(name: str, address: str, checks: list[dict[str, Any]] | None = None) -> Answers:
@@ -26,8 +29,16 @@ def preflight(name: str, address: str, checks: list[dict[str, Any]] | None = Non
         "addresses": [{"interface": "mgmt0", "address": address}],
         "host_keys": {"/etc/ssh/ssh_host_ed25519_key.pub": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"},
         "kvm": {"flag": False, "usable": False},
+        "compute": presence(name),
+        "nova_computes": NOTHING_KNOWN,
         "checks": checks or [],
     }
+
+
+def presence(name: str, **changes: Any) -> Answers:
+    """What a compute has of that by which Nova knows it: one without guests, on Zed."""
+    found = {"name": name, "host": name, "running": True, "identities": []}
+    return {**found, "domains": None, "folders": None, "unread": None, **changes}
 
 
 FRESH: Answers = {
@@ -57,6 +68,7 @@ FRESH: Answers = {
         "error": "PyMySQL is not installed",
         "early": True,
     },
+    "nova_computes read": NOTHING_KNOWN,
     "units read": {
         "units": [{"name": "x", "actions": ["enable", "start"], "reason": "not installed"}],
         "daemon_reload": False,
@@ -189,7 +201,11 @@ def responses(
 ) -> dict[str, Any]:
     """The ``fake_responses`` of one host."""
     said: Answers = {command: json.dumps(answer) for command, answer in answers.items()}
-    said["host_report read"] = Report({**preflight(name, address), "root": root})
+    report = {**preflight(name, address), "root": root}
+    if not installed:
+        report |= {"compute": presence(name, host=None, running=False, domains={}, folders=[])}
+        report |= {"nova_computes": UNKNOWN}
+    said["host_report read"] = Report(report)
     said["dpkg-query"] = [f"{package} installed" for package in PACKAGES] if installed else []
     return said
 
