@@ -77,7 +77,7 @@ def name_for_libvirt():
         return name
     try:
         found = socket.getaddrinfo(name, None, flags=socket.AI_CANONNAME)
-    except OSError:
+    except (OSError, UnicodeError):
         return name
     full = found[0][3] if found else ""
     return name if not full or full.startswith("localhost") else full

@@ -35,7 +35,7 @@ def preflight(name: str, address: str, checks: list[dict[str, Any]] | None = Non
     }
 
 
-def presence(name: str, **changes: Any) -> Answers:
+def presence(name: str, /, **changes: Any) -> Answers:
     """What a compute has of that by which Nova knows it: one without guests, on Zed."""
     found = {"name": name, "host": name, "running": True, "identities": []}
     return {**found, "domains": None, "folders": None, "unread": None, **changes}
