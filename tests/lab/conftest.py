@@ -23,6 +23,7 @@ SEED = int(os.environ.get("PYINFRA_NOVA_SEED") or datetime.now(tz=timezone.utc).
 ORDER = (
     "test_execs",
     "test_interrupted",
+    "test_compute_id",
     "test_main_job",
     "test_sites_differ",
     "test_rpm_packages",
@@ -30,6 +31,7 @@ ORDER = (
     "test_moves",
     "test_drain",
     "test_retired",
+    "test_coming_back",
     "test_taken_away",
     "test_drift",
     "test_limit",
