@@ -33,7 +33,7 @@ def read(connection, request):
         "nodes": [
             {"uuid": row["uuid"], "host": row["host"], "name": row["hypervisor_hostname"]}
             for row in nodes
-            if row["host"]  # none in a record that a resource tracker of 2014 has left
+            if row["host"] and row["hypervisor_hostname"]  # records of 2014 may have neither
         ],
         "services": {row["host"]: row["version"] for row in services},
         "guests": guests,

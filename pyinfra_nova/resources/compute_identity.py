@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import PurePath
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 from pyinfra.api import operation
 
-from pyinfra_nova.knowledge.platforms import Platform
+from pyinfra_nova.knowledge.platforms import Platform, platforms_of
 from pyinfra_nova.nova_conf.folders import STATE, instances_path
 from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, script_command
 from pyinfra_nova.session.steps import Commands, Step, refused, taken
@@ -63,19 +63,25 @@ class Presence(BaseModel):
         return {uuid for uuid, of_nova in self.domains.items() if of_nova} | set(self.folders)
 
 
-def presence_question(host: HostSettings, platforms: Sequence[Platform]) -> dict[str, Any] | None:
-    """What a compute is asked, whichever of PLATFORMS it is; None for another host."""
-    if not host.is_compute:
-        return None
+@cache
+def _places(release: str) -> Mapping[str, Any]:
+    """Where Nova of RELEASE may have its files, whatever system it is on."""
+    platforms = platforms_of(release)
     paths = [path for p in platforms for path in (p.paths.nova_conf, p.paths.nova_compute_conf)]
     units = [unit for p in platforms for unit in p.units_for(["compute"]) if unit.broker]
     return {
         "user": platforms[0].user,
         "files": list(dict.fromkeys(path for path in paths if path)),
         "state": STATE,
-        "instances": instances_path(host),
         "units": list(dict.fromkeys(unit.name for unit in units)),
     }
+
+
+def presence_question(host: HostSettings, release: str) -> dict[str, Any] | None:
+    """What a compute with Nova of RELEASE is asked; None for another host."""
+    if not host.is_compute:
+        return None
+    return {**_places(release), "instances": instances_path(host)}
 
 
 # --- what Nova has --------------------------------------------------------------------------------
@@ -100,7 +106,7 @@ class NovaComputes(BaseModel):
 
     nodes: list[Node] = []
     services: dict[str, int] = {}
-    guests: dict[str, list[Uuid]] = {}
+    guests: dict[str, list[str]] = {}
     error: str | None = NO_ANSWER
     early: bool = False
 

@@ -13,7 +13,6 @@ from pyinfra.api.host import Host
 from pyinfra.context import ctx_host
 
 from pyinfra_nova.knowledge import releases
-from pyinfra_nova.knowledge.platforms import platforms_of
 from pyinfra_nova.resources.compute_identity import (
     ComputesOfNova,
     NovaComputes,
@@ -37,7 +36,7 @@ WHAT = "identity"
 
 def questions_about(scope: RunScope, host: HostSettings) -> dict[str, Any]:
     """What HOST is asked for beside the preflight's checks."""
-    found = {"compute": presence_question(host, platforms_of(scope.site.settings.release))}
+    found = {"compute": presence_question(host, scope.site.settings.release)}
     if host.name == scope.site.primary_controller.name and scope.computes:
         found["nova"] = nova_question(scope.site, scope.computes)
     return found

@@ -17,10 +17,12 @@ from pyinfra.context import ctx_host
 
 from pyinfra_nova.resources import compute_identity
 from pyinfra_nova.resources.compute_identity import NovaComputes, Outcome
-from pyinfra_nova.run.known_computes import KnownComputes
+from pyinfra_nova.resources.host_report import HostReport, PrimaryReport
+from pyinfra_nova.run.known_computes import KnownComputes, questions_about
 from pyinfra_nova.session import steps
+from pyinfra_nova.site.run_scope import scope_of
 
-from .site_data import debian
+from .site_data import debian, site
 from .test_identities import GUESTS, ONE, TWO, Case, node
 from .test_unanswered import Run
 
@@ -67,6 +69,36 @@ def test_without_its_owner_nothing_is_left(tmp_path: Path) -> None:
     with pytest.raises(LookupError):
         script.answer({**request, "group": GROUP})
     assert list(tmp_path.iterdir()) == []
+
+
+# --- what is asked --------------------------------------------------------------------------------
+
+
+def test_a_compute_is_asked_where_its_nova_would_look() -> None:
+    where = site(group_data={"computes": {"nova_conf": {"DEFAULT": {"instances_path": "/srv/i"}}}})
+    assert compute_identity.presence_question(where.hosts["compute1"], "zed") == {
+        "user": "nova",
+        "files": ["/etc/nova/nova.conf", "/etc/nova/nova-compute.conf"],
+        "state": "/var/lib/nova",
+        "instances": "/srv/i",
+        "units": ["nova-compute", "openstack-nova-compute"],
+    }
+    assert compute_identity.presence_question(where.hosts["controller"], "zed") is None
+
+
+def test_only_the_primary_controller_of_a_run_with_computes_is_asked_what_nova_has() -> None:
+    where = site()
+    whole = scope_of(where, where.hosts)
+    asked = {name: questions_about(whole, host) for name, host in where.hosts.items()}
+    assert [name for name, found in asked.items() if "nova" in found] == ["controller"]
+    assert asked["controller"]["nova"]["hosts"] == ["compute1", "compute2"]
+    alone = scope_of(where, {"controller"})
+    assert "nova" not in questions_about(alone, where.hosts["controller"])
+
+
+def test_what_is_asked_of_nova_is_sent_to_the_primary_controller_alone() -> None:
+    assert "nova_computes" in PrimaryReport.uses
+    assert "nova_computes" not in HostReport.uses
 
 
 # --- the operation --------------------------------------------------------------------------------

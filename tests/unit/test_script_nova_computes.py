@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from typing import Any
 
 import nova_computes
 import pytest
 
 from pyinfra_nova.resources.compute_identity import NovaComputes, nova_question
+from pyinfra_nova.resources.host_report import HostReport, PrimaryReport, Report, questions
+from pyinfra_nova.run.known_computes import questions_about
+from pyinfra_nova.session.host_script import RUNNER, script_input
+from pyinfra_nova.site.run_scope import scope_of
 
 from .mysql_stand_in import Databases, Fault, Server, SqlError, serving
 from .site_data import site
@@ -20,6 +27,7 @@ def databases() -> Databases:
     nodes: list[dict[str, Any]] = [
         {"uuid": ONE, "host": "compute1", "hypervisor_hostname": "compute1.example.org"},
         {"uuid": TWO, "host": None, "hypervisor_hostname": "compute2"},
+        {"uuid": TWO, "host": "compute2", "hypervisor_hostname": None},
     ]
     return {
         "nova": {
@@ -97,6 +105,37 @@ def test_root_of_a_local_server_sees_it_in_its_place(monkeypatch: pytest.MonkeyP
         )
         found = asked(server)
     assert (found.error, found.early, len(found.nodes)) == (None, False, 1)
+
+
+def test_the_primary_controllers_report_brings_it_along() -> None:
+    """The whole report, as a host runs it."""
+    where = site()
+    mine = where.hosts["controller"]
+    asked_for = questions_about(scope_of(where, where.hosts), mine)
+    with serving(Server(databases())) as server:
+        asked_for["nova"]["database"] |= {"host": "127.0.0.1", "port": server.port}
+        stdin = script_input("host_report", questions(**asked_for), PrimaryReport.uses)
+        done = subprocess.run(
+            [sys.executable, "-c", RUNNER], input="".join(stdin), capture_output=True, text=True
+        )
+    assert done.returncode == 0, done.stderr
+    report = Report.of(json.loads(done.stdout))
+    assert isinstance(report, Report) and report.nova_computes
+    assert (report.nova_computes.error, len(report.nova_computes.nodes)) == (None, 1)
+    assert report.compute is None
+
+
+def test_a_computes_report_says_who_it_is() -> None:
+    where = site()
+    asked_for = questions_about(scope_of(where, where.hosts), where.hosts["compute1"])
+    stdin = script_input("host_report", questions(**asked_for), HostReport.uses)
+    done = subprocess.run(
+        [sys.executable, "-c", RUNNER], input="".join(stdin), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    report = Report.of(json.loads(done.stdout))
+    assert isinstance(report, Report) and report.compute
+    assert report.nova_computes is None
 
 
 def test_before_novas_packages_are_there_nobody_can_look(monkeypatch: pytest.MonkeyPatch) -> None:
