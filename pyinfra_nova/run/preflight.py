@@ -305,6 +305,9 @@ def _host_findings(
         why = "so Neutron's agent would not match; set nova_host"
         if host.is_retired:
             why = "and what has that name would go; set nova_host, or take the line out"
+        elif report.compute and report.compute.host == host.nova_host:
+            name_back = f"hostnamectl set-hostname {host.nova_host}"
+            why = f"as it was deployed: rename it back (`{name_back}`), or see docs/computes.md"
         detail = (
             f"the host calls itself {report.hostname!r} but Nova would call it {host.nova_host!r}"
         )

@@ -17,6 +17,7 @@ from pyinfra_nova.site.run_scope import RunScope, scope_of
 from pyinfra_nova.site.secrets import PASSWORDS as NAMES
 from pyinfra_nova.site.secrets import Secrets
 from pyinfra_nova.site.settings import Site
+from tests.plan.fake_hosts import presence
 
 PASSWORDS = {name: f"{name}-value" for name in NAMES}
 
@@ -96,6 +97,16 @@ def test_of_a_restore_under_way_nothing_else_is_concluded() -> None:
     reports["controller"] = report("controller", "10.0.0.11", checks=checks)
     wrong = [v for v in judge(whole(site()), reports, {}) if not v.ok]
     assert [v.what for v in wrong].count("Keystone and Placement") == 2
+
+
+def test_a_host_that_was_renamed_after_its_deploy_gets_its_name_back() -> None:
+    (text,) = faults(hostname="compute9")
+    assert text.endswith("so Neutron's agent would not match; set nova_host")
+    (text,) = faults(hostname="compute9", compute=presence("compute9", host="compute1"))
+    assert text == (
+        "host name: the host calls itself 'compute9' but Nova would call it 'compute1', as it was "
+        "deployed: rename it back (`hostnamectl set-hostname compute1`), or see docs/computes.md"
+    )
 
 
 def check_named(name: str, **all_data: Any) -> dict[str, Any]:
