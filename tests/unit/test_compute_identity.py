@@ -5,7 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -102,6 +102,13 @@ def test_what_is_asked_of_nova_is_sent_to_the_primary_controller_alone() -> None
 
 
 # --- the operation --------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def no_host() -> Iterator[None]:
+    """After an exception pyinfra leaves the host at hand the current one."""
+    yield
+    ctx_host.reset()
 
 
 @pytest.fixture
