@@ -91,7 +91,9 @@ class Compute:
 
     def _node_faults(self) -> Iterator[str]:
         mine = self._by_file or [node for node in self._own if self._is_called(node.name)]
-        if self._own and not any(self._is_called(node.name) for node in mine):
+        # Where it runs, libvirt has told nova-compute itself; what is worked out here may be wrong.
+        asks = self._own and not self.presence.running
+        if asks and not any(self._is_called(node.name) for node in mine):
             names = ", ".join(node.name for node in self._by_file or self._own)
             yield (
                 f"Nova has its node as {names}, but libvirt calls the host {self.presence.name}: "

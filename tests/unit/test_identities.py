@@ -259,11 +259,12 @@ def test_two_hosts_of_one_name_are_none(release: str) -> None:
 
 
 @both
-@pytest.mark.parametrize("running", [False, True])
-def test_another_name_of_libvirt_is_no_second_node(release: str, running: bool) -> None:
-    fault = Case(release).fault(name="compute1.example.org", running=running)
+def test_another_name_of_libvirt_is_no_second_node(release: str) -> None:
+    fault = Case(release).fault(name="compute1.example.org")
     assert "node as compute1, but libvirt calls the host compute1.example.org" in fault
     assert "Give it that name back" in fault
+    # What runs has libvirt's own word for it.
+    assert Case(release).outcome(name="compute1.example.org", running=True).fault is None
 
 
 @both
