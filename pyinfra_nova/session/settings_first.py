@@ -32,7 +32,9 @@ def site_in(state: State, inventory_file: str = INVENTORY_FILE) -> Site:
         SettingsError: something in group_data, inventory or secrets is wrong.
     """
     if state not in _SITES:
-        _SITES[state] = site_of(state.inventory, inventory_file=inventory_file)
+        hosts = state.limit_hosts
+        limit = None if hosts is None else [host.name for host in hosts]
+        _SITES[state] = site_of(state.inventory, inventory_file=inventory_file, limit=limit)
     return _SITES[state]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pyinfra.api.inventory import Inventory
@@ -37,6 +37,7 @@ def build_site(
     *,
     override_data: Data | None = None,
     inventory_file: str = INVENTORY_FILE,
+    limit: Collection[str] | None = None,
 ) -> Site:
     """The site that plain data describe.
 
@@ -48,11 +49,13 @@ def build_site(
         secrets: the passwords, or why there are none.
         override_data: what came from the command line; wins over everything.
         inventory_file: the file that faults of hosts and groups name.
+        limit: the hosts that --limit names; None without it.
 
     Raises:
         SettingsError: with every fault of every source.
     """
-    sources = Sources(groups, all_data, group_data, host_data, override_data or {}, inventory_file)
+    overrides = override_data or {}
+    sources = Sources(groups, all_data, group_data, host_data, overrides, inventory_file, limit)
     settings = site_settings(sources)
     hosts = HostsBuilder(sources).hosts(settings)
     # A group's fault shows in every host of it.
@@ -69,10 +72,12 @@ def site_of(
     inventory: Inventory,
     secrets_file: Path | None = None,
     inventory_file: str = INVENTORY_FILE,
+    limit: Collection[str] | None = None,
 ) -> Site:
     """The site that a loaded pyinfra inventory and SECRETS_FILE describe.
 
-    Without SECRETS_FILE it is the one that ``secret_files.secrets_file`` finds.
+    Without SECRETS_FILE it is the one that ``secret_files.secrets_file`` finds. LIMIT are the hosts
+    that --limit names.
 
     Raises:
         SettingsError: with every fault of inventory, group data and secrets.
@@ -93,4 +98,5 @@ def site_of(
         secrets,
         override_data=inventory.get_override_data(),
         inventory_file=inventory_file,
+        limit=limit,
     )

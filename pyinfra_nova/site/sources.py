@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, get_type_hints
 
@@ -27,6 +27,8 @@ ROLE_OF_GROUP: dict[str, Role] = {
 }
 CAPACITY_KEYS = ("libvirt", "compute", "hugepages", "devices", "pci")
 HOST_KEYS = ("my_ip", "nova_host", "state", "state_reason", "purge", *CAPACITY_KEYS, "nova_conf")
+STATE_KEYS = ("state", "state_reason", "purge")
+"""Said of single computes: on the command line of those that --limit names."""
 SITE_KEYS = tuple(Settings.model_fields)
 _GOES_ON = "a run would go on after what ends it, and end as if all had been done"
 _LEFT_OUT = "hosts would be passed over, and the run end as if all had been done"
@@ -76,7 +78,11 @@ def groups_by_host(groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 
 
 class Sources:
-    """All that is said of a site, and the faults of all of it before any is reported."""
+    """All that is said of a site, and the faults of all of it before any is reported.
+
+    Attributes:
+        limit: the hosts that --limit names; None without it.
+    """
 
     def __init__(
         self,
@@ -86,8 +92,10 @@ class Sources:
         host_data: Mapping[str, Data],
         override_data: Data,
         inventory_file: str,
+        limit: Collection[str] | None = None,
     ) -> None:
         self.faults: list[Fault] = []
+        self.limit = None if limit is None else frozenset(limit)
         self.file = inventory_file
         self._refuse_arguments(ALL_FILE, all_data)
         for name, data in group_data.items():
@@ -104,6 +112,7 @@ class Sources:
         self.host_data = {name: own_data(data) for name, data in host_data.items()}
         self.override_data = own_data(override_data)
         self.release = str({**self.all_data, **self.override_data}.get("release", "zed"))
+        self.faults += self._state_faults()
 
     def _refuse_arguments(self, file: str, data: Data, before: str = "") -> None:
         for key in REFUSED_ARGUMENTS.keys() & data.keys():
@@ -125,4 +134,28 @@ class Sources:
         for group in [*ordered, *(group for group in mine if group not in ordered)]:
             yield f"group_data/{group}.py", self.group_data.get(group, {})
         yield self.file, self.host_data[name]
-        yield COMMAND_LINE, self.override_data
+        left_out = () if self._is_named_compute(name) else STATE_KEYS
+        yield COMMAND_LINE, {k: v for k, v in self.override_data.items() if k not in left_out}
+
+    def _is_named_compute(self, name: str) -> bool:
+        is_named = self.limit is not None and name in self.limit
+        return is_named and "computes" in self.groups_of[name]
+
+    def _state_faults(self) -> Iterator[Fault]:
+        """What the command line says of computes holds for those of the run, and for no other."""
+        given = [key for key in STATE_KEYS if key in self.override_data]
+        if not given:
+            return
+        named = [name for name in self.groups_of if self._is_named_compute(name)]
+        if not named:
+            remedy = "name them with --limit, or say it in the inventory"
+            yield Fault(COMMAND_LINE, given[0], "is said of single computes", remedy)
+        if "purge" in given or self.override_data.get("state") == "retired":
+            key = "purge" if "purge" in given else "state"
+            problem = "a compute is retired by the inventory, which the other hosts follow, too"
+            yield Fault(COMMAND_LINE, key, problem, "say it there")
+        for name in named:
+            *layers, _ = self.layers_of(name)
+            if {k: v for _, data in layers for k, v in data.items()}.get("state") == "retired":
+                problem = f"is not said of {name}, which is 'retired' in the inventory"
+                yield Fault(COMMAND_LINE, given[0], problem, "change it there")

@@ -138,3 +138,16 @@ def test_a_run_on_other_computes_drains_nothing(secrets_file: Path, has: Any) ->
     assert DRAIN not in [operation["name"] for operation in operations(process)]
     process = pyinfra("draining", secrets_file, "--dry", "--json", "--limit", "@fake/compute1")
     assert pending({"plan": operations(process)}) == {DRAIN: ["@fake/controller"]}
+
+
+def test_the_command_line_drains_the_computes_that_it_names(secrets_file: Path, has: Any) -> None:
+    has({**RUNS, "host": "compute2"}, computes={"compute2": "up"})
+    words = ("--data", "state=drained", "--data", "state_reason=new memory")
+    process = pyinfra("draining", secrets_file, "--dry", "--limit", "@fake/compute2", *words)
+    assert process.returncode == 0, process.stderr
+    assert "close @fake/compute2 to new guests, new memory (was open)" in process.stderr
+    assert "move guest web-g1 (g1) of compute2 alive" in process.stderr
+    assert "@fake/compute1" not in process.stderr
+    process = pyinfra("draining", secrets_file, "--dry", *words)
+    assert process.returncode == 1
+    assert "--data: state: is said of single computes; name them with --limit" in process.stderr

@@ -44,6 +44,7 @@ def site(
     group_data: Mapping[str, Mapping[str, Any]] | None = None,
     hosts: Mapping[str, Mapping[str, Any]] = HOSTS,
     override_data: Mapping[str, Any] | None = None,
+    limit: Sequence[str] | None = None,
     passwords: Secrets | None = None,
 ) -> Site:
     return build_site(
@@ -53,6 +54,7 @@ def site(
         hosts,
         passwords or secrets(),
         override_data=override_data,
+        limit=limit,
     )
 
 
