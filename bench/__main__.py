@@ -22,11 +22,11 @@ from pathlib import Path
 
 from bench import scale, ssh_scale
 from lab.state import SNAPSHOTS
-from pyinfra_nova.commands.plan import PYINFRA, clean_environment
 from pyinfra_nova.knowledge.platforms import platforms_of
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.session.connections import load_inventory
 from pyinfra_nova.session.ssh_command import ssh_options
+from pyinfra_nova.session.typed_pyinfra import PYINFRA, clean_environment
 from pyinfra_nova.site.load import site_of
 from pyinfra_nova.site.secret_files import secrets_file
 from pyinfra_nova.site.settings import Site

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pyinfra_nova.commands.plan import PYINFRA, clean_environment
+from pyinfra_nova.session.typed_pyinfra import PYINFRA, clean_environment
 from pyinfra_nova.site.secrets import PASSWORDS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.light_hosts import LightHosts, light_hosts
-from pyinfra_nova.commands.plan import clean_environment
+from pyinfra_nova.session.typed_pyinfra import clean_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 LATE_SECONDS = 20.0

@@ -6,16 +6,20 @@ Request: {"auth_url", "region", "interface", "places", "admin": as for cloud_obj
           "closing", "opening": [hosts that take no guests, or do, by the time these are moved],
           "domains": [uuids that libvirt still has on these],
           "placed": [uuids of guests of which it is known where they could go],
-          "moved": [uuids of guests of which it is asked why their last move has failed]}
+          "moved": [uuids of guests of which it is asked why their last move has failed],
+          "only": [uuids of the guests that it is about; left out, all are], may be left out}
 Answer:  {"computes": {host: "up"|"down"},
+          "closed": {host: why it takes no new guests|null where it takes some},
+          "now": seconds since 1970 by the clock of this host,
           "guests": [{"uuid", "name", "host", "state", "task", "power", "fault"}],
           "moves": [{"id", "guest", "kind", "status", "source", "target", "age", "same_flavor",
                      "total", "remaining": MiB|null, "cause"}],
           "targets": as of drain_targets.py,
           "domains": {uuid: host in Nova|"no compute"|null where Nova has no such guest},
           "error": text|null}
-With "step": {"kind": "live"|"cold"|"confirm"|"abort"|"force_complete", "guest", "move": id|null}
-in the request that one is done, if the guest, read again, is still as it has to be for it.
+With "step": {"kind": "live"|"cold"|"confirm"|"abort"|"force_complete", "guest", "move": id|null,
+"to": host|null where the scheduler chooses} in the request that one is done, if the guest, read
+again, is still as it has to be for it.
 Answer:  {"refused": Nova's words|null, "late": why it is no longer what is to be done|null}
 
 `guests` are those of the hosts, and elsewhere those with a move that has not ended, or that were
@@ -102,7 +106,7 @@ class Reader:
         path = "/os-services?binary=nova-compute"
         listed = self.compute.listed(path, "services", "host")
         mine = [service for service in listed if service["host"] in self.hosts]
-        self.compute.require(path, mine, ("id", "state", "status"))
+        self.compute.require(path, mine, ("id", "state", "status", "disabled_reason"))
         lost = set(self.hosts) - {service["host"] for service in mine}
         if lost:
             raise rest.Failed("Nova has no nova-compute on " + ", ".join(sorted(lost)))
@@ -131,13 +135,12 @@ def read_guest(compute, uuid):
         raise
 
 
-def seconds_since(moment):
-    """Since a time of Nova's, which has no zone but is UTC; it may have fractions."""
+def moment(text):
+    """A time of Nova's in seconds since 1970: it has no zone but is UTC, and may have fractions."""
     try:
-        begun = calendar.timegm(time.strptime(moment[:19], "%Y-%m-%dT%H:%M:%S"))
+        return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
     except (TypeError, ValueError):
-        raise rest.BadAnswer(f"Nova says {moment!r} where a time is to be") from None
-    return max(0.0, time.time() - begun)
+        raise rest.BadAnswer(f"Nova says {text!r} where a time is to be") from None
 
 
 def described_guest(guest):
@@ -163,7 +166,7 @@ def described_move(reader, move, explained):
         "status": move["status"],
         "source": move["source_compute"],
         "target": move["dest_compute"],
-        "age": seconds_since(asked_for(move)),
+        "age": max(0.0, time.time() - moment(asked_for(move))),
         "same_flavor": move["old_instance_type_id"] == move["new_instance_type_id"],
         "total": total,
         "remaining": remaining,
@@ -220,6 +223,10 @@ def read(request):
     reader.list_broken(set(request["moved"]))
     broken = set(reader.guests)
     services = reader.services()
+    if request.get("only") is not None:
+        only = set(request["only"])
+        here, broken = here & only, broken & only
+        moves = {uuid: move for uuid, move in moves.items() if uuid in only}
     # A move of a guest that is gone is over, whatever its record says.
     open_ones = [m for m in moves.values() if m["status"] not in FINISHED]
     told = {m["instance_uuid"]: m for m in open_ones if reader.guest(m["instance_uuid"])}
@@ -232,6 +239,8 @@ def read(request):
     shown = {*here, *broken, *told, *somewhere}
     return {
         "computes": {host: services[host]["state"] for host in hosts},
+        "closed": {host: closed_for(services[host]) for host in hosts},
+        "now": time.time(),
         "guests": [described_guest(reader.guests[uuid]) for uuid in sorted(shown)],
         "moves": [
             described_move(reader, told[uuid], uuid in request["moved"]) for uuid in sorted(told)
@@ -240,6 +249,12 @@ def read(request):
         "domains": domains,
         "error": None,
     }
+
+
+def closed_for(service):
+    if service["status"] == "enabled":
+        return None
+    return service["disabled_reason"] or ""
 
 
 # --- one step -------------------------------------------------------------------------------------
@@ -270,12 +285,13 @@ def idle_here(guest, hosts, *states):
 
 def live(compute, guest, step, hosts):
     idle_here(guest, hosts, "active", "paused")
-    act(compute, guest["id"], {"os-migrateLive": {"host": None, "block_migration": "auto"}})
+    how = {"host": step.get("to"), "block_migration": "auto"}
+    act(compute, guest["id"], {"os-migrateLive": how})
 
 
 def cold(compute, guest, step, hosts):
     idle_here(guest, hosts, "stopped")
-    act(compute, guest["id"], {"migrate": {"host": None}})
+    act(compute, guest["id"], {"migrate": {"host": step.get("to")}})
 
 
 def confirm(compute, guest, step, hosts):

@@ -15,11 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pyinfra_nova.session.typed_pyinfra import PYINFRA, clean_environment
 from pyinfra_nova.site.names import named
 
 NOTHING, ERROR, PENDING = 0, 1, 2
-
-PYINFRA = Path(sys.executable).with_name("pyinfra")
 
 
 def pending(plan: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -31,15 +30,6 @@ def pending(plan: Mapping[str, Any]) -> dict[str, list[str]]:
         str(operation["name"]): sorted(operation["hosts_with_change"])
         for operation in plan["plan"]
         if operation["hosts_with_change"]
-    }
-
-
-def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """ENVIRONMENT without pyinfra's own variables, each of which stands for an option."""
-    return {
-        key: value
-        for key, value in environment.items()
-        if not key.startswith("PYINFRA_") or key.startswith("PYINFRA_NOVA_")
     }
 
 

@@ -174,7 +174,7 @@ class SimulatedRpmRemoval(Removal):
 
 @dataclass(frozen=True)
 class Packager:
-    """A package manager: its facts, and the scripts that install and remove.
+    """A package manager: its facts, and the scripts that install, remove and upgrade all.
 
     Attributes:
         common: what each service of Nova depends on.
@@ -185,6 +185,7 @@ class Packager:
     script: str
     removal: type[Removal]
     remover: str
+    upgrader: str
     common: tuple[str, ...]
 
 
@@ -193,11 +194,13 @@ PACKAGERS: Mapping[PackagerName, Packager] = {
     "apt": Packager(
         *(InstalledPackages, SimulatedInstall, "install_packages_apt"),
         *(SimulatedRemoval, "remove_packages_apt"),
+        "upgrade_packages_apt",
         ("nova-common", "python3-nova"),
     ),
     "dnf": Packager(
         *(InstalledRpms, SimulatedRpmInstall, "install_packages_dnf"),
         *(SimulatedRpmRemoval, "remove_packages_dnf"),
+        "upgrade_packages_dnf",
         ("openstack-nova-common", "python3-nova"),
     ),
 }

@@ -153,12 +153,21 @@ def order(host: Host, fact: type[ScriptFact], verb: str, request: Mapping[str, A
     Raises:
         PyinfraError: it failed; the text is its own last line.
     """
+    command = script_command(fact.script, verb, request, fact.uses, fact.folder)
+    return answered(fact.script, carried_out(host, command))
+
+
+def carried_out(host: Host, command: StringCommand, *, shown: bool = False) -> list[str]:
+    """What COMMAND prints on HOST, outside a deploy; it is SHOWN as it comes.
+
+    Raises:
+        PyinfraError: it failed; the text is its own last line.
+    """
     # What the inventory says of sudo, su and the like.
     given, _ignored = pop_global_arguments(host.state, host, {})
     how = {key: value for key, value in given.items() if key in CONNECTOR_ARGUMENT_KEYS}
-    how["_stdin"] = script_input(fact.script, request, fact.uses, fact.folder)
-    command = StringCommand(*_command_bits(fact.script, verb))
-    succeeded, output = host.run_shell_command(command, **how)
+    how.update(command.connector_arguments)
+    succeeded, output = host.run_shell_command(command, print_output=shown, **how)
     if not succeeded:
         raise PyinfraError((list(output.stderr_lines) or ["it says nothing"])[-1])
-    return answered(fact.script, output.stdout_lines)
+    return list(output.stdout_lines)

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from pyinfra_nova.commands.plan import PYINFRA, clean_environment, pending
+from pyinfra_nova.commands.plan import pending
+from pyinfra_nova.session.typed_pyinfra import PYINFRA, clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "s3cret+with@every:thing%$#\"' in it"

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from pyinfra_nova.commands.plan import PYINFRA, pending
+from pyinfra_nova.commands.plan import pending
+from pyinfra_nova.session.typed_pyinfra import PYINFRA
 
 from .systems import RELEASES, SYSTEMS
 from .test_plan import ROOT, operations, secrets_file  # noqa: F401

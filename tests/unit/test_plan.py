@@ -1,6 +1,7 @@
 """Reading pyinfra's plan."""
 
-from pyinfra_nova.commands.plan import clean_environment, pending
+from pyinfra_nova.commands.plan import pending
+from pyinfra_nova.session.typed_pyinfra import clean_environment
 
 
 def test_only_real_changes_count_and_keep_their_order() -> None:

@@ -28,6 +28,7 @@ ROOMS = (
     "audit",
     "backup",
     "care",
+    "maintenance",
     "commands",
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -69,6 +69,8 @@ class Question:
     Attributes:
         closing: hosts in Nova that take no guests by the time that these are moved.
         opening: those that take some by then.
+        only: the guests that it is about; None where it is about all of them.
+        to: the one host that they are to go to; None where Nova's scheduler chooses.
     """
 
     site: Site = field(repr=False)
@@ -76,6 +78,8 @@ class Question:
     computes: Sequence[Drained]
     closing: Sequence[str] = ()
     opening: Sequence[str] = ()
+    only: Collection[str] | None = None
+    to: str | None = None
 
     def as_request(self) -> dict[str, Any]:
         settings = self.site.settings
@@ -85,6 +89,7 @@ class Question:
             "hosts": [compute.host for compute in self.computes],
             "closing": list(self.closing),
             "opening": list(self.opening),
+            **({} if self.only is None else {"only": sorted(self.only)}),
         }
 
     def asked(self, controller: Host, run: Run, domains: Collection[str] = ()) -> Seen:
@@ -92,11 +97,29 @@ class Question:
         more = {"placed": run.targets, "moved": run.moved, "domains": domains}
         request = {**self.as_request(), **{key: sorted(value) for key, value in more.items()}}
         answer = ask(controller, GuestsToMove, request) or {"error": NO_ANSWER}
-        return Seen(self.computes, DrainState.model_validate(answer))
+        state = DrainState.model_validate(answer)
+        if self.to is not None:
+            state.targets = {k: target.cut_to(self.to) for k, target in state.targets.items()}
+        return Seen(self.computes, state)
 
     def command(self, step: Step) -> StringCommand:
-        wanted = {"kind": step.kind, "guest": step.guest.uuid, "move": step.move}
+        wanted = {"kind": step.kind, "guest": step.guest.uuid, "move": step.move, "to": self.to}
         return script_command("drains", step.kind, {**self.as_request(), "step": wanted}, USES)
+
+    @property
+    def finished(self) -> str:
+        """What is said at the end."""
+        if self.to is not None:
+            return f"the guests are back on {self.to}"
+        return f"no guest is left on {named([compute.name for compute in self.computes])}"
+
+    @property
+    def unfinished(self) -> str:
+        """What is said where that is not so."""
+        if self.to is not None:
+            return f"not all guests are back on {self.to}"
+        names = named([compute.name for compute in self.computes])
+        return f"not drained of all guests: {names}"
 
     def of(self, computes: Sequence[Drained], *, opened: bool) -> Question:
         """The same of COMPUTES; what was to be opened is OPENED, so it takes what Nova sends it."""
@@ -165,7 +188,7 @@ class Libvirts:
         ]
 
 
-def _looked(controller: Host, question: Question, run: Run) -> tuple[Seen, Libvirts]:
+def looked(controller: Host, question: Question, run: Run) -> tuple[Seen, Libvirts]:
     """Libvirt's word first: what it has may have left by the time that Nova is asked."""
     libvirts = Libvirts.of(question.computes, controller.state)
     return question.asked(controller, run, libvirts.all), libvirts
@@ -175,7 +198,7 @@ def faults(controller: Host, question: Question) -> list[str]:
     """What is still on the computes of QUESTION, guest by guest."""
     run = Run()
     question = question.of(question.computes, opened=True)
-    seen, libvirts = _looked(controller, question, run)
+    seen, libvirts = looked(controller, question, run)
     if seen.state.error:
         return [seen.state.error]
     found = planned(decide(seen, Drain(), run), run)
@@ -196,7 +219,7 @@ def drained(question: Question, unseen: Callable[[], Collection[str]], limits: D
     if not left:
         return
     question, run = question.of(left, opened=executing), Run()
-    seen, libvirts = _looked(host, question, run)
+    seen, libvirts = looked(host, question, run)
     if seen.state.error:
         yield from refused(seen.state.error)
         return
@@ -207,7 +230,9 @@ def drained(question: Question, unseen: Callable[[], Collection[str]], limits: D
     for line in (*libvirts.strange(seen), *told):
         say(line)
     if lines and executing:
-        yield from _moved_away(question, limits, run)
+        wrong = yield from moving(question, limits, run)
+        if wrong:
+            yield from refused(wrong)
     elif lines:
         yield StringCommand("true")  # not run: something is to be done
 
@@ -233,14 +258,13 @@ class _Progress:
         self.text, self.at = text, now
 
 
-def _moved_away(question: Question, limits: Drain, run: Run) -> Commands:
-    """Move what can be moved, then say what cannot; each look is at everything anew."""
+def moving(question: Question, limits: Drain, run: Run) -> Generator[StringCommand, None, str]:
+    """Move what can be moved, then return what cannot, or ""; each look is at everything anew."""
     progress, since = _Progress(), time.monotonic()
     while True:
         seen = question.asked(host, run)
         if seen.state.error:
-            yield from refused(seen.state.error)
-            return
+            return seen.state.error
         decision = decide(seen, limits, run)
         progress.say(decision)
         yield from _done(question, decision, seen, run, progress)
@@ -256,13 +280,12 @@ def _moved_away(question: Question, limits: Drain, run: Run) -> Commands:
                 since = time.monotonic()
                 continue
         gevent.sleep(EVERY)
-    names = named([compute.name for compute in question.computes])
     if wrong:
         if left := len(wrong[NAMED:]):
             wrong = [*wrong[:NAMED], f"and {left:,} more, which a plan names"]
-        yield from refused("\n".join([f"not drained of all guests: {names}", *wrong]))
-    else:
-        say(f"no guest is left on {names}")
+        return "\n".join([question.unfinished, *wrong])
+    say(question.finished)
+    return ""
 
 
 def _done(
@@ -293,7 +316,9 @@ def _remaining(question: Question, decision: Decision, run: Run) -> tuple[list[s
         return wrong, any(stay.passing for stay in decision.stays)
     if wrong:
         return wrong, True
-    seen, libvirts = _looked(host, question, run)
+    if question.to is not None:  # the computes may have other guests
+        return [], False
+    seen, libvirts = looked(host, question, run)
     if seen.state.error:
         return [seen.state.error], False
     again = decide(seen, Drain(), run)

@@ -98,18 +98,29 @@ class Target(BaseModel):
     bound: str | None
     group: Apart | None = None
 
+    def cut_to(self, host: str) -> Target:
+        """The same of a guest that is to go to HOST, and nowhere else."""
+        if host in self.hosts:
+            return self.model_copy(update={"hosts": [host]})
+        why = self.why or f"Placement, its server group or its zone keeps it from {host}"
+        return self.model_copy(update={"hosts": [], "why": why})
+
 
 class DrainState(BaseModel):
     """One answer; see ``files/drains.py``.
 
     Attributes:
         error: why nothing is known.
+        closed: why each of the computes takes no new guests; None where it takes some.
+        now: seconds since 1970 by the primary controller's clock.
         domains: the host that Nova has for each domain that libvirt has, or that its guest is on no
             compute; None where Nova has no such guest.
     """
 
     error: str | None
     computes: dict[str, str] = {}
+    closed: dict[str, str | None] = {}
+    now: float = 0.0
     guests: list[Guest] = []
     moves: list[Move] = []
     targets: dict[str, Target] = {}

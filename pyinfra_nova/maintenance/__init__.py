@@ -1,0 +1,1 @@
+"""Computes maintained: closed, drained, worked on, proven, opened, one batch after the other."""

@@ -1,0 +1,163 @@
+"""One batch after the other, one step after the other; what has failed is the last that is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pyinfra.api.exceptions import PyinfraError
+
+from pyinfra_nova.maintenance.reason import Maintenance, MaintenanceError, Work, maintenance_of
+from pyinfra_nova.maintenance.steps import NOTHING, Batch, Cloud, Packages, Step, steps_of
+from pyinfra_nova.session.answering import NoAnswerError
+from pyinfra_nova.site.names import named
+from pyinfra_nova.site.settings import HostSettings
+
+
+@dataclass
+class Outcome:
+    """What has become of one host.
+
+    Attributes:
+        done, skipped: names of steps.
+        failed: the step that has failed, or None.
+    """
+
+    done: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    failed: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def text(self) -> str:
+        parts = {"done": self.done, "skipped": self.skipped}
+        said = [f"{word} {', '.join(names)}" for word, names in parts.items() if names]
+        if self.failed:
+            said.insert(0, f"failed at {self.failed}")
+        return "; ".join(said) or "not begun with"
+
+
+class Course:
+    """A maintenance of HOSTS, so many at once as BATCH says.
+
+    Attributes:
+        outcomes: by the hosts' names, in their order.
+        stayed: what is said of guests that did not return.
+    """
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        hosts: Sequence[HostSettings],
+        work: Work,
+        *,
+        at_once: int = 1,
+        patience: float = 900,
+        returning: bool = False,
+    ) -> None:
+        self.cloud, self.work, self.returning, self.patience = cloud, work, returning, patience
+        self.batches = [hosts[at : at + at_once] for at in range(0, len(hosts), at_once)]
+        self.outcomes = {host.name: Outcome() for host in hosts}
+        self.stayed: list[str] = []
+
+    def check(self) -> None:
+        """See, before anything is done, that no host is closed for what is not ours to end.
+
+        Raises:
+            MaintenanceError: with a line for each that is.
+            NoAnswerError: Nova does not say.
+        """
+        hosts = [host for batch in self.batches for host in batch]
+        look, wrong = self.cloud.states(hosts), []
+        for host in hosts:
+            try:
+                maintenance_of(host, look.closed[host.name], self.work, look.now)
+            except MaintenanceError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise MaintenanceError("\n".join(wrong))
+
+    def plan(self) -> Iterator[str]:
+        """What would be done, step by step; nothing is changed for it."""
+        for hosts in self.batches:
+            batch, _ = self._batch(hosts, is_plan=True)
+            yield f"{named(list(batch.hosts))}:"
+            for step in steps_of(self.cloud, batch, returning=self.returning):
+                skipped = step.reasons_to_skip()
+                yield from (f"  {step.name}: skip {n}, {why}" for n, why in skipped.items())
+                if todo := [name for name in batch.hosts if name not in skipped]:
+                    yield from (f"  {step.name}: {line}" for line in step.planned(todo))
+
+    def run(self) -> bool:
+        """Do it; whether all of it was done. Of what was not the reason is said."""
+        try:
+            for hosts in self.batches:
+                self._maintain(hosts)
+        except (PyinfraError, NoAnswerError) as error:
+            self.cloud.say(str(error))
+            return False
+        return not self.stayed
+
+    def _batch(
+        self, hosts: Sequence[HostSettings], *, is_plan: bool = False
+    ) -> tuple[Batch, set[str]]:
+        """HOSTS with their maintenances, and the names of those that are gone on with."""
+        look = self.cloud.states(hosts)
+        known: Mapping[str, Maintenance] = {
+            host.name: maintenance_of(host, look.closed[host.name], self.work, look.now)
+            for host in hosts
+        }
+        under_way = {name for name, one in known.items() if look.closed[name] == one.reason}
+        by_name = {host.name: host for host in hosts}
+        batch = Batch(by_name, known, self.work, self.patience, is_plan=is_plan)
+        for name in under_way:
+            if not is_plan:
+                self.cloud.say(f"{name}: go on with the {known[name].reason}")
+            # Whoever was killed may have been so while it rebooted.
+            patience = 0 if is_plan else self.patience
+            self.cloud.awaited(name, known[name].begun, patience)
+        return batch, under_way
+
+    def _maintain(self, hosts: Sequence[HostSettings]) -> None:
+        began = time.monotonic()
+        try:
+            batch, under_way = self._batch(hosts)
+            self._leave_out_what_is_new(batch, under_way)
+            for step in steps_of(self.cloud, batch, returning=self.returning):
+                if batch.hosts:
+                    self._take(step, batch)
+            self.stayed += batch.stayed
+        finally:
+            for host in hosts:
+                self.outcomes[host.name].seconds = time.monotonic() - began
+
+    def _leave_out_what_is_new(self, batch: Batch, under_way: set[str]) -> None:
+        """Where packages are all that is asked for, and there are none, no guest has to move."""
+        if self.work.command is not None or self.work.reboot:
+            return
+        idle = Packages(self.cloud, batch).reasons_to_skip().keys() - under_way
+        for name in idle:
+            self.cloud.say(f"{name}: left alone, {NOTHING}")
+            self.outcomes[name].skipped.append("all")
+        batch.hosts = {n: host for n, host in batch.hosts.items() if n not in idle}
+
+    def _take(self, step: Step, batch: Batch) -> None:
+        began, names = time.monotonic(), list(batch.hosts)
+        try:
+            skipped = step.reasons_to_skip()
+            for name, why in skipped.items():
+                self.cloud.say(f"{name}: {step.name}: skipped, {why}")
+                self.outcomes[name].skipped.append(step.name)
+            names = [name for name in names if name not in skipped]
+            if not names:
+                return
+            self.cloud.say(f"{named(names)}: {step.name}")
+            step.run(names)
+        except (PyinfraError, NoAnswerError):
+            for name in names:
+                self.outcomes[name].failed = step.name
+            raise
+        for name in names:
+            self.outcomes[name].done.append(step.name)
+        self.cloud.say(f"{named(names)}: {step.name}: done in {time.monotonic() - began:.0f} s")
