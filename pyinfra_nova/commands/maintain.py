@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 
+import click
+from pyinfra.api import output
 from pyinfra.api.inventory import Inventory
 from pyinfra.context import ctx_inventory
 
@@ -120,6 +122,8 @@ def summary(course: Course) -> Iterator[str]:
 
 
 def _run(options: argparse.Namespace) -> int:
+    # What is run on hosts is shown; the site's secrets are masked in it once they are loaded.
+    output.set_echo(click.echo)
     state, site = loaded(options.inventory)
     mask = Redactor(site.secrets).mask
     hosts = computes(site, named_hosts(state.inventory, options.hosts))

@@ -27,8 +27,8 @@ OR_OPEN = "or `./run deploy`, which has the computes as the inventory says"
 class Cloud(Protocol):
     """What the steps stand on; see ``cloud.MaintainedCloud``."""
 
-    say: Callable[[str], None]
-
+    @property
+    def say(self) -> Callable[[str], None]: ...
     def states(self, hosts: Sequence[HostSettings]) -> Look: ...
     def look(self, hosts: Sequence[HostSettings]) -> Look: ...
     def away(self, host: HostSettings, since: float) -> list[Guest]: ...
@@ -240,6 +240,8 @@ class Open(Step):
     name = "open"
 
     def reasons_to_skip(self) -> dict[str, str]:
+        if self.batch.is_plan:  # by the time that it comes to this, it is closed
+            return {}
         look = self.cloud.states(self.batch.of(self.batch.hosts))
         return {
             name: "Nova has it as the inventory says"

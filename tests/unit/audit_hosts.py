@@ -7,23 +7,12 @@ databases are on hosts of their own.
 
 import json as _json
 import os as _os
-from collections.abc import Iterator as _Iterator
 from pathlib import Path as _Path
 from typing import Any as _Any
 
+from tests.unit.in_turn import InTurn as _InTurn
+
 _TOLD = _json.loads(_Path(_os.environ["AUDIT_ANSWERS"]).read_text())
-
-
-class _InTurn(list[str]):
-    """The lines of an answer; the next one each time that they are read."""
-
-    def __init__(self, answers: list[_Any]) -> None:
-        super().__init__()
-        self.answers = answers
-
-    def __iter__(self) -> _Iterator[str]:
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        yield answer if isinstance(answer, str) else _json.dumps(answer)
 
 
 def _host(name: str, address: str) -> tuple[str, dict[str, _Any]]:
