@@ -13,6 +13,8 @@ import pytest
     ("commands.status", ["--html"]),
     ("commands.backup", []),
     ("commands.backup", ["cloud.age", "--frob"]),
+    ("commands.maintain", ["compute1"]),
+    ("commands.maintain", ["--reboot"]),
     ("commands.restore", []),
     ("commands.restore", ["cloud.age", "--finish"]),
 ])  # fmt: skip
