@@ -30,6 +30,7 @@ ORDER = (
     "test_workshop",
     "test_moves",
     "test_drain",
+    "test_maintain",
     "test_retired",
     "test_coming_back",
     "test_taken_away",

@@ -1,4 +1,4 @@
-"""The reason in Nova is all that a second call has: only one that is wholly ours is read as ours."""
+"""The reason in Nova is all that a second call has: only one wholly of our form is read as ours."""
 
 from __future__ import annotations
 
