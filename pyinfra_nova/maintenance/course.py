@@ -122,7 +122,7 @@ class Course:
     def _maintain(self, hosts: Sequence[HostSettings]) -> None:
         began = time.monotonic()
         try:
-            batch, under_way = self._batch(hosts)
+            batch, under_way = self._begun(hosts)
             self._leave_out_what_is_new(batch, under_way)
             for step in steps_of(self.cloud, batch, returning=self.returning):
                 if batch.hosts:
@@ -131,6 +131,14 @@ class Course:
         finally:
             for host in hosts:
                 self.outcomes[host.name].seconds = time.monotonic() - began
+
+    def _begun(self, hosts: Sequence[HostSettings]) -> tuple[Batch, set[str]]:
+        try:
+            return self._batch(hosts)
+        except (PyinfraError, NoAnswerError):
+            for host in hosts:
+                self.outcomes[host.name].failed = "the beginning"
+            raise
 
     def _leave_out_what_is_new(self, batch: Batch, under_way: set[str]) -> None:
         """Where packages are all that is asked for, and there are none, no guest has to move."""

@@ -135,6 +135,7 @@ def power_fails() -> None:
     while not Path(f"/proc/{machines.init_of('compute1')}/root{RECORD}").exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    time.sleep(1)  # it goes down in two
     machines.kill("compute1")
 
 

@@ -180,7 +180,10 @@ def test_a_host_that_does_not_come_back_stops_it_before_the_next() -> None:
     assert "compute1: reboot: compute1 is not back after 600 s: no route to host" in said
     assert fake.closed["compute1"]
     # Called again while it is still away, nothing is begun anew.
-    assert "is not back" in stopped(fake, work=Work(reboot=True))
+    again = course(fake, work=Work(reboot=True))
+    assert not again.run()
+    assert "is not back" in fake.said[-1]
+    assert again.outcomes["compute1"].text == "failed at the beginning"
     fake.away_for_good = set()
     assert course(fake, work=Work(reboot=True)).run()
     assert fake.did.count("reboot compute1") == 1
