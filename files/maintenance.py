@@ -4,7 +4,8 @@ Request: {"begun": text that names the maintenance, "packager": "apt"|"dnf"|null
           no concern of it, "refresh": whether the lists of packages are fetched anew}
 Answer:  {"boot": id of this boot, "starting": whether it still starts, or stops,
           "rebooted": whether it was rebooted in this maintenance, "done": [marks of commands],
-          "upgrades": [texts]|null, "wants_reboot": why|null}
+          "upgrades": [texts]|null, "nova": the version of Nova that an upgrade would bring|null,
+          "wants_reboot": why|null}
 With "verb": "reboot" in the request this host goes down in two seconds; with "command", whose text
 and mark are in "command" and "mark", that is run, and what it prints is all that is printed; with
 "forget" the record goes. A record of another maintenance is none.
@@ -14,6 +15,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -22,6 +24,7 @@ LOCK = "/run/pyinfra-nova/maintenance"
 BOOT = "/proc/sys/kernel/random/boot_id"
 WANTS = "/run/reboot-required"
 """What packages of Debian and Ubuntu leave (update-notifier-common, unattended-upgrades)."""
+NOVA = ("nova-common", "openstack-nova-common", "python3-nova")
 AT_REST = ("running", "degraded")
 PATIENCE = 120
 
@@ -101,7 +104,10 @@ def starting():
 
 
 def upgrades(packager, refresh):
-    """What an upgrade of all packages would do; those that are held are left out."""
+    """What an upgrade of all packages would bring, and remove: names, each with its new version.
+
+    Those that are held are left out.
+    """
     if packager == "apt":
         if refresh:
             words = ("apt-get", "-q", "-o", f"DPkg::Lock::Timeout={PATIENCE}", "update")
@@ -112,15 +118,15 @@ def upgrades(packager, refresh):
         code, said, error = ran(*words)
         if code:
             failed(words, code, error)
-        verbs = {"Inst": "", "Remv": "removal of "}
-        lines = [line.split() for line in said.splitlines()]
-        return [verbs[w[0]] + w[1] for w in lines if len(w) > 1 and w[0] in verbs]
+        # Inst NAME [OLD] (NEW ...); Remv NAME [OLD]
+        brought = re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+)", said, re.MULTILINE)
+        return [*brought, *re.findall(r"^(Remv) (\S+)", said, re.MULTILINE)]
     words = ("dnf", "-q", "--refresh" if refresh else "--cacheonly", "check-update")
     code, said, error = ran(*words)
     if code not in (0, 100):
         failed(words, code, error)
-    rows = said.partition("Obsoleting Packages")[0].splitlines()
-    return [row.split()[0] for row in rows if len(row.split()) == 3]
+    rows = [row.split() for row in said.partition("Obsoleting Packages")[0].splitlines()]
+    return [(row[0].rpartition(".")[0], row[1]) for row in rows if len(row) == 3]
 
 
 def wants_reboot(packager):
@@ -137,12 +143,17 @@ def wants_reboot(packager):
 
 def read(request):
     known, boot, packager = recorded(request["begun"]), boot_id(), request["packager"]
+    found = upgrades(packager, request["refresh"]) if packager else []
+    named = ["removal of " + what if name == "Remv" else name for name, what in found]
+    nova = [version for name, version in found if name in NOVA]
     return {
         "boot": boot,
         "starting": starting(),
         "rebooted": known["boot"] not in (None, boot),
         "done": known["done"],
-        "upgrades": upgrades(packager, request["refresh"]) if packager else None,
+        "upgrades": named if packager else None,
+        # Without the epoch and what the distribution adds: 2:26.2.2-1~deb12u5
+        "nova": re.split("[-+~]", nova[0].rpartition(":")[2])[0] if nova else None,
         "wants_reboot": wants_reboot(packager),
     }
 

@@ -16,7 +16,8 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from typing_extensions import override
 
-from pyinfra_nova.knowledge.platforms import UnsupportedPlatform, platform_for
+from pyinfra_nova.knowledge.platforms import UnsupportedPlatform, numbers, platform_for
+from pyinfra_nova.knowledge.releases import VERSIONS
 from pyinfra_nova.maintenance.reason import MaintenanceError
 from pyinfra_nova.proof.host_proof import libvirt_uri
 from pyinfra_nova.resources import drains, maintenance
@@ -182,11 +183,19 @@ class MaintainedCloud:
         """What a host says of the maintenance that has BEGUN then.
 
         Raises:
+            MaintenanceError: an upgrade would bring another release of Nova.
             NoAnswerError: nothing.
         """
         packager = self._plan(name).platform.packager if packages else None
         with self._visit(name) as host:
-            return maintenance.state_of(host, begun, packager, refresh=refresh)
+            found = maintenance.state_of(host, begun, packager, refresh=refresh)
+        release = self.site.settings.release
+        if found.nova and numbers(found.nova)[:1] != (VERSIONS[release],):
+            raise MaintenanceError(
+                f"an upgrade would bring Nova {found.nova}, but release in group_data/all.py is "
+                f"{release}, Nova {VERSIONS[release]}: see which repositories the host has"
+            )
+        return found
 
     def upgrade(self, name: str) -> None:
         """Upgrade all packages of a host.

@@ -81,9 +81,13 @@ class Course:
     def plan(self) -> Iterator[str]:
         """What would be done, step by step; nothing is changed for it."""
         for hosts in self.batches:
-            batch, _ = self._batch(hosts, is_plan=True)
+            batch, under_way = self._batch(hosts, is_plan=True)
+            idle = self._idle(batch, under_way)
             yield f"{named(list(batch.hosts))}:"
-            for step in steps_of(self.cloud, batch, returning=self.returning):
+            yield from (f"  {name}: is left alone, {NOTHING}" for name in sorted(idle))
+            batch.hosts = {n: host for n, host in batch.hosts.items() if n not in idle}
+            steps = steps_of(self.cloud, batch, returning=self.returning)
+            for step in steps if batch.hosts else ():
                 skipped = step.reasons_to_skip()
                 yield from (f"  {step.name}: skip {n}, {why}" for n, why in skipped.items())
                 if todo := [name for name in batch.hosts if name not in skipped]:
@@ -110,20 +114,27 @@ class Course:
         }
         under_way = {name for name, one in known.items() if look.closed[name] == one.reason}
         by_name = {host.name: host for host in hosts}
-        batch = Batch(by_name, known, self.work, self.patience, is_plan=is_plan)
-        for name in under_way:
-            if not is_plan:
+        patience = 0 if is_plan else self.patience
+        if not is_plan:
+            for name in sorted(under_way):
                 self.cloud.say(f"{name}: go on with the {known[name].reason}")
-            # Whoever was killed may have been so while it rebooted.
-            patience = 0 if is_plan else self.patience
+
+        def awaited(name: str) -> None:
+            """Whoever was killed may have been so while it rebooted."""
             self.cloud.awaited(name, known[name].begun, patience)
-        return batch, under_way
+
+        if wrong := self.cloud.side_by_side(sorted(under_way), awaited):
+            raise MaintenanceError("\n".join(map(str, wrong.values())))
+        return Batch(by_name, known, self.work, self.patience, is_plan=is_plan), under_way
 
     def _maintain(self, hosts: Sequence[HostSettings]) -> None:
         began = time.monotonic()
         try:
-            batch, under_way = self._begun(hosts)
-            self._leave_out_what_is_new(batch, under_way)
+            batch, idle = self._begun(hosts)
+            for name in sorted(idle):
+                self.cloud.say(f"{name}: left alone, {NOTHING}")
+                self.outcomes[name].skipped.append("all")
+            batch.hosts = {n: host for n, host in batch.hosts.items() if n not in idle}
             for step in steps_of(self.cloud, batch, returning=self.returning):
                 if batch.hosts:
                     self._take(step, batch)
@@ -133,22 +144,24 @@ class Course:
                 self.outcomes[host.name].seconds = time.monotonic() - began
 
     def _begun(self, hosts: Sequence[HostSettings]) -> tuple[Batch, set[str]]:
+        """HOSTS as a batch, and those of them on which nothing is to be done."""
         try:
-            return self._batch(hosts)
+            batch, under_way = self._batch(hosts)
+            return batch, self._idle(batch, under_way)
         except (PyinfraError, NoAnswerError):
             for host in hosts:
                 self.outcomes[host.name].failed = "the beginning"
             raise
 
-    def _leave_out_what_is_new(self, batch: Batch, under_way: set[str]) -> None:
-        """Where packages are all that is asked for, and there are none, no guest has to move."""
-        if self.work.command is not None or self.work.reboot:
-            return
-        idle = Packages(self.cloud, batch).reasons_to_skip().keys() - under_way
-        for name in idle:
-            self.cloud.say(f"{name}: left alone, {NOTHING}")
-            self.outcomes[name].skipped.append("all")
-        batch.hosts = {n: host for n, host in batch.hosts.items() if n not in idle}
+    def _idle(self, batch: Batch, under_way: set[str]) -> set[str]:
+        """Where packages are all that is asked for, and there are none, no guest has to move.
+
+        What keeps packages from being upgraded is said before one has.
+        """
+        if not self.work.packages:
+            return set()
+        skipped = Packages(self.cloud, batch).reasons_to_skip().keys() - under_way
+        return set() if self.work.command is not None or self.work.reboot else skipped
 
     def _take(self, step: Step, batch: Batch) -> None:
         began, names = time.monotonic(), list(batch.hosts)

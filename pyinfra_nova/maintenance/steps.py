@@ -124,8 +124,8 @@ class Drain(Step):
         for reason, mine in reasons.items():
             if self.cloud.deploy(mine, {"state": "drained", "state_reason": reason}):
                 raise MaintenanceError(
-                    f"{named(mine)}: not drained, as said above; nothing was done there. Have the "
-                    f"guests move, {AGAIN}, {OR_OPEN}"
+                    f"{named(mine)}: not drained, as said above; nothing was done there. Mend "
+                    f"that, {AGAIN}, {OR_OPEN}"
                 )
 
 
@@ -141,7 +141,26 @@ class _Do(Step):
             raise MaintenanceError("\n".join([*lines, end]))
 
     def do(self, name: str) -> None:
+        """Do it on one host."""
         raise NotImplementedError
+
+    def states(self, *, packages: bool = False) -> dict[str, HostState]:
+        """What the hosts say, asked side by side.
+
+        Raises:
+            MaintenanceError: some say nothing, or what keeps it from being done.
+        """
+        found: dict[str, HostState] = {}
+        refresh = packages and not self.batch.is_plan
+
+        def ask(name: str) -> None:
+            begun = self.batch.begun(name)
+            found[name] = self.cloud.host(name, begun, packages=packages, refresh=refresh)
+
+        wrong = self.cloud.side_by_side(list(self.batch.hosts), ask)
+        if wrong:
+            raise MaintenanceError("\n".join(f"{name}: {error}" for name, error in wrong.items()))
+        return found
 
     def _require_empty(self, names: Sequence[str]) -> None:
         """Read again right before: somebody's deploy may have opened a compute meanwhile."""
@@ -162,24 +181,23 @@ class _Do(Step):
                 )
 
 
+NOTHING = "nothing is to be upgraded"
+
+
 class Packages(_Do):
     """Upgrade all packages."""
 
     name = "packages"
 
-    def _host(self, name: str) -> HostState:
-        refresh = not self.batch.is_plan
-        return self.cloud.host(name, self.batch.begun(name), packages=True, refresh=refresh)
-
     def reasons_to_skip(self) -> dict[str, str]:
-        names = self.batch.hosts
-        return {name: NOTHING for name in names if not self._host(name).upgrades}
+        found = self.states(packages=True)
+        return {name: NOTHING for name, state in found.items() if not state.upgrades}
 
     def planned(self, names: Sequence[str]) -> list[str]:
-        found = {name: self._host(name).upgrades or [] for name in names}
+        found = self.states(packages=True)
         return [
-            f"upgrade on {name}: {named(packages)}, by the lists that it has now"
-            for name, packages in found.items()
+            f"upgrade on {name}: {named(found[name].upgrades or [])}, by the lists that it has now"
+            for name in names
         ]
 
     def do(self, name: str) -> None:
@@ -189,20 +207,16 @@ class Packages(_Do):
             self.cloud.say(f"{name} wants to be rebooted ({wants}): --reboot does it")
 
 
-NOTHING = "nothing is to be upgraded"
-
-
 class Command(_Do):
     """Run a command as root."""
 
     name = "command"
 
     def reasons_to_skip(self) -> dict[str, str]:
-        mark = self.batch.work.mark
         return {
             name: f"was run in the maintenance since {self.batch.begun(name)}"
-            for name in self.batch.hosts
-            if mark in self.cloud.host(name, self.batch.begun(name)).done
+            for name, state in self.states().items()
+            if self.batch.work.mark in state.done
         }
 
     def planned(self, names: Sequence[str]) -> list[str]:
@@ -221,8 +235,8 @@ class Reboot(_Do):
     def reasons_to_skip(self) -> dict[str, str]:
         return {
             name: f"was rebooted in the maintenance since {self.batch.begun(name)}"
-            for name in self.batch.hosts
-            if self.cloud.host(name, self.batch.begun(name)).rebooted
+            for name, state in self.states().items()
+            if state.rebooted
         }
 
     def planned(self, names: Sequence[str]) -> list[str]:

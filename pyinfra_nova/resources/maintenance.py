@@ -38,6 +38,7 @@ class HostState(BaseModel):
         rebooted: whether it was rebooted in this maintenance.
         done: the marks of the commands that were run in it.
         upgrades: what an upgrade of all packages would bring; None where nobody asked.
+        nova: the version of Nova that it would bring; None where that stays as it is.
         wants_reboot: why the system wants to be rebooted.
     """
 
@@ -46,6 +47,7 @@ class HostState(BaseModel):
     rebooted: bool
     done: list[str]
     upgrades: list[str] | None
+    nova: str | None = None
     wants_reboot: str | None
 
 

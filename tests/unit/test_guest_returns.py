@@ -38,7 +38,13 @@ class Nova:
         assert fact is drains.GuestsToMove, "nobody asks libvirt where other guests are"
         self.asked.append(request)
         self.pass_time()
-        target: dict[str, Any] = {"hosts": sorted(self.room), "needs": {}, "free": {}, "why": "", "bound": None}
+        target: dict[str, Any] = {
+            "hosts": sorted(self.room),
+            "needs": {},
+            "free": {},
+            "why": "",
+            "bound": None,
+        }
         here = [
             g
             for g in self.guests.values()

@@ -254,6 +254,14 @@ def test_a_guest_that_does_not_go_back_is_named_at_the_end(run: Run) -> None:
     ]
 
 
+def test_an_upgrade_to_another_release_of_nova_is_refused_before_a_guest_moves(run: Run) -> None:
+    told = {"hosts": [{**HOST, "upgrades": ["nova-common"], "nova": "31.0.0"}]}
+    done = run(told, "@fake/compute1", "--packages", "--reboot", "-y")
+    assert (done.code, done.typed) == (1, [])
+    assert "@fake/compute1: an upgrade would bring Nova 31.0.0, but release in" in done.err
+    assert "@fake/compute1  failed at the beginning" in done.out
+
+
 @pytest.mark.parametrize(
     ("told", "said"),
     [

@@ -337,6 +337,13 @@ def test_a_host_that_wants_a_reboot_is_named_unless_it_gets_one(reboot: bool, sa
     assert (text in fake.said) is said
 
 
+def test_a_plan_leaves_a_host_alone_on_which_nothing_is_to_be_upgraded() -> None:
+    fake = cloud()
+    fake.upgrades["compute1"] = []
+    lines = list(course(fake, "compute1", work=Work(packages=True)).plan())
+    assert lines == ["compute1:", "  compute1: is left alone, nothing is to be upgraded"]
+
+
 # --- the plan -------------------------------------------------------------------------------------
 
 

@@ -82,7 +82,7 @@ def command(text: str, mark: str = "m1", begun: str = BEGUN) -> object:
 def test_a_host_on_which_nothing_was_done_says_so_and_keeps_nothing(host: Host) -> None:
     assert read() == {
         **{"boot": "boot-1", "starting": False, "rebooted": False, "done": []},
-        **{"upgrades": None, "wants_reboot": None},
+        **{"upgrades": None, "nova": None, "wants_reboot": None},
     }
     assert not host.record.exists()
 
@@ -234,6 +234,22 @@ def test_apt_says_what_would_come_and_go(host: Host, tmp_path: Path) -> None:
     assert host.ran.read_text().splitlines()[1].endswith(" update")
 
 
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [
+        ("Inst nova-common [2:26.2.2-1~deb12u3] (2:26.2.2-1~deb12u5 Debian:12 [all])", "26.2.2"),
+        ("Inst python3-nova [2:26.2.2-1] (2:31.0.0-6+deb13u3 Debian:13/stable [all])", "31.0.0"),
+        ("Inst nova-compute-kvm (2:31.0.0-6 Debian:13/stable [all])", None),
+    ],
+)
+def test_the_version_of_nova_that_would_come_is_told(
+    host: Host, tmp_path: Path, line: str, version: str | None
+) -> None:
+    (tmp_path / "says").write_text(line + "\n")
+    host.program("apt-get", f"cat {tmp_path}/says")
+    assert read(packager="apt")["nova"] == version
+
+
 def test_apt_that_fails_is_not_taken_for_nothing(host: Host) -> None:
     host.program("apt-get", "echo 'E: no network' >&2; exit 100")
     for refresh in (True, False):
@@ -245,7 +261,9 @@ def test_dnf_says_what_would_come(host: Host, tmp_path: Path) -> None:
     (tmp_path / "says").write_text(DNF_SAYS)
     says = f"case $* in *check-update) cat {tmp_path}/says; exit 100;; esac"
     host.program("dnf", says)
-    assert read(packager="dnf")["upgrades"] == ["bash.x86_64", "kernel.x86_64"]
+    assert read(packager="dnf")["upgrades"] == ["bash", "kernel"]
+    (tmp_path / "says").write_text("openstack-nova-common.noarch 1:29.2.0-1.el9 rdo\n")
+    assert read(packager="dnf")["nova"] == "29.2.0"
     host.program("dnf", "exit 0")
     assert read(packager="dnf")["upgrades"] == []
     host.program("dnf", "echo 'Error: no repository' >&2; exit 1")
