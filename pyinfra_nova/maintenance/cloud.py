@@ -39,6 +39,8 @@ EVERY = 3.0
 """Seconds between two attempts to reach a host that is away."""
 ATTEMPT = 20.0
 """Seconds that an attempt may take."""
+STARTING = 180.0
+"""Seconds that a host which answers may still start."""
 SAID_EVERY = 30.0
 
 
@@ -240,26 +242,32 @@ class MaintainedCloud:
             self.say(f"{name} keeps its record of the maintenance: {error}")
 
     def awaited(self, name: str, begun: str, patience: float, boot: str | None = None) -> None:
-        """Wait until a host has started, with another boot than BOOT.
+        """Wait until a host answers, with another boot than BOOT, and has started.
+
+        One that starts for long goes on: the deploy that follows says what is missing.
 
         Raises:
-            MaintenanceError: it has not within PATIENCE seconds.
+            MaintenanceError: it has not answered so within PATIENCE seconds.
         """
         since = said = time.monotonic()
+        answered: float | None = None
         while True:
-            found = self._attempt(name, begun)
-            if isinstance(found, HostState):
-                if found.boot != boot and not found.starting:
+            found, now = self._attempt(name, begun), time.monotonic()
+            if isinstance(found, HostState) and found.boot != boot:
+                answered = now if answered is None else answered
+                if not found.starting or now >= answered + STARTING:
                     return
-                found = "still starts" if found.boot != boot else "has not gone down"
-            now = time.monotonic()
-            if now > since + patience:
+            else:
+                answered = None
+            why = "it has not gone down" if isinstance(found, HostState) else found
+            if answered is None and now > since + patience:
                 raise MaintenanceError(
-                    f"{name} is not back after {patience:.0f} s: {found}; see to it, then call "
+                    f"{name} is not back after {patience:.0f} s: {why}; see to it, then call "
                     "again by the same words"
                 )
             if now > said + SAID_EVERY:
-                self.say(f"wait for {name}, {now - since:.0f} s by now: {found}")
+                what = why if answered is None else "it still starts"
+                self.say(f"wait for {name}, {now - since:.0f} s by now: {what}")
                 said = now
             gevent.sleep(EVERY)
 

@@ -158,7 +158,7 @@ def test_a_host_that_does_not_come_back_stops_it_before_the_next(guest: None) ->
     assert (boot_of("compute2"), place(GUEST)) == (boot, "compute2")
     assert run("./run", "lab", "up").returncode == 0
     # It was to be rebooted, and has started anew.
-    result = maintain("compute1", *words)
+    result = maintain("compute1", "--reboot")
     assert result.returncode == 0
     assert "compute1: reboot: skipped, was rebooted in the maintenance since " in result.stdout
     assert is_whole()

@@ -188,7 +188,7 @@ def test_a_host_that_does_not_come_back_ends_it(run: Run) -> None:
     done = run(told, "@fake/compute1", "@fake/compute2", "--reboot", "-y", "--wait", "1")
     assert done.code == 1
     assert len(done.typed) == 1
-    assert "@fake/compute1 is not back after 1 s: has not gone down" in done.err
+    assert "@fake/compute1 is not back after 1 s: it has not gone down" in done.err
     assert "@fake/compute1  failed at reboot; done drain" in done.out
     assert "@fake/compute2  not begun with" in done.out
 
