@@ -29,8 +29,10 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.chdir(tmp_path)
-    Path("inventory.py").write_text("hosts = ['@local']\n")
-    with connected(load("inventory.py"), "@local") as found:
+    Path("one_host.py").write_text(
+        "hosts = ['@local']\n"
+    )  # pyinfra keeps what it has read by its name
+    with connected(load("one_host.py"), "@local") as found:
         yield found
 
 
