@@ -60,6 +60,7 @@ barrier(name="The computes are started")
 
 if plan:
     hypervisors.close(plan=plan)
+    hypervisors.count(plan=plan)
     hypervisors.discover(plan=plan)
 barrier(name="The hypervisors are mapped")
 

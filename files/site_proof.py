@@ -2,13 +2,16 @@
 
 Request: {"database", "names": as for nova_state.py, "known": {binary: [hosts]},
           "services": {binary: {host: age of its process in seconds|null}},
-          "computes": {host: its address}, "retired": [hosts of what were computes]|absent,
+          "computes": {host: its address},
+          "retired": [hosts of what were computes, or have no power]|absent,
           "margin": s, "delay": s, "down_time": s, "wait": s,
           "broker": {"hosts", "port", "user", "password", "virtual_host"}|null,
           "queues": {name: most consumers|null}, "api": as for compute_api.py|null}
 Answer:  {"missing": {host: [what its services have not shown]}, "unmapped": [hosts],
           "flagged": bool, "strangers": [texts],
           "closed": {host: why it takes no new guests}, "unseen": [hosts that are not registered],
+          "forced": {host that is forced down: how many guests were evacuated from it, which it has
+                     not yet taken away},
           "api": as of compute_api.py|null, "error": text|null, "early": bool}
 `error` and `early` are as in nova_state.py; with an error nothing else has been shown.
 Two queries for the services and nodes and one for the mappings, whatever the number of hosts.
@@ -29,6 +32,13 @@ SERVICES = "host, `binary`, last_seen_up, forced_down, disabled, disabled_reason
 NODES = "host, hypervisor_hostname, host_ip, mapped, COALESCE(updated_at, created_at) AS written"
 NOT_DELETED = " WHERE deleted = 0"
 DAEMONS = NOT_DELETED + " AND `binary` IN ('nova-compute', 'nova-conductor', 'nova-scheduler')"
+LEFT = "source_compute AS host, COUNT(*) AS guests"
+EVACUATED = (
+    NOT_DELETED + " AND migration_type = 'evacuation'"
+    " AND status IN ('accepted', 'pre-migrating', 'done') GROUP BY source_compute"
+)
+"""What nova-compute still has to take away when it starts (nova/compute/manager.py,
+_destroy_evacuated_instances)."""
 RECENT = 3600
 """Seconds that a process may have run for its node to be judged; its heartbeats tell more then, and
 the clock that the node was written by may have been set since."""
@@ -49,6 +59,10 @@ class Rows:
             self.nodes.setdefault(row["host"], []).append(row)
         mappings = nova_state.read_if_there(connection, api, "host_mappings", "host")
         self.mapped = {row["host"] for row in mappings}
+        self.evacuated = {}
+        if any(row["forced_down"] for row in services):
+            found = nova_state.read_if_there(connection, cell1, "migrations", LEFT, EVACUATED)
+            self.evacuated = {row["host"]: row["guests"] for row in found}
 
 
 def heartbeat_problem(row, born, now, request):
@@ -182,6 +196,11 @@ def closed(rows, request):
             if row and row["disabled"]
         },
         "unseen": [host for host, row in found.items() if row is None],
+        "forced": {
+            host: rows.evacuated.get(host, 0)
+            for host, row in found.items()
+            if row and row["forced_down"]
+        },
     }
 
 
@@ -218,7 +237,7 @@ def answer(request):
     if found is None:
         unmapped = list(request["computes"])
         found = {"missing": {}, "unmapped": unmapped, "flagged": False, "strangers": []}
-        found.update(closed={}, unseen=[*unmapped, *request.get("retired", ())])
+        found.update(closed={}, forced={}, unseen=[*unmapped, *request.get("retired", ())])
     found["error"] = str(error) if error else found["error"]
     asks = request["api"] and not found["error"]
     return {**found, "early": early, "api": compute_api.answer(request["api"]) if asks else None}

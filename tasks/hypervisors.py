@@ -30,6 +30,13 @@ def close(plan: HostPlan) -> None:
 
 
 @deploy("Hypervisors")
+def count(plan: HostPlan) -> None:
+    """Have computes that were dead, and forced down, count again: they run by now."""
+    if plan.is_primary_controller:
+        stage.counted_again(name="Let computes count again", plan=plan)
+
+
+@deploy("Hypervisors")
 def open_up(plan: HostPlan) -> None:
     """Have new guests sent to the computes that are open, now that they are proven."""
     if plan.is_primary_controller:

@@ -40,7 +40,7 @@ from pyinfra_nova.session.connections import (
     show_errors_once,
 )
 from pyinfra_nova.session.host_script import ask
-from pyinfra_nova.session.settings_first import site_in
+from pyinfra_nova.session.settings_first import dead_in, site_in
 from pyinfra_nova.session.steps import say
 from pyinfra_nova.site.run_scope import RunScope, scope_of
 from pyinfra_nova.site.settings import HostSettings, Site
@@ -94,7 +94,7 @@ def _prepare(state: State) -> dict[str, HostPlan]:
     # pyinfra keeps them in a set; in the inventory's order they are found again.
     active = state.active_hosts
     hosts = {h.name: h for h in state.inventory if h in active and h.name in site.hosts}
-    scope = scope_of(site, hosts)
+    scope = scope_of(site, {*hosts, *dead_in(state)})
     if scope.delegate:
         hosts[scope.delegate.name] = _join(state, scope.delegate)
     show_errors_once()

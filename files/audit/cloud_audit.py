@@ -7,6 +7,7 @@ Request: {"database", "names": as for nova_state.py, "api": as for compute_api.p
           "placement": as of placement_records.py|absent, "placement_database": name|null,
           "expected": {"services": {binary: [hosts]}, "computes": {host: address},
                        "retired": [hosts of what were computes],
+                       "dead": [hosts of computes, and of such as were, that have no power],
                        "names": {host in Nova: name in the inventory}, "region", "down_time": s,
                        "endpoints": {interface: url},
                        "ssh": {"names": [of computes in known_hosts], "from": [patterns]}},

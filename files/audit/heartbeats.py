@@ -13,9 +13,11 @@ BY_ITSELF = "AUTO:"
 
 
 def expected_rows(evidence):
+    """Those of the inventory; of a host that it calls dead nothing is expected."""
     known = {binary: set(hosts) for binary, hosts in evidence.expected["services"].items()}
+    dead = evidence.expected["dead"]
     for row in evidence.databases["services"]:
-        if row["host"] in known.get(row["binary"], ()):
+        if row["host"] in known.get(row["binary"], ()) and row["host"] not in dead:
             yield row
 
 

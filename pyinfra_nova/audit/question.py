@@ -99,7 +99,8 @@ def expected(site: Site) -> dict[str, Any]:
     settings = site.settings
     return {
         "services": known(site),
-        "computes": {host.nova_host: str(host.my_ip) for host in site.computes},
+        "computes": {host.nova_host: str(host.my_ip) for host in site.all_computes},
+        "dead": [host.nova_host for host in site.dead],
         "retired": [host.nova_host for host in site.retired],
         "names": {host.nova_host: host.name for host in site.hosts.values()},
         "region": settings.region,
@@ -141,7 +142,7 @@ def of_cloud(site: Site, hosts: Mapping[str, Answer] | None) -> dict[str, Any]:
 @lru_cache(maxsize=2)
 def known_names(site: Site) -> tuple[str, ...]:
     """Under which names and addresses the computes of SITE are in the known hosts of each other."""
-    computes = site.computes
+    computes = site.all_computes
     names = {name for host in computes for name in (host.nova_host, *addresses(host))}
     return tuple(sorted(names))
 
@@ -150,7 +151,7 @@ def known_names(site: Site) -> tuple[str, ...]:
 def _ssh(site: Site) -> dict[str, str] | None:
     """Digests of what a compute has that moves guests: it answers with what is not so."""
     secret = site.secrets.migration_secret
-    if secret is None or len(site.computes) < 2:
+    if secret is None or len(site.all_computes) < 2:
         return None
     line = authorized_keys(site, key_pair(secret.get_secret_value())[1]).strip()
     return {"names": _digest("\n".join(known_names(site))), "key": _digest(line)}

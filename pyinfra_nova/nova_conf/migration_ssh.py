@@ -36,7 +36,7 @@ def wanted(
     A retired one counts as long as the inventory names it: guests may still have to leave it. As
     long as it is LEAVING they may have to go to a compute that it does not know yet.
     """
-    several = len(site.computes) + len(site.retired) > 1
+    several = len(site.all_computes) + len(site.retired) > 1
     has_key = site.secrets.migration_secret is not None
     moves = host.is_compute or host in leaving
     return moves and several and has_key and platform.migration
@@ -87,7 +87,7 @@ def patterns(site: Site, leaving: Sequence[HostSettings] = ()) -> list[str]:
     """
     networks: list[IPv4Network] = []
     others: list[str] = []
-    computes = (*site.computes, *leaving)
+    computes = (*site.all_computes, *leaving)
     for address in (address for host in computes for address in addresses(host)):
         try:
             networks.append(IPv4Network(address))
@@ -108,7 +108,7 @@ def known_hosts(
     """The lines that tell the computes' SSH servers from any other, as far as HOST_KEYS goes."""
     lines = (
         f"{','.join(dict.fromkeys((host.nova_host, *addresses(host))))} {key}"
-        for host in (*site.computes, *leaving)
+        for host in (*site.all_computes, *leaving)
         for key in host_keys.get(host.name, ())
     )
     return "".join(f"{line}\n" for line in sorted(lines))
@@ -177,7 +177,7 @@ def _files(
     yield ConfigFile(authorized, authorized_keys(site, public, leaving), "root", group, "0640")
     yield ConfigFile(SSH_CONFIG, ssh_config(user), *root)
     text = known_hosts(site, host_keys, leaving)
-    computes = (*site.computes, *leaving)
+    computes = (*site.all_computes, *leaving)
     others = tuple(host.nova_host for host in computes if host.name not in host_keys)
     if text or others:
         yield ConfigFile(

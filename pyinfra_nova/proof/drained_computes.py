@@ -22,14 +22,21 @@ def question(plan: HostPlan, plan_of: Callable[[HostSettings], HostPlan]) -> Que
         for compute in plan.scope.computes
         if compute.state == "drained"
     ]
-    leaving = [compute for compute in plan.scope.retired if compute in plan.leaving]
+    gone = plan.scope.retired
+    leaving = [compute for compute in gone if compute in plan.leaving and not compute.is_dead]
     computes += map(retired, leaving)
     if not computes:
         return None
-    states = {compute.nova_host: compute.state for compute in (*plan.scope.computes, *leaving)}
+    return Question(plan.site, plan.databases, computes, *taking(plan))
+
+
+def taking(plan: HostPlan) -> tuple[list[str], list[str]]:
+    """Which computes take no guests, and which do, by the time that some are moved."""
+    leaving = [compute for compute in plan.scope.retired if compute in plan.leaving]
+    known = (*plan.scope.computes, *plan.scope.dead, *leaving)
+    states = {compute.nova_host: compute.state for compute in known}
     closing = [name for name, state in states.items() if state != "open"]
-    opening = [name for name, state in states.items() if state == "open"]
-    return Question(plan.site, plan.databases, computes, closing, opening)
+    return closing, [name for name, state in states.items() if state == "open"]
 
 
 def retired(compute: HostSettings) -> Drained:

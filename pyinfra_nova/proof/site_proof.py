@@ -86,7 +86,7 @@ def _margin(controllers: Sequence[HostSettings]) -> float:
 def known(site: Site) -> dict[str, list[str]]:
     """Where the inventory has each service."""
     controllers = [host.nova_host for host in site.controllers]
-    computes = [host.nova_host for host in site.computes]
+    computes = [host.nova_host for host in site.all_computes]
     services = {"nova-conductor": controllers, "nova-scheduler": controllers}
     return {**services, "nova-compute": computes}
 
@@ -117,6 +117,7 @@ def question(
     site, scope = plan.site, plan.scope
     computes = {host.nova_host: str(host.my_ip) for host in scope.computes}
     retired = [host.nova_host for host in site.retired]
+    dead = [host.nova_host for host in site.dead if not host.is_retired]
     controllers = _controllers(plan)
     services = known(site)
     # What is left of a retired compute is seen to by other means.
@@ -124,7 +125,7 @@ def question(
     return {
         **plan.databases.as_request(),
         "known": services,
-        "retired": retired,
+        "retired": [*retired, *dead],
         "services": {
             "nova-conductor": _ages(controllers, "nova-conductor", seen),
             "nova-scheduler": _ages(controllers, "nova-scheduler", seen),

@@ -17,7 +17,7 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_host
 
 from pyinfra_nova.proof import host_proof, site_proof
-from pyinfra_nova.resources import compute_states
+from pyinfra_nova.resources import compute_states, forced_down
 from pyinfra_nova.resources.cells import nova_manage
 from pyinfra_nova.resources.http_answers import Answering
 from pyinfra_nova.resources.nova_state import unread
@@ -137,7 +137,10 @@ def closed(plan: HostPlan) -> Commands:
     One that is new is closed when it has registered.
     """
     computes = [compute for compute in plan.scope.computes if compute.state != "open"]
-    computes += [compute for compute in plan.scope.retired if compute in plan.leaving]
+    gone = (c for c in plan.scope.retired if not c.is_dead)
+    computes += [compute for compute in gone if compute in plan.leaving]
+    # Of a dead one it is asked here whether Nova has it.
+    computes += plan.scope.dead
     if not computes:
         return
     answer = _planned(plan)
@@ -149,6 +152,22 @@ def closed(plan: HostPlan) -> Commands:
     known = site_proof.closed(answer)
     computes = [one for one in computes if one.nova_host not in known.unseen]
     yield from taken(compute_states.steps(plan.site, computes, known))
+
+
+@operation()
+def counted_again(plan: HostPlan) -> Commands:
+    """Have computes count again that are forced down, now that they have answered and run.
+
+    Before that nothing may be waited for there, and no guest gets there.
+    """
+    answer = _planned(plan)
+    if host.state.is_executing:
+        answer = site_proof.asked(host, site_proof.question(plan, {}))
+        if answer["error"]:
+            yield from refused(answer["error"])
+            return
+    forced = answer.get("forced") or {}
+    yield from taken(forced_down.steps(plan.site, plan.databases, plan.scope.computes, forced))
 
 
 @operation()

@@ -12,17 +12,31 @@ from weakref import WeakKeyDictionary
 
 import click
 import pyinfra
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 from typing_extensions import override
 
 from pyinfra_nova.session.unmatched_patterns import CONNECTING
 from pyinfra_nova.site.load import site_of
+from pyinfra_nova.site.names import named
 from pyinfra_nova.site.settings import Site
 from pyinfra_nova.site.sources import INVENTORY_FILE
 
 DEPLOY = "deploy.py"
 _SITES: WeakKeyDictionary[State, Site] = WeakKeyDictionary()
+_DEAD: WeakKeyDictionary[State, frozenset[str]] = WeakKeyDictionary()
+
+
+class OnlyDeadHosts(PyinfraError):  # noqa: N818 - what there is
+    """A run that names none but computes that have no power."""
+
+    def __init__(self, names: list[str], controller: str) -> None:
+        one = len(names) == 1
+        super().__init__(
+            f"{named(names)} {'is' if one else 'are'} dead in the inventory, so in this run there "
+            f"is no host to work on: name {controller}, too, where their guests are seen to"
+        )
 
 
 def site_in(state: State, inventory_file: str = INVENTORY_FILE) -> Site:
@@ -38,6 +52,28 @@ def site_in(state: State, inventory_file: str = INVENTORY_FILE) -> Site:
     return _SITES[state]
 
 
+def dead_in(state: State) -> frozenset[str]:
+    """The hosts that belong to a run, and to which nobody connects, because they have no power."""
+    return _DEAD.get(state, frozenset())
+
+
+def leave_out_dead(state: State, site: Site) -> None:
+    """Take dead hosts out of a run before it connects, as ``--exclude`` would.
+
+    Raises:
+        OnlyDeadHosts: no other is left.
+    """
+    if not site.dead:
+        return
+    of_run = list(state.inventory) if state.limit_hosts is None else state.limit_hosts
+    dead = {host.name for host in site.dead}
+    mine = [host.name for host in of_run if host.name in dead]
+    _DEAD[state] = frozenset(mine)
+    state.limit_hosts = [host for host in of_run if host.name not in dead]
+    if mine and not state.limit_hosts:
+        raise OnlyDeadHosts(mine, site.primary_controller.name)
+
+
 def _deployed() -> str | None:
     """The inventory file of pyinfra's command with deploy.py; ``exec -- ls`` wants no settings."""
     context = click.get_current_context(silent=True)
@@ -50,7 +86,8 @@ class _Reading(logging.Filter):
     @override
     def filter(self, record: logging.LogRecord) -> bool:
         if record.msg == CONNECTING and (inventory_file := _deployed()):
-            site_in(ctx_state.get(), inventory_file)
+            state = ctx_state.get()
+            leave_out_dead(state, site_in(state, inventory_file))
         return True
 
 

@@ -21,6 +21,7 @@ from pyinfra_nova.site.sources import (
     LAB_GROUP,
     ROLE_OF_GROUP,
     SITE_KEYS,
+    STATE_KEYS,
     Sources,
     bare_name,
     pyinfra_keys,
@@ -140,7 +141,7 @@ class HostsBuilder:
         for host in hosts:
             problem, remedy = None, ""
             if host.my_ip is None:
-                if host.is_controller or host.is_compute or host.is_retired:
+                if host.roles & {"controller", "compute", "retired", "dead"}:
                     problem = "is missing"
                     remedy = f'give it its management address: ("{host.name}", {{"my_ip": "..."}})'
             elif host.my_ip in seen:
@@ -154,17 +155,34 @@ class HostsBuilder:
     def _check_states(self, hosts: Sequence[HostSettings]) -> None:
         for host in hosts:
             own = self.sources.host_data[host.name]
-            for key in ("state", "state_reason", "purge"):
-                if key in own and not (host.is_compute or host.is_retired):
+            for key in STATE_KEYS:
+                if key in own and not host.roles & {"compute", "retired", "dead"}:
                     problem = "is said of a compute alone"
                     self.faults.append(Fault(self.file, f"{host.name}.{key}", problem))
-            if host.purge and host.is_compute:
+            self._check_death(host)
+            if host.purge and not host.is_retired:
                 problem = "is said of a compute whose state is 'retired' alone"
                 self.faults.append(Fault(self.file, f"{host.name}.purge", problem))
             if host.is_controller and host.is_retired:
                 problem = "cannot be 'retired', because the host is a controller, too"
                 remedy = "set 'drained', or take it out of the group computes"
                 self.faults.append(Fault(self.file, f"{host.name}.state", problem, remedy))
+
+    def _check_death(self, host: HostSettings) -> None:
+        found = []
+        if host.disks_lost and not host.dead:
+            found.append(("disks_lost", "is said of a compute that is dead alone", ""))
+        if host.dead and host.state not in ("drained", "retired"):
+            problem = "is said of a compute whose state is 'drained' or 'retired' alone"
+            found.append(("dead", problem, "set its state, too: its guests are to leave it"))
+        if host.is_dead and (others := sorted(host.roles - {"dead", "retired"})):
+            problem = f"cannot be True, because the host is {' and '.join(others)}, too"
+            found.append(("dead", problem, "take it out of those groups first"))
+        if host.is_dead and host.purge:
+            problem = "cannot be done on a host that is dead: nothing can be removed there"
+            found.append(("purge", problem, "leave it out"))
+        for key, problem, remedy in found:
+            self.faults.append(Fault(self.file, f"{host.name}.{key}", problem, remedy))
 
     def _check_names(self, hosts: Sequence[HostSettings]) -> None:
         seen: dict[str, str] = {}

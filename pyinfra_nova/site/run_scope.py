@@ -19,13 +19,15 @@ class RunScope:
             databases or the broker's user, is made elsewhere and only checked.
         hosts: the hosts of Nova in the run.
         left_out: the other hosts of Nova.
-        retired: the computes in the run that are to be none any more.
+        retired: the computes in the run that are to be none any more, dead ones included.
+        dead: the computes in the run that have no power; they have no plan.
     """
 
     site: Site
     hosts: tuple[HostSettings, ...]
     left_out: tuple[HostSettings, ...]
     retired: tuple[HostSettings, ...] = ()
+    dead: tuple[HostSettings, ...] = ()
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -43,7 +45,8 @@ class RunScope:
     @property
     def delegate(self) -> HostSettings | None:
         """The primary controller, when it is left out but has computes to discover or to forget."""
-        primary, concerned = self.site.primary_controller, self.computes or self.retired
+        primary = self.site.primary_controller
+        concerned = self.computes or self.retired or self.dead
         return primary if primary.name not in self.names and concerned else None
 
 
@@ -70,6 +73,7 @@ def scope_of(site: Site, active: Collection[str]) -> RunScope:
         tuple(host for host in nova if host.name in active),
         tuple(host for host in nova if host.name not in active),
         tuple(host for host in site.retired if host.name in active),
+        tuple(host for host in site.dead if host.name in active),
     )
 
 

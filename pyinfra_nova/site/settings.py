@@ -40,8 +40,8 @@ from pyinfra_nova.site.value_types import (
     VirtualHost,
 )
 
-Role = Literal["controller", "compute", "database", "messaging", "retired"]
-"""What a host is for; a retired compute is a compute no more."""
+Role = Literal["controller", "compute", "database", "messaging", "retired", "dead"]
+"""What a host is for; a retired compute is a compute no more, and a dead one cannot be asked."""
 Api = Literal["osapi_compute", "metadata"]
 ComputeState = Literal["open", "closed", "drained", "retired"]
 """Whether a compute takes new guests, keeps those that it has, and is one at all."""
@@ -279,6 +279,8 @@ class HostSettings(Section):
         state: whether a compute takes new guests, keeps those that it has, and is one at all.
         state_reason: why it does not take any, as Nova keeps and shows it.
         purge: whether a retired compute loses Nova's configuration and packages, too.
+        dead: the operator's word that it has no power: its guests are evacuated.
+        disks_lost: his word that the disks which only a dead one had are lost.
         libvirt: how guests run, on a compute.
         compute: the CPUs and the memory that it gives to guests.
         hugepages: memory pages set aside for guests.
@@ -294,6 +296,8 @@ class HostSettings(Section):
     state: ComputeState = "open"
     state_reason: Reason = "closed in the inventory"
     purge: StrictBool = False
+    dead: StrictBool = False
+    disks_lost: StrictBool = False
     libvirt: Libvirt = Libvirt()
     compute: Compute = Compute()
     hugepages: Annotated[list[HugePages], AfterValidator(same_node_twice)] = []
@@ -307,10 +311,15 @@ class HostSettings(Section):
         state = values.get("state")
         if state not in ("drained", "retired"):
             return values
-        values = {"state_reason": f"{state} in the inventory", **values}
-        roles = values.get("roles", ())
-        if state == "retired" and "compute" in roles:
-            values["roles"] = {*roles, "retired"} - {"compute"}
+        is_dead = values.get("dead") is True
+        said = "dead" if is_dead else state
+        values = {"state_reason": f"{said} in the inventory", **values}
+        roles = set(values.get("roles", ()))
+        if "compute" in roles and (is_dead or state == "retired"):
+            roles -= {"compute"}
+            roles |= {"dead"} if is_dead else set()
+            roles |= {"retired"} if state == "retired" else set()
+            values["roles"] = roles
         return values
 
     @property
@@ -326,10 +335,16 @@ class HostSettings(Section):
         """Whether it was a compute, and is to be none any more."""
         return "retired" in self.roles
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether it is a compute, or was one, that has no power."""
+        return "dead" in self.roles
+
     @cached_property
     def kind(self) -> str:
         """The same for hosts that differ in nothing but their names and their address."""
         own = {"name", "roles", "my_ip", "nova_host", "state", "state_reason", "purge"}
+        own |= {"dead", "disks_lost"}
         return f"{sorted(self.roles)} {self.model_dump_json(exclude=own)}"
 
 
@@ -367,6 +382,17 @@ class Site:
     def retired(self) -> tuple[HostSettings, ...]:
         """What were computes, and are to be none any more."""
         return self.with_role("retired")
+
+    @property
+    def dead(self) -> tuple[HostSettings, ...]:
+        """Computes, and such as are retired, that have no power; nobody connects to them."""
+        return self.with_role("dead")
+
+    @cached_property
+    def all_computes(self) -> tuple[HostSettings, ...]:
+        """The computes, those that are dead included, in the inventory's order."""
+        hosts = self.hosts.values()
+        return tuple(h for h in hosts if h.is_compute or (h.is_dead and not h.is_retired))
 
     @property
     def primary_controller(self) -> HostSettings:

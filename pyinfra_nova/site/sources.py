@@ -26,9 +26,9 @@ ROLE_OF_GROUP: dict[str, Role] = {
     "messaging": "messaging",
 }
 CAPACITY_KEYS = ("libvirt", "compute", "hugepages", "devices", "pci")
-HOST_KEYS = ("my_ip", "nova_host", "state", "state_reason", "purge", *CAPACITY_KEYS, "nova_conf")
-STATE_KEYS = ("state", "state_reason", "purge")
+STATE_KEYS = ("state", "state_reason", "purge", "dead", "disks_lost")
 """Said of single computes: on the command line of those that --limit names."""
+HOST_KEYS = ("my_ip", "nova_host", *STATE_KEYS, *CAPACITY_KEYS, "nova_conf")
 SITE_KEYS = tuple(Settings.model_fields)
 _GOES_ON = "a run would go on after what ends it, and end as if all had been done"
 _LEFT_OUT = "hosts would be passed over, and the run end as if all had been done"

@@ -174,6 +174,7 @@ class Cloud:
             },
             "computes": {"compute1": "10.0.0.31", "compute2": "10.0.0.32"},
             "retired": [],
+            "dead": [],
             "names": {name: name for name in ("controller", *COMPUTES)},
             "region": "RegionOne",
             "down_time": 60,

@@ -137,6 +137,7 @@ class Cloud:
     def evidence(self, **more: Any) -> evidence.Evidence:
         expected = {
             "retired": ["gone9"],
+            "dead": [],
             "computes": dict.fromkeys(HOSTS, "10.0.0.31"),
             "names": {host: host for host in HOSTS},
             "services": {"nova-compute": list(HOSTS)},

@@ -49,6 +49,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Any:
             "services": services,
             "compute_nodes": nodes,
             "host_mappings": [{"host": host} for host in mapped],
+            "migrations": [{"host": "compute1", "guests": 2}],
         }
 
         def rows(_: Any, name: str, table: str, what: str, more: str = "") -> list[dict[str, Any]]:
@@ -114,6 +115,11 @@ def test_what_a_compute_has_not_shown_is_said(
 ) -> None:
     (text,) = look(services, nodes)["missing"]["compute1"]
     assert text.startswith("nova-compute ") and said in text.replace("is up but ", "")
+
+
+def test_a_compute_that_is_forced_down_has_what_was_evacuated_from_it(look: Any) -> None:
+    assert look([service(forced_down=1)], [node()])["forced"] == {"compute1": 2}
+    assert look([service()], [node()])["forced"] == {}
 
 
 def test_a_node_may_seem_a_little_older_than_its_process(look: Any) -> None:

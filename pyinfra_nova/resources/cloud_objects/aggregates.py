@@ -51,7 +51,7 @@ class AggregateCheck(Check):
     """Hosts that are no computes, zones that exclude each other, traits without effect."""
 
     def faults(self, aggregates: Mapping[str, Aggregate]) -> Found:
-        computes = [host.nova_host for host in self.site.computes]
+        computes = [host.nova_host for host in self.site.all_computes]
         retired = [host.nova_host for host in self.site.retired]
         zones: dict[str, tuple[str, str]] = {}
         for name, aggregate in wanted(aggregates):
