@@ -5,6 +5,8 @@ computes, a zone that was asked for, server groups, PCI devices. What a guest ho
 Placement; what its scheduler is told from Nova's record of it (request_specs), because no API of
 Zed tells the zone that was asked for.
 
+A guest of a compute that is DEAD is evacuated: it may be in ERROR, and less can be done about it.
+
 found() answers {uuid: {"hosts": [hosts of nova-compute], "needs": {resource class: amount},
                         "free": {host: {resource class: amount}}, "why": text where there is none,
                         "bound": text that keeps it from moving while it runs|null,
@@ -29,6 +31,8 @@ SPEC = re.compile(r"^(resources|trait)([a-zA-Z0-9_-]{1,64})?:(.+)$")
 HOST = "OS-EXT-SRV-ATTR:host"
 STATE, TASK = "OS-EXT-STS:vm_state", "OS-EXT-STS:task_state"
 MOVING = ("active", "paused", "stopped")
+EVACUATED = ("active", "stopped", "error")
+"""nova/compute/api.py, evacuate."""
 WORDS = {"VCPU": "{} vCPU", "PCPU": "{} CPUs of its own", "MEMORY_MB": "{} MiB of memory"}
 WORDS["DISK_GB"] = "{} GiB of disk"
 CLOSED = "COMPUTE_STATUS_DISABLED"
@@ -37,21 +41,22 @@ POLICIES = ("affinity", "anti-affinity")
 FEW = 3
 
 
-def found(reader, guests, services, request):
-    guests = [guest for guest in guests if guest[STATE] in MOVING and not guest[TASK]]
+def found(reader, guests, services, request, dead=False):
+    states = EVACUATED if dead else MOVING
+    guests = [guest for guest in guests if guest[STATE] in states and not guest[TASK]]
     if not guests:
         return {}
     specs = read_specs([guest["id"] for guest in guests], request)
     takes = {host for host, service in services.items() if takes_guests(service, request)}
     anew = any(services[host].get("status") != "enabled" for host in takes)
     places = Places(reader, anew)
-    groups = Groups(reader)
+    groups = Groups(reader, dead)
     answers = {}
     for guest in guests:
         spec = specs.get(guest["id"])
         known, spec = spec is not None, spec or {}
         cuts = (
-            *(recorded(known), sealed(guest, spec), opened(takes)),
+            *(recorded(known), sealed(guest, spec, dead), opened(takes)),
             *(zoned(spec, services), groups.cut(guest, spec)),
         )
         found = target(guest, spec, places, cuts)
@@ -238,7 +243,7 @@ def recorded(known):
     return (lambda host: known), lambda names: text
 
 
-def sealed(guest, spec):
+def sealed(guest, spec, dead=False):
     """An emulated TPM: nobody but its owner may read its secret in the key manager.
 
     Nova moves none alive (compute/api.py); a cold one gets there, and is in ERROR for want of the
@@ -246,11 +251,13 @@ def sealed(guest, spec):
     """
     extra = guest["flavor"].get("extra_specs", {})
     has_tpm = extra.get("hw:tpm_version") or image_properties(spec).get("hw_tpm_version")
-    is_his = bool(has_tpm) and extra.get("hw:tpm_secret_security", "user") == "user"
+    is_his = bool(has_tpm) and (dead or extra.get("hw:tpm_secret_security", "user") == "user")
     text = (
         "it has an emulated TPM, whose secret only its owner may read: he can move it, by "
         "`openstack server resize` to another flavor, or delete it"
     )
+    if dead:
+        text = "it has an emulated TPM, and Nova evacuates none such: bring the host back"
     return (lambda host: not is_his), lambda names: text
 
 
@@ -289,8 +296,9 @@ def zoned(spec, services):
 class Groups:
     """Server groups with their members' hosts, each read once."""
 
-    def __init__(self, reader):
+    def __init__(self, reader, dead=False):
         self.reader = reader
+        self.dead = dead
         self.known = {}
 
     def read(self, uuid):
@@ -318,7 +326,7 @@ class Groups:
         if group["policy"] == "affinity":
             # Its own host counts, so Nova moves no guest of such a group that is alone there.
             anew = ": `openstack server shelve --offload {0}`, then `openstack server unshelve {0}`"
-            anew = anew.format(guest["id"])
+            anew = ": bring the host back" if self.dead else anew.format(guest["id"])
             return (lambda host: host in (*hosts, guest[HOST])), lambda names: text + names + anew
         most = most_of(group)
         more = ", where its members are: open or add a compute"

@@ -51,7 +51,7 @@ COPYING = ("queued", "preparing", "running", "post-migrating")
 """What a live migration has figures in (nova/api/openstack/compute/server_migrations.py)."""
 ENDING = ("confirming", "reverting")
 """A resize that has waited for somebody, perhaps for days, and is now being ended."""
-ACTIONS = ("live-migration", "migrate")
+ACTIONS = ("live-migration", "migrate", "evacuate")
 """nova/compute/instance_actions.py."""
 MIB = 1 << 20
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pyinfra.api.deploy import deploy
 
-from pyinfra_nova.proof import drained_computes, stage
-from pyinfra_nova.resources import drains
+from pyinfra_nova.proof import dead_computes, drained_computes, stage
+from pyinfra_nova.resources import drains, evacuations
 from pyinfra_nova.run.host_plan import HostPlan
 from tasks.preflight import host_plans
 from tasks.services import urls
@@ -45,10 +45,20 @@ def open_up(plan: HostPlan) -> None:
 
 @deploy("Hypervisors")
 def drain(plan: HostPlan) -> None:
-    """Move the guests away from the computes of the run that are to have none."""
+    """Have the computes of the run that are to have no guests have none; first the dead ones."""
     if not plan.is_primary_controller:
         return
     plans = host_plans()
+    of_dead = dead_computes.question(plan)
+    if of_dead:
+        evacuations.evacuated(
+            name="Evacuate dead computes",
+            question=of_dead,
+            unseen=lambda: stage.unseen(plan),
+            shared=lambda guests: dead_computes.shared(plans, guests),
+            living=lambda seen: dead_computes.refusals(plans, seen),
+            limits=plan.site.settings.drain,
+        )
     question = drained_computes.question(plan, lambda compute: plans[compute.name])
     if question:
         drains.drained(

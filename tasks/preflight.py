@@ -14,6 +14,7 @@ from pyinfra.context import ctx_host, ctx_state
 
 from pyinfra_nova.knowledge.platforms import platform_for, platforms_of
 from pyinfra_nova.nova_conf.render import VirtType
+from pyinfra_nova.proof import dead_computes
 from pyinfra_nova.resources.cloud_objects.declaration import Declared, load_declared
 from pyinfra_nova.resources.host_report import (
     Clock,
@@ -120,10 +121,23 @@ def _prepare(state: State) -> dict[str, HostPlan]:
         )
         for name, report in usable.items()
     }
-    if not site.retired:
-        return plans
-    leaving = _leaving(state, scope.site, plans.get(site.primary_controller.name))
-    return {name: replace(plan, leaving=leaving) for name, plan in plans.items()}
+    if site.retired:
+        leaving = _leaving(state, scope.site, plans.get(site.primary_controller.name))
+        plans = {name: replace(plan, leaving=leaving) for name, plan in plans.items()}
+    _refuse_living(state, scope, plans)
+    return plans
+
+
+def _refuse_living(state: State, scope: RunScope, plans: dict[str, HostPlan]) -> None:
+    """A dead compute at which anything answers is none."""
+    if not scope.dead:
+        return
+    verdicts = dead_computes.verdicts(state, plans)
+    for verdict in verdicts:
+        log = logger.info if verdict.ok else logger.warning
+        log(f"    {verdict.host}  {verdict.what}  {'ok' if verdict.ok else 'NO'}  {verdict.detail}")
+    if not all(verdict.ok for verdict in verdicts):
+        raise PreflightError(verdicts)
 
 
 def _refuse_unreachable(state: State) -> None:

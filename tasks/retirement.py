@@ -11,7 +11,7 @@ from pyinfra.context import ctx_host
 from pyinfra_nova.nova_conf.config_file import AbsentFile
 from pyinfra_nova.nova_conf.migration_ssh import written_migration_files
 from pyinfra_nova.nova_conf.render import files_for
-from pyinfra_nova.proof import drained_computes
+from pyinfra_nova.proof import dead_computes, drained_computes
 from pyinfra_nova.resources import (
     config_files,
     drains,
@@ -79,9 +79,11 @@ def _uses(plan: HostPlan) -> Sequence[str]:
 @deploy("Retirement")
 def _delete(plan: HostPlan) -> None:
     if plan.scope.retired:
+        plans, has_dead = host_plans(), any(compute.is_dead for compute in plan.scope.retired)
         retirements.forgotten(
             name="Delete what is left of retired computes",
             question=question_of(plan, plan.scope.retired),
+            living=lambda: dead_computes.refusals(plans, None) if has_dead else (),
         )
 
 

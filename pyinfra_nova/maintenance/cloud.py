@@ -147,7 +147,7 @@ class MaintainedCloud:
                 with answering(self.state, host.name) as compute:
                     notice_loss(compute)
             with self._visit(self._controller) as controller:
-                seen, libvirts = drains.looked(controller, question, run)
+                seen, libvirts = question.looked(controller, run)
         finally:
             for host in hosts:
                 self._leave(self.state.inventory.get_host(host.name))

@@ -154,6 +154,12 @@ def closed(answer: Answer) -> Closed:
     return Closed(answer["closed"], frozenset(answer["unseen"]))
 
 
+def forced(answer: Answer) -> Mapping[str, int]:
+    """The computes that are forced down, and what each still has of guests evacuated from it."""
+    found: Mapping[str, int] = answer.get("forced", {})
+    return found
+
+
 def strangers(answer: Answer) -> list[str]:
     """What Nova has that the inventory does not name, with the remedy."""
     return [f"{what} {GONE}" for what in answer["strangers"]]

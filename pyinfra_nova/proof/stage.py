@@ -160,13 +160,13 @@ def counted_again(plan: HostPlan) -> Commands:
 
     Before that nothing may be waited for there, and no guest gets there.
     """
-    answer = _planned(plan)
-    if host.state.is_executing:
+    forced = site_proof.forced(_planned(plan))
+    if forced and host.state.is_executing:
         answer = site_proof.asked(host, site_proof.question(plan, {}))
         if answer["error"]:
             yield from refused(answer["error"])
             return
-    forced = answer.get("forced") or {}
+        forced = site_proof.forced(answer)
     yield from taken(forced_down.steps(plan.site, plan.databases, plan.scope.computes, forced))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -181,9 +181,15 @@ def faults(records: Records, computes: Sequence[HostSettings]) -> list[str]:
     ]
 
 
+def _nothing() -> Sequence[str]:
+    return ()
+
+
 @operation()
-def forgotten(question: Question) -> Commands:
+def forgotten(question: Question, living: Callable[[], Sequence[str]] = _nothing) -> Commands:
     """Have nothing left of the computes of QUESTION, whose nova-compute does not run any more.
+
+    LIVING says why that is not so of those that are dead, on which nobody could stop it.
 
     Each is one command, which reads everything again, deletes in an order in which the next run can
     go on from anywhere, and ends with another look.
@@ -209,4 +215,7 @@ def forgotten(question: Question) -> Commands:
             say(f"{compute.name}: {text}")
         if texts:
             steps += [*map(Step, texts[:-1]), Step(texts[-1], (question.command(compute),))]
+    if steps and host.state.is_executing and (wrong := living()):
+        yield from refused("\n".join(wrong))
+        return
     yield from taken(steps)

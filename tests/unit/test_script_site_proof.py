@@ -371,6 +371,7 @@ def test_where_the_databases_cannot_be_read_nothing_is_shown_and_no_api_is_asked
 
     assert answer(None, OSError("1205: Lock wait timeout"), True) == {
         "missing": {},
+        "forced": {},
         "unmapped": ["compute1"],
         "flagged": False,
         "strangers": [],

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
 from pyinfra import host
@@ -14,6 +14,7 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.context import ctx_host
+from typing_extensions import Self
 
 from pyinfra_nova.resources.compute_api import places
 from pyinfra_nova.resources.drains.decision import AGAIN, Decision, Run, Step, decide, planned
@@ -64,7 +65,7 @@ class DomainUuids(ScriptFact):
 
 @dataclass(frozen=True)
 class Question:
-    """How Nova is asked about the guests of COMPUTES, on the primary controller.
+    """How the primary controller is asked about the guests of COMPUTES, and how these leave.
 
     Attributes:
         closing: hosts in Nova that take no guests by the time that these are moved.
@@ -72,6 +73,9 @@ class Question:
         only: the guests that it is about; None where it is about all of them.
         to: the one host that they are to go to; None where Nova's scheduler chooses.
     """
+
+    fact: ClassVar[type[ScriptFact]] = GuestsToMove
+    answers: ClassVar[type[DrainState]] = DrainState
 
     site: Site = field(repr=False)
     databases: NovaDatabases = field(repr=False)
@@ -96,15 +100,28 @@ class Question:
         """What Nova says, and of the guests that libvirt still has as DOMAINS."""
         more = {"placed": run.targets, "moved": run.moved, "domains": domains}
         request = {**self.as_request(), **{key: sorted(value) for key, value in more.items()}}
-        answer = ask(controller, GuestsToMove, request) or {"error": NO_ANSWER}
-        state = DrainState.model_validate(answer)
+        answer = ask(controller, self.fact, request) or {"error": NO_ANSWER}
+        state = self.answers.model_validate(answer)
         if self.to is not None:
             state.targets = {k: target.cut_to(self.to) for k, target in state.targets.items()}
         return Seen(self.computes, state)
 
+    def looked(self, controller: Host, run: Run) -> tuple[Seen, Libvirts]:
+        """Libvirt's word first: what it has may have left by the time that Nova is asked."""
+        libvirts = Libvirts.of(self.computes, controller.state)
+        return self.asked(controller, run, libvirts.all), libvirts
+
+    def decide(self, seen: Seen, limits: Drain, run: Run) -> Decision:
+        """What is next for the guests that were SEEN."""
+        return decide(seen, limits, run)
+
     def command(self, step: Step) -> StringCommand:
         wanted = {"kind": step.kind, "guest": step.guest.uuid, "move": step.move, "to": self.to}
-        return script_command("drains", step.kind, {**self.as_request(), "step": wanted}, USES)
+        return self.commanded(step.kind, wanted)
+
+    def commanded(self, verb: str, step: Mapping[str, Any]) -> StringCommand:
+        request = {**self.as_request(), "step": step}
+        return script_command(self.fact.script, verb, request, self.fact.uses)
 
     @property
     def finished(self) -> str:
@@ -121,7 +138,7 @@ class Question:
         names = named([compute.name for compute in self.computes])
         return f"not drained of all guests: {names}"
 
-    def of(self, computes: Sequence[Drained], *, opened: bool) -> Question:
+    def among(self, computes: Sequence[Drained], *, opened: bool) -> Self:
         """The same of COMPUTES; what was to be opened is OPENED, so it takes what Nova sends it."""
         return replace(self, computes=computes, opening=() if opened else self.opening)
 
@@ -188,20 +205,14 @@ class Libvirts:
         ]
 
 
-def looked(controller: Host, question: Question, run: Run) -> tuple[Seen, Libvirts]:
-    """Libvirt's word first: what it has may have left by the time that Nova is asked."""
-    libvirts = Libvirts.of(question.computes, controller.state)
-    return question.asked(controller, run, libvirts.all), libvirts
-
-
 def faults(controller: Host, question: Question) -> list[str]:
     """What is still on the computes of QUESTION, guest by guest."""
     run = Run()
-    question = question.of(question.computes, opened=True)
-    seen, libvirts = looked(controller, question, run)
+    question = question.among(question.computes, opened=True)
+    seen, libvirts = question.looked(controller, run)
     if seen.state.error:
         return [seen.state.error]
-    found = planned(decide(seen, Drain(), run), run)
+    found = planned(question.decide(seen, Drain(), run), run)
     return [*found, *libvirts.left(seen), *libvirts.silent]
 
 
@@ -218,12 +229,12 @@ def drained(question: Question, unseen: Callable[[], Collection[str]], limits: D
     left = [c for c in question.computes if c.host not in passed]
     if not left:
         return
-    question, run = question.of(left, opened=executing), Run()
-    seen, libvirts = looked(host, question, run)
+    question, run = question.among(left, opened=executing), Run()
+    seen, libvirts = question.looked(host, run)
     if seen.state.error:
         yield from refused(seen.state.error)
         return
-    decision = decide(seen, limits, run)
+    decision = question.decide(seen, limits, run)
     lines = [*planned(decision, run), *libvirts.left(seen), *libvirts.silent]
     # While it is done, each step is said when it begins.
     told = [stay.text for stay in decision.stays] if executing else lines
@@ -265,7 +276,7 @@ def moving(question: Question, limits: Drain, run: Run) -> Generator[StringComma
         seen = question.asked(host, run)
         if seen.state.error:
             return seen.state.error
-        decision = decide(seen, limits, run)
+        decision = question.decide(seen, limits, run)
         progress.say(decision)
         yield from _done(question, decision, seen, run, progress)
         if decision.goes_on:
@@ -296,7 +307,7 @@ def _done(
         progress.begin()
         command = Heard(changing(question.command(step)))
         yield command
-        answer = answered("drains", command.lines)
+        answer = answered(question.fact.script, command.lines)
         move = seen.moves.get(step.guest.uuid)
         run.note(step, move.age if move else 0.0, answer["refused"], answer["late"])
         if words := answer["refused"] or answer["late"]:
@@ -318,9 +329,9 @@ def _remaining(question: Question, decision: Decision, run: Run) -> tuple[list[s
         return wrong, True
     if question.to is not None:  # the computes may have other guests
         return [], False
-    seen, libvirts = looked(host, question, run)
+    seen, libvirts = question.looked(host, run)
     if seen.state.error:
         return [seen.state.error], False
-    again = decide(seen, Drain(), run)
+    again = question.decide(seen, Drain(), run)
     more = [*planned(again, run), *libvirts.left(seen), *libvirts.silent]
     return more, bool(more)

@@ -15,7 +15,7 @@ from pyinfra_nova.resources.drains.state import COLD, LIVE, Apart, Guest, Move, 
 from pyinfra_nova.site.drain import Drain
 from pyinfra_nova.site.names import named
 
-StepKind = Literal["live", "cold", "confirm", "abort", "force_complete"]
+StepKind = Literal["live", "cold", "confirm", "abort", "force_complete", "evacuate"]
 RUNNING = ("active", "paused")
 POWERED = (1, 3)
 """nova/compute/power_state.py: RUNNING, PAUSED."""
@@ -57,7 +57,7 @@ class Step:
 
     @property
     def moves(self) -> bool:
-        return self.kind in ("live", "cold")
+        return self.kind in ("live", "cold", "evacuate")
 
 
 @dataclass(frozen=True)
@@ -217,11 +217,11 @@ def decide(seen: Seen, limits: Drain, run: Run) -> Decision:
             # Where Nova begins nothing of what this run tells it, more would only be stuck, too.
             if isinstance(verdict, Stay) and not run.is_unheard(guest, move):
                 held.append(guest.uuid)
-    now, later = _within(limits, steps, left)
+    now, later = within(limits, steps, left)
     return Decision(tuple(now), tuple(later), tuple(ways), tuple(stays), tuple(held))
 
 
-def _within(
+def within(
     limits: Drain, steps: Sequence[Step], left: Sequence[str]
 ) -> tuple[list[Step], list[Step]]:
     """The steps that may be done now, and those that wait; a guest each is leaving those LEFT."""

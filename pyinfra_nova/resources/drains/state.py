@@ -13,6 +13,13 @@ ENDED = frozenset({"cancelled", "completed", "confirmed", "done", "error", "fail
 LIVE, COLD = "live-migration", "migration"
 
 
+class Place(BaseModel):
+    """An address of a guest, and the network of Neutron's that it is in, if that is known."""
+
+    address: str
+    network: str | None
+
+
 class Guest(BaseModel):
     """A guest.
 
@@ -22,6 +29,9 @@ class Guest(BaseModel):
         task: what it is at, Nova's ``task_state``.
         power: what its hypervisor says, ``power_state``: 1 runs, 3 paused, 4 off.
         fault: why it is in ERROR.
+        image: what its disk was made of; None where that is a volume, or nobody has asked.
+        ephemeral: whether it has another disk on its compute.
+        addresses: where it would answer, if that was asked.
     """
 
     uuid: str
@@ -31,6 +41,9 @@ class Guest(BaseModel):
     task: str | None
     power: int | None
     fault: str | None
+    image: str | None = None
+    ephemeral: bool = False
+    addresses: list[Place] = []
 
     @property
     def called(self) -> str:

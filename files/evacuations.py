@@ -1,0 +1,226 @@
+"""See which guests are on computes that are dead, and do one step to have them elsewhere.
+
+Request: as for drains.py, with "hosts" those that are dead, "down_time": s after which Nova calls a
+         service down, "addresses": bool, whether those of the guests and Neutron's agents are asked
+Answer:  {"computes": {host: "up"|"down"} of those that Nova has,
+          "services": {host: {"id", "forced_down", "beat": its last heartbeat|null, "age": s|null}},
+          "guests": [as of drains.py, with "image": id|null, "ephemeral": bool,
+                     "addresses": [{"address", "network": id|null}]],
+          "moves", "targets": as of drains.py, "domains": {},
+          "agents": {host: [kinds of Neutron's agents there that live]}, "error": text|null}
+With "step": {"kind": "force_down", "host"} or {"kind": "evacuate", "guest", "anew": bool, whether
+a disk of it may be made anew, or is not there alone} in the request that one is done, if all is
+still as it has to be.
+Answer:  {"refused": Nova's words|null, "late": why it is no longer what is to be done|null}
+
+Nova's scheduler chooses where a guest goes. Nova itself refuses to evacuate one whose compute it
+calls up (nova/compute/api.py, evacuate), and here one is not evacuated that is not forced down: its
+nova-compute takes away what was evacuated when it starts, before it can count again.
+"""
+
+import time
+
+import cloud_session
+import drain_targets
+import drains
+import nova_state
+import rest
+import sql
+from nova_tables import FINISHED
+
+HOST, TASK = drains.HOST, drains.TASK
+VISIBLE = (*drains.GUEST, "image", "addresses")
+SERVICES = "uuid, host, last_seen_up, forced_down"
+TYPE = "OS-EXT-IPS:type"
+EVACUATION = "evacuation"
+
+
+class Reader(drains.Reader):
+    """The same, of hosts that may be no computes any more."""
+
+    def services(self):
+        path = "/os-services?binary=nova-compute"
+        listed = self.compute.listed(path, "services", "host")
+        mine = [service for service in listed if service["host"] in self.hosts]
+        self.compute.require(path, mine, ("id", "state", "status"))
+        return {service["host"]: service for service in listed}
+
+
+def rows(request):
+    """Nova's row of each nova-compute of the hosts, in which its heartbeat is."""
+
+    def look(connection, asked):
+        where = " WHERE deleted = 0 AND `binary` = 'nova-compute'"
+        cell = asked["names"]["cell1"]
+        return nova_state.read_table(connection, cell, "services", SERVICES, where)
+
+    found, error, _ = nova_state.look(request, look)
+    if found is None or error:
+        raise rest.Failed(f"Nova's databases could not be read: {error}")
+    return {row["host"]: row for row in found if row["host"] in request["hosts"]}
+
+
+def described_service(row):
+    beat = row["last_seen_up"]
+    return {
+        "id": row["uuid"],
+        "forced_down": bool(row["forced_down"]),
+        "beat": str(beat) if beat else None,
+        "age": max(0.0, time.time() - nova_state.epoch(beat)) if beat else None,
+    }
+
+
+def image_of(guest):
+    """Nova names none of a guest whose disk is a volume (nova/compute/api.py)."""
+    return (guest["image"] or {}).get("id")
+
+
+def is_made_anew(guest):
+    """Whether a disk of it is on its compute: of its image, or one that is beside that."""
+    return bool(image_of(guest) or guest["flavor"]["ephemeral"])
+
+
+def described_guest(reader, guest, addresses):
+    return {
+        **drains.described_guest(guest),
+        "image": image_of(guest),
+        "ephemeral": bool(guest["flavor"]["ephemeral"]),
+        "addresses": addresses_of(reader, guest) if addresses else [],
+    }
+
+
+def addresses_of(reader, guest):
+    """Where it would answer; of a floating address nobody asks the network."""
+    path = "/servers/{}/os-interface".format(rest.quoted(guest["id"]))
+    listed = reader.compute.get(path, "interfaceAttachments", allowed=(404,))
+    ports = listed["interfaceAttachments"] if listed else []
+    reader.compute.require(path, ports, ("net_id", "fixed_ips"))
+    found = [
+        {"address": each["ip_address"], "network": port["net_id"]}
+        for port in ports
+        for each in port["fixed_ips"] or ()
+    ]
+    for each in (one for several in guest["addresses"].values() for one in several):
+        if each.get(TYPE) == "floating":
+            found.append({"address": each["addr"], "network": None})
+    return found
+
+
+def living_agents(cloud, hosts):
+    network = cloud.api("network", {})
+    listed = network.listed("/v2.0/agents", "agents", "host", "agent_type", "alive")
+    return {
+        host: sorted(one["agent_type"] for one in listed if one["host"] == host and one["alive"])
+        for host in hosts
+    }
+
+
+def under_way(move):
+    return move["status"] not in FINISHED
+
+
+def read(request):
+    cloud = cloud_session.Cloud(request)
+    services = rows(request)
+    hosts = [host for host in request["hosts"] if host in services]
+    asked = {**request, "hosts": hosts}
+    reader = Reader(cloud, hosts)
+    moves = reader.newest_moves()
+    # After the moves: one that has ended meanwhile has its guest where it says.
+    for host in hosts:
+        reader.list_guests(host)
+    here = set(reader.guests)
+    listed = reader.services()
+    moved = {uuid for uuid in request["moved"] if reader.guest(uuid)}
+    told = {
+        uuid: move
+        for uuid, move in moves.items()
+        if uuid in here or uuid in moved or (under_way(move) and reader.guest(uuid))
+    }
+    wanted = [reader.guests[uuid] for uuid in here if uuid not in set(request["placed"])]
+    shown = sorted({*here, *moved, *told})
+    addresses = request["addresses"]
+    return {
+        "computes": {host: listed[host]["state"] for host in hosts if host in listed},
+        "services": {host: described_service(services[host]) for host in hosts},
+        "guests": [
+            described_guest(reader, reader.guests[uuid], addresses and uuid in here)
+            for uuid in shown
+        ],
+        "moves": [
+            drains.described_move(reader, told[uuid], uuid in moved) for uuid in sorted(told)
+        ],
+        "targets": drain_targets.found(reader, wanted, listed, asked, dead=True),
+        "domains": {},
+        "agents": living_agents(cloud, request["hosts"]) if addresses else {},
+        "error": None,
+    }
+
+
+# --- one step -------------------------------------------------------------------------------------
+
+
+def force_down(compute, request):
+    """Have Nova call the nova-compute of a host down, if its heartbeat still is that old."""
+    host = request["step"]["host"]
+    row = rows(request).get(host)
+    if row is None:
+        raise drains.NotNow(f"Nova has no nova-compute on {host}")
+    service = described_service(row)
+    if service["age"] is not None and service["age"] <= request["down_time"]:
+        raise drains.NotNow("its last heartbeat is {:.0f} s old".format(service["age"]))
+    if service["forced_down"]:
+        return
+    path = "/os-services/" + rest.quoted(service["id"])
+    try:
+        compute.call("PUT", path, {"forced_down": True})
+    except rest.ErrorStatus:
+        raise
+    except rest.Failed:
+        again = rows(request).get(host)
+        if again is None or not again["forced_down"]:
+            raise
+
+
+def evacuate(compute, request):
+    wanted = request["step"]
+    guest = drains.read_guest(compute, wanted["guest"])
+    if guest is None:
+        raise drains.NotNow("Nova no longer has it")
+    drains.idle_here(guest, request["hosts"], *drain_targets.EVACUATED)
+    if is_made_anew(guest) and not wanted["anew"]:
+        raise drains.NotNow("a disk of it was only on {}".format(guest[HOST]))
+    row = rows(request).get(guest[HOST])
+    if row is None or not row["forced_down"]:
+        raise drains.NotNow("the nova-compute of {} is not forced down".format(guest[HOST]))
+    path = "/os-migrations?instance_uuid={}&limit=1000".format(rest.quoted(guest["id"]))
+    listed = compute.listed(path, "migrations", *drains.MOVE)
+    if any(under_way(move) and move["migration_type"] == EVACUATION for move in listed):
+        raise drains.NotNow("an evacuation of it is under way")
+    drains.act(compute, guest["id"], {"evacuate": {}})
+
+
+STEPS = {"force_down": force_down, "evacuate": evacuate}
+
+
+def step(request):
+    compute = cloud_session.Cloud(request).compute
+    try:
+        STEPS[request["step"]["kind"]](compute, request)
+    except drains.NotNow as reason:
+        return {"refused": None, "late": str(reason)}
+    except rest.ErrorStatus as error:
+        if error.status not in drains.NOS:
+            raise
+        return {"refused": str(error), "late": None}
+    return {"refused": None, "late": None}
+
+
+def answer(request):
+    """An error of reading is told, not raised: in a plan there may be nothing to ask yet."""
+    try:
+        return step(request) if "step" in request else read(request)
+    except (rest.Failed, sql.NoAnswerError, sql.NotInstalledError) as error:
+        if "step" in request:
+            raise SystemExit(str(error)) from None
+        return {"error": str(error)}

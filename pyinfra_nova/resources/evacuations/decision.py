@@ -1,0 +1,210 @@
+"""What is to be done next so that dead computes come to have no guests: decided of what was read.
+
+Nova evacuates guests that are ACTIVE, STOPPED or in ERROR (nova/compute/api.py, evacuate), and its
+scheduler chooses where to. One whose disk was on its compute alone is made anew by that, so it is
+only named unless the operator has given such disks up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pyinfra_nova.resources.drains.decision import (
+    AGAIN,
+    BROKEN,
+    Decision,
+    Run,
+    Stay,
+    Step,
+    Verdict,
+    Way,
+    within,
+)
+from pyinfra_nova.resources.drains.state import Drained, Guest, Move, Seen
+from pyinfra_nova.site.drain import Drain
+from pyinfra_nova.site.names import named
+
+EVACUATION = "evacuation"
+STATES = ("active", "stopped", "error")
+TO_ERROR = (
+    "is {state}, which Nova does not evacuate: bring {host} back, or `openstack server set --state "
+    "error {uuid}` (what it had in memory is lost)" + AGAIN
+)
+REMEDIES = {
+    "paused": TO_ERROR,
+    "suspended": TO_ERROR,
+    "rescued": TO_ERROR,
+    "shelved": TO_ERROR,
+    "resized": "waits (VERIFY_RESIZE) for somebody to confirm a change, which needs {host}: bring it "
+    "back, or `openstack server set --state error {uuid}`" + AGAIN,
+    "soft-delete": "is deleted, and can still be restored: `openstack server delete --force {uuid}`"
+    + AGAIN,
+    "building": "is being built there, and never will be: `openstack server delete {uuid}`" + AGAIN,
+}
+RESET = "`openstack server set --state {state} {uuid}` resets that"
+DELETED = "`openstack server delete {uuid}` once more: Nova does it without {host}"
+ONLY_THERE = (
+    "stays: its disk was only on {host}: bring {host} back, or give up what is on it, with "
+    '"disks_lost": True beside "dead" in the inventory' + AGAIN
+)
+
+
+@dataclass(frozen=True)
+class Dead(Drained):
+    """A compute that has no power.
+
+    Attributes:
+        lost: the operator's word that the disks which only it had are lost.
+        elsewhere: whether the disks that Nova makes there are not on it.
+    """
+
+    lost: bool = False
+    elsewhere: bool = False
+
+
+@dataclass
+class EvacuationRun(Run):
+    """What the present run has done and seen, of guests that are evacuated.
+
+    Attributes:
+        had: the state of each when it was evacuated.
+        shared: of each guest the hosts of nova-compute that have its folder on shared storage.
+    """
+
+    had: dict[str, str] = field(default_factory=dict)
+    shared: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+def is_local(guest: Guest) -> bool:
+    """Whether a disk of it was made on its compute."""
+    return bool(guest.image or guest.ephemeral)
+
+
+def decide(seen: Seen, limits: Drain, run: EvacuationRun) -> Decision:
+    """What is next, of what was SEEN just now, within LIMITS; RUN is told what was seen."""
+    run.targets.update(seen.state.targets)
+    steps: list[Step] = []
+    ways: list[Way] = []
+    stays: list[Stay] = []
+    left: list[str] = []
+    held: list[str] = []
+    for guest in sorted(seen.state.guests, key=lambda guest: (guest.name, guest.uuid)):
+        move = seen.moves.get(guest.uuid)
+        if not seen.touched(guest) and guest.uuid not in run.sent:
+            continue
+        verdict = _judged(guest, move, seen, limits, run)
+        if isinstance(verdict, Step):
+            steps.append(verdict)
+        elif isinstance(verdict, Stay):
+            stays.append(verdict)
+        elif isinstance(verdict, Way):
+            ways.append(verdict)
+        unheard = run.is_unheard(guest, move)
+        if unheard or _is_evacuated(move, seen):
+            run.moved.add(guest.uuid)
+            if guest.uuid not in run.given_up:
+                left.append(str(move.source if move and not unheard else guest.host))
+            if isinstance(verdict, Stay) and not unheard:
+                held.append(guest.uuid)
+    now, later = within(limits, steps, left)
+    for step in now:
+        run.had[step.guest.uuid] = step.guest.state
+    return Decision(tuple(now), tuple(later), tuple(ways), tuple(stays), tuple(held))
+
+
+def _is_evacuated(move: Move | None, seen: Seen) -> bool:
+    """Whether an evacuation from one of the computes is under way."""
+    return bool(
+        move and move.kind == EVACUATION and not move.has_ended and move.source in seen.hosts
+    )
+
+
+def _judged(
+    guest: Guest, move: Move | None, seen: Seen, limits: Drain, run: EvacuationRun
+) -> Verdict:
+    if move and _is_evacuated(move, seen):
+        if move.age <= limits.timeout:
+            return Way(guest, move)
+        return Stay(guest, f"is being evacuated for {move.age:.0f} s by now: let it end{AGAIN}")
+    if guest.host not in seen.hosts:
+        return _arrived(guest, move, run) if guest.uuid in run.sent else _between(guest, move, seen)
+    if run.is_unheard(guest, move):
+        return Stay(guest, "is to be evacuated, and Nova has no record of it yet", passing=True)
+    if guest.task:
+        remedy = DELETED if guest.task in ("deleting", "soft-deleting") else RESET
+        words = remedy.format(state=_reset_to(guest), uuid=guest.uuid, host=guest.host)
+        return Stay(guest, f"is at {guest.task}, which nothing there will ever end: {words}{AGAIN}")
+    return _idle(guest, move, seen, run)
+
+
+def _reset_to(guest: Guest) -> str:
+    """To what a person may set it so that it is evacuated: a reset takes its task away."""
+    return "active" if guest.state == "active" else "error"
+
+
+def _arrived(guest: Guest, move: Move | None, run: EvacuationRun) -> Verdict:
+    """One that this run has evacuated: it has to be there in the state that it had."""
+    if guest.state == "error":
+        return Stay(guest, BROKEN.format(uuid=guest.uuid, fault=guest.fault or "no reason given"))
+    if guest.task:
+        return Stay(guest, f"is at {guest.task}", passing=True)
+    wanted = "stopped" if run.had.get(guest.uuid) == "stopped" else "active"
+    if guest.state != wanted:
+        was = run.had.get(guest.uuid, wanted)
+        return Stay(guest, f"was {was} and evacuated, and is {guest.state}", passing=True)
+    if move and move.kind == EVACUATION and not move.has_ended:
+        return Stay(guest, f"has an evacuation that is {move.status}", passing=True)
+    return None
+
+
+def _between(guest: Guest, move: Move | None, seen: Seen) -> Verdict:
+    """One that lives, and has a move from or to a dead compute that has not ended."""
+    if move is None:
+        return None
+    dead = move.source if move.source in seen.hosts else move.target
+    what = f"has a {move.called} from {move.source} that is {move.status}, and {dead} is dead"
+    if guest.task:
+        # A live migration ends once its source notices; no other does.
+        words = RESET.format(state=_reset_to(guest), uuid=guest.uuid)
+        return Stay(guest, f"{what}: where it does not end, {words}{AGAIN}", passing=True)
+    return Stay(guest, f"{what}: see `./run audit`")
+
+
+def _idle(guest: Guest, move: Move | None, seen: Seen, run: EvacuationRun) -> Verdict:
+    if guest.uuid in run.sent:
+        return Stay(guest, _failed(guest, move))
+    if guest.state not in STATES:
+        text = REMEDIES.get(guest.state, TO_ERROR)
+        words = {"state": guest.state.upper(), "uuid": guest.uuid, "host": guest.host}
+        return Stay(guest, text.format(**words))
+    if refused := run.refused.get((guest.uuid, "evacuate")):
+        return Stay(guest, f"is not evacuated by Nova: {refused}")
+    target = run.targets.get(guest.uuid)
+    if target is None:  # it was at something when its targets were asked for
+        return Stay(guest, "is looked at anew", passing=True)
+    dead = next(c for c in seen.computes if isinstance(c, Dead) and c.host == guest.host)
+    kept = not is_local(guest) or dead.elsewhere
+    if not kept and not dead.lost:
+        seen_on = run.shared.get(guest.uuid, frozenset())
+        if not target.hosts or not seen_on.issuperset(target.hosts):
+            return Stay(guest, ONLY_THERE.format(host=guest.host))
+        kept = True
+    if not target.hosts:
+        return Stay(guest, f"can go nowhere: {target.why}")
+    how = "" if kept else f", {_made_anew(guest)},"
+    text = f"evacuate {guest.called} of {guest.host}{how} to {named(target.hosts, ' or ')}"
+    return Step("evacuate", guest, str(guest.host), text, move.id if move else None)
+
+
+def _made_anew(guest: Guest) -> str:
+    if guest.image is None:
+        return "its second disk made anew and empty"
+    return f"its disk made anew from its image {guest.image}"
+
+
+def _failed(guest: Guest, move: Move | None) -> str:
+    if move is None or move.kind != EVACUATION:
+        return "was not evacuated, and Nova does not say why: see nova-conductor.log"
+    cause = move.cause or guest.fault or "Nova does not say why, see nova-conductor.log"
+    return f"was not evacuated: its {move.called} is {move.status}: {cause}"
