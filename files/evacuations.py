@@ -29,20 +29,24 @@ import sql
 from nova_tables import FINISHED
 
 HOST, TASK = drains.HOST, drains.TASK
-VISIBLE = (*drains.GUEST, "image", "addresses")
+MORE = ("image", "addresses")
 SERVICES = "uuid, host, last_seen_up, forced_down"
 TYPE = "OS-EXT-IPS:type"
 EVACUATION = "evacuation"
 
 
 class Reader(drains.Reader):
-    """The same, of hosts that may be no computes any more."""
+    """What Nova says, each guest asked for once."""
 
     def services(self):
         path = "/os-services?binary=nova-compute"
         listed = self.compute.listed(path, "services", "host")
         mine = [service for service in listed if service["host"] in self.hosts]
         self.compute.require(path, mine, ("id", "state", "status"))
+        lost = set(self.hosts) - {service["host"] for service in mine}
+        if lost:
+            text = "Nova's database has a nova-compute on {}, its API lists none there"
+            raise rest.Failed(text.format(", ".join(sorted(lost))))
         return {service["host"]: service for service in listed}
 
 
@@ -139,6 +143,7 @@ def read(request):
     }
     wanted = [reader.guests[uuid] for uuid in here if uuid not in set(request["placed"])]
     shown = sorted({*here, *moved, *told})
+    reader.compute.require("/servers", [reader.guests[uuid] for uuid in shown], MORE)
     addresses = request["addresses"]
     return {
         "computes": {host: listed[host]["state"] for host in hosts if host in listed},

@@ -168,6 +168,8 @@ class Status:
         return {s["host"]: s for s in self.services if s["binary"] == "nova-compute"}
 
     def state_of_compute(self, compute: Mapping[str, Any]) -> str:
+        if any(host.nova_host == compute["host"] for host in self.site.dead):
+            return "dead"
         service = self._of_computes.get(compute["host"])
         return self.state_of(service) if service else "no service"
 

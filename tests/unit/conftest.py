@@ -10,6 +10,7 @@ import pytest
 
 from .cloud_stand_in import StandIn
 from .drain_stand_in import Cloud
+from .evacuation_stand_in import DeadCloud
 from .serving import running
 from .systemd_stand_in import Systemd
 
@@ -25,6 +26,18 @@ def cloud() -> Iterator[StandIn]:
 def draining(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """A cloud whose guests can be moved; compute1 is closed."""
     with running(Cloud()) as cloud:
+        nova_state = drain_targets.nova_state
+        monkeypatch.setattr(nova_state, "read_table", cloud.read_table)
+        monkeypatch.setattr(
+            nova_state, "look", lambda asked, read: (read(None, asked), None, False)
+        )
+        yield cloud
+
+
+@pytest.fixture
+def dead_cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeadCloud]:
+    """A cloud in which compute1 has no power, and has not been forced down."""
+    with running(DeadCloud()) as cloud:
         nova_state = drain_targets.nova_state
         monkeypatch.setattr(nova_state, "read_table", cloud.read_table)
         monkeypatch.setattr(

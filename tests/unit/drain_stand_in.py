@@ -95,7 +95,8 @@ class Cloud(Served):
     def request(self, **more: Any) -> Json:
         """What is asked of compute1."""
         login = {"auth_url": f"{self.url}/v3", "region": "R", "interface": "internal"}
-        asked = {**login, "places": {}, "admin": ADMIN, "names": {"api": "nova_api"}}
+        asked = {**login, "places": {}, "admin": ADMIN}
+        asked |= {"names": {"api": "nova_api", "cell1": "nova"}}
         return {
             **asked,
             "hosts": ["compute1"],

@@ -10,10 +10,16 @@ from openstack.connection import Connection
 from testinfra.backend.base import CommandResult
 
 from pyinfra_nova.knowledge.platforms import EndpointName, platforms_of
-from pyinfra_nova.proof import drained_computes, site_proof
+from pyinfra_nova.proof import dead_computes, drained_computes, site_proof
 from pyinfra_nova.proof.console import greet
 from pyinfra_nova.proof.deployed_site import DeployedSite, NoAnswerError
-from pyinfra_nova.resources import compute_states, drains, retirements, stopped_units
+from pyinfra_nova.resources import (
+    compute_states,
+    drains,
+    evacuations,
+    retirements,
+    stopped_units,
+)
 from pyinfra_nova.resources.compute_api import ComputeApiState
 from pyinfra_nova.resources.http_answers import SilentUrls
 from pyinfra_nova.resources.nova_state import NovaState
@@ -190,13 +196,31 @@ def test_no_retired_compute_runs_nova_compute(cloud: DeployedSite) -> None:
     units = sorted({unit.name for unit in known if unit.broker})
     found = []
     for compute in cloud.site.retired:
+        if compute.is_dead:
+            continue  # that nothing of it is left is another test's
         answer = cloud.ask(compute.name, StoppedUnits, {"units": units, "prove": False})
         found += [f"{compute.name}: {fault}" for fault in stopped_units.faults(answer)]
     require(found, "deploy again")
 
 
-def test_no_other_service_is_down(api_state: ComputeApiState) -> None:
-    down = [f"{s.binary} on {s.host} is {s.state}" for s in api_state.services if s.state != "up"]
+def test_a_dead_compute_has_no_guests_and_is_called_down(cloud: DeployedSite) -> None:
+    """It is not asked itself."""
+    target = cloud.target(cloud.site.primary_controller)
+    question = dead_computes.question(target)
+    for compute in cloud.site.dead:
+        warnings.warn(f"{compute.name} is dead, as the inventory says", stacklevel=1)
+    if question is None:
+        return
+    with cloud.on(target.host.name) as host:
+        require(
+            evacuations.faults(host, question), "deploy again; it says what has to stay, and why"
+        )
+
+
+def test_no_other_service_is_down(api_state: ComputeApiState, site: Site) -> None:
+    dead = {host.nova_host for host in site.dead}
+    services = [s for s in api_state.services if s.host not in dead]
+    down = [f"{s.binary} on {s.host} is {s.state}" for s in services if s.state != "up"]
     require(down, "if that host is gone for good: openstack compute service delete ID")
 
 

@@ -36,8 +36,8 @@ REMEDIES = {
     "suspended": TO_ERROR,
     "rescued": TO_ERROR,
     "shelved": TO_ERROR,
-    "resized": "waits (VERIFY_RESIZE) for somebody to confirm a change, which needs {host}: bring it "
-    "back, or `openstack server set --state error {uuid}`" + AGAIN,
+    "resized": "waits (VERIFY_RESIZE) for somebody to confirm a change, which needs {host}: bring "
+    "{host} back, or `openstack server set --state error {uuid}`" + AGAIN,
     "soft-delete": "is deleted, and can still be restored: `openstack server delete --force {uuid}`"
     + AGAIN,
     "building": "is being built there, and never will be: `openstack server delete {uuid}`" + AGAIN,

@@ -32,6 +32,7 @@ HERE = "this machine"
 LATE = 120
 """Seconds that this machine may take to look."""
 REMEDY = "take `dead` out of the inventory, or cut its power"
+PATIENCE = "wait, if it has only just died; else "
 
 
 class SignsOfLife(ScriptFact):
@@ -172,4 +173,4 @@ def of_nova(
         found.append("Nova calls its nova-compute up")
     if agents := state.agents.get(host):
         found.append(f"Neutron hears its {named(agents)}")
-    return [f"{text}: {REMEDY}" for text in found]
+    return [f"{text}: {PATIENCE}{REMEDY}" for text in found]
