@@ -43,7 +43,11 @@ def reason(host, before, rows, left):
     if before.get(host) is None or row["last_seen_up"] == before[host]["last_seen_up"]:
         return "its nova-compute has sent no heartbeat"
     if left.get(host):
-        return f"its nova-compute has not yet taken away {left[host]} guests evacuated from there"
+        what = f"{left[host]} guests evacuated from there"
+        restart = f"`systemctl restart nova-compute` on {host}"
+        return (
+            f"its nova-compute has not taken away {what}, which it does when it starts: {restart}"
+        )
     return None
 
 

@@ -32,6 +32,7 @@ ORDER = (
     "test_drain",
     "test_maintain",
     "test_retired",
+    "test_dead",
     "test_coming_back",
     "test_taken_away",
     "test_drift",

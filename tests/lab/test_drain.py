@@ -235,12 +235,12 @@ def says(process: subprocess.Popen[str], text: str) -> bool:
     return False
 
 
-def killed_when_said(text: str, *command: str) -> bool:
-    """Run COMMAND, and kill it a moment after it has said TEXT; False if it never did."""
+def killed_when_said(text: str, *command: str, after: float = 3) -> bool:
+    """Run COMMAND, and kill it so long AFTER it has said TEXT; False if it never did."""
     with started(*command) as process:
         if not says(process, text):
             return False
-        time.sleep(3)
+        time.sleep(after)
         os.killpg(process.pid, signal.SIGKILL)
         return True
 

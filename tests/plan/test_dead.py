@@ -58,7 +58,7 @@ def asked(said: str, words: str) -> list[str]:
 
 
 def test_the_plan_says_guest_by_guest_what_becomes_of_it(secrets_file: Path, has: Any) -> None:
-    seen = {"closed": {}, "unseen": [], "forced": {}}
+    seen: dict[str, Any] = {"closed": {}, "unseen": [], "forced": {}}
     has(look(RUNS, LOCAL, forced=False), seen=seen)
     process = pyinfra("dead", secrets_file, "--dry", "--json")
     assert pending({"plan": operations(process)}) == {
