@@ -160,7 +160,7 @@ class HostsBuilder:
                     problem = "is said of a compute alone"
                     self.faults.append(Fault(self.file, f"{host.name}.{key}", problem))
             self._check_death(host)
-            if host.purge and not host.is_retired:
+            if host.purge and host.is_compute:
                 problem = "is said of a compute whose state is 'retired' alone"
                 self.faults.append(Fault(self.file, f"{host.name}.purge", problem))
             if host.is_controller and host.is_retired:
