@@ -205,7 +205,9 @@ class Cloud(Served):
             "names": {"api": "nova_api", "cell0": "nova_cell0", "cell1": "nova"},
             "api": {**api, "places": {}, "login": login},
             "broker": {"virtual_host": "/"},
-            "expected": {"services": {"nova-compute": ["compute1"]}, "down_time": 60},
+            "expected": {
+                **{"services": {"nova-compute": ["compute1"]}, "down_time": 60, "dead": []},
+            },
             "hosts": {},
             "repairs": list(keys),
         }

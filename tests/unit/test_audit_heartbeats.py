@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .audited_cloud import NOW, Cloud, Row, ago, host_answer, queue
+from .audited_cloud import NOW, Cloud, Row, agent, ago, host_answer, queue
 
 
 @pytest.fixture
@@ -173,3 +173,13 @@ def test_notifications_that_nothing_reads(cloud: Cloud) -> None:
 def test_queues_of_other_services_may_hold_some(cloud: Cloud, messages: int, found: int) -> None:
     queues(cloud)["q-plugin"] = queue(messages=messages, consumers=0)
     assert len(cloud.findings("queue-unread")) == found
+
+
+def test_of_a_host_that_the_inventory_calls_dead_nothing_is_expected(silent: Cloud) -> None:
+    del hosts(silent)["compute1"]
+    silent.row("services", host="compute1")["forced_down"] = 1
+    assert silent.network is not None
+    silent.network["agents"] = [agent("compute1", alive=False)]
+    assert {found["kind"] for found in silent.findings()} == {"service-forced-down", "agent-dead"}
+    silent.expected["dead"] = ["compute1"]
+    assert silent.findings() == []

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pyinfra.connectors.ssh import SSHConnector
 
 from pyinfra_nova.audit import question as audit
 from pyinfra_nova.nova_conf import migration_ssh
@@ -13,6 +14,7 @@ from pyinfra_nova.proof import dead_computes, drained_computes, site_proof
 from pyinfra_nova.resources import forced_down
 from pyinfra_nova.resources.compute_states import Closed, steps
 from pyinfra_nova.resources.evacuations.decision import Dead
+from pyinfra_nova.resources.evacuations.signs import Looks, Sought
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.session.settings_first import OnlyDeadHosts, dead_in, leave_out_dead
 from pyinfra_nova.site.faults import SettingsError
@@ -213,3 +215,35 @@ def test_one_that_lives_again_is_to_count_again() -> None:
     ]
     assert [len(step.commands) for step in found] == [0, 1]
     assert forced_down.steps(of, databases, of.computes, {}) == []
+
+
+# --- who is asked whether it lives ----------------------------------------------------------------
+
+
+def test_a_few_are_asked_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"c{number}" for number in range(40)]
+    hosts = {"controller": HOSTS["controller"], "compute2": {**HOSTS["compute2"], **DRAINED}}
+    hosts |= {name: {"my_ip": f"10.0.0.{100 + n}"} for n, name in enumerate(names)}
+    groups = {"controllers": ["controller"], "computes": [*names, "compute2"]}
+    of = site(groups=groups, hosts=hosts)
+    plans = {name: plan(of, name) for name in ("controller", *names)}
+    data = {"ssh_hostname": "192.0.2.2", "ssh_port": 2222}
+    host = SimpleNamespace(data=data, connector_cls=SSHConnector, print_prefix="")
+    state: Any = SimpleNamespace(inventory=SimpleNamespace(get_host=lambda _: host))
+    asked: list[Any] = []
+
+    def looked(_: Any, sought: Any, guests: Any, *who: Any, here: bool) -> Looks:
+        asked.append((sought, list(guests), who, here))
+        return Looks({}, {"compute2": {"ping"}}, [])
+
+    monkeypatch.setattr(dead_computes, "looked", looked)
+    monkeypatch.setattr(dead_computes, "question", lambda _: None)
+    (verdict,) = dead_computes.verdicts(state, plans)
+    assert (verdict.host, verdict.ok, verdict.detail) == ("compute2", True, "no sign of life")
+    ((sought, guests, who, here),) = asked
+    assert sought == [Sought("compute2", "compute2", ["10.0.0.32", "192.0.2.2"], 2222)]
+    assert guests == [] and here
+    assert who == (["controller"], ["c0", "c1", "c2"])
+    host.connector_cls = object  # not reached by SSH
+    dead_computes.verdicts(state, plans)
+    assert asked[1][3] is False
