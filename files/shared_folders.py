@@ -13,7 +13,7 @@ import host_guests
 
 def answer(request):
     folder = request["instances"]
-    if not folder or not host_guests.is_shared(folder):
+    if not host_guests.is_shared(folder):
         return {"there": []}
     paths = {uuid: os.path.join(folder, uuid) for uuid in request["guests"]}
     return {"there": [uuid for uuid, path in paths.items() if os.path.isdir(path)]}

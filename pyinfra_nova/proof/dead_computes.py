@@ -13,7 +13,7 @@ from pyinfra.api.state import State
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import ctx_host, ctx_state
 
-from pyinfra_nova.proof import host_proof
+from pyinfra_nova.nova_conf.folders import instances_path
 from pyinfra_nova.proof.drained_computes import taking
 from pyinfra_nova.resources import shared_folders
 from pyinfra_nova.resources.drains.state import Seen
@@ -143,7 +143,7 @@ def shared(plans: Mapping[str, HostPlan], guests: Collection[str]) -> Mapping[st
         for name, plan in plans.items()
         if plan.host.is_compute and plan.host.state == "open"
     }
-    folders = {name: host_proof.instances(plan) for name, plan in asked.items()}
+    folders = {name: instances_path(plan.host) for name, plan in asked.items()}
     found = shared_folders.seen(host.state, folders, guests)
     return {
         uuid: frozenset(asked[name].host.nova_host for name in names)

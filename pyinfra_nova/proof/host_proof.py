@@ -63,11 +63,6 @@ def _folders(plan: HostPlan, options: Mapping[str, Sequence[str]]) -> list[str]:
     return list(dict.fromkeys(folder for folder in found if folder))
 
 
-def instances(plan: HostPlan) -> str | None:
-    """Where Nova has the folders of guests on the compute of PLAN."""
-    return _folders(plan, _options(plan))[-1] if plan.host.is_compute else None
-
-
 def _audit_interval(options: Mapping[str, Sequence[str]]) -> int:
     """Seconds between two audits of a compute's resources."""
     given = options.get("DEFAULT/update_resources_interval", ["0"])[-1]

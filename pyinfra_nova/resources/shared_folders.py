@@ -19,9 +19,7 @@ class SharedFolders(ScriptFact):
     uses = ("host_guests",)
 
 
-def seen(
-    state: State, folders: Mapping[str, str | None], guests: Collection[str]
-) -> dict[str, set[str]]:
+def seen(state: State, folders: Mapping[str, str], guests: Collection[str]) -> dict[str, set[str]]:
     """Of each of GUESTS the hosts that have its folder; FOLDERS are where, by name.
 
     Asked side by side; a host that does not answer has none.
