@@ -20,7 +20,7 @@ from pyinfra_nova.knowledge.platforms import UnsupportedPlatform, numbers, platf
 from pyinfra_nova.knowledge.releases import VERSIONS
 from pyinfra_nova.maintenance.reason import MaintenanceError
 from pyinfra_nova.proof.host_proof import libvirt_uri
-from pyinfra_nova.resources import drains, maintenance
+from pyinfra_nova.resources import maintenance
 from pyinfra_nova.resources.drains import Libvirts, Question, returns
 from pyinfra_nova.resources.drains.decision import Run, decide, planned
 from pyinfra_nova.resources.drains.state import Drained, Guest, Seen
