@@ -79,5 +79,6 @@ if deployed:
     cloud_objects.converge(plan=deployed)
 # Last: what keeps a guest where it is is no reason to leave anything else undone.
 if plan:
+    hypervisors.join(plan=plan)
     hypervisors.drain(plan=plan)
 retirement.retire(plan=plan)

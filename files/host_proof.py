@@ -9,23 +9,19 @@ A unit that is active may still be one that comes and goes, whose program is no 
 or that can write nowhere.
 """
 
-import base64
 import json
 import os
 import pwd
 import re
-import socket
 import subprocess
 import sys
-import urllib.parse
 
 import http_answers
 import unit_logs
 import units
+import websocket
 
 TIMEOUT = 20
-KEY = base64.b64encode(b"pyinfra-nova asks").decode()
-"""What a client of a WebSocket sends; no secret (RFC 6455, section 1.3)."""
 LATE = 10
 """Seconds that an audit of a compute's resources may take."""
 AUDIT = re.compile(r" ERROR nova\.compute\.manager .*Error updating resources for node")
@@ -53,24 +49,9 @@ def url_faults(urls):
         yield fault(found["name"], found["detail"], "see the log of its unit")
 
 
-def handshake(url):
-    """The status line with which a server answers who wants a WebSocket."""
-    parts = urllib.parse.urlsplit(url)
-    address = (parts.hostname, parts.port or 80)
-    words = (
-        f"GET /websockify HTTP/1.1\r\nHost: {parts.netloc}\r\nOrigin: http://{parts.netloc}\r\n"
-        f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\n"
-        "Sec-WebSocket-Protocol: binary\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
-    with socket.create_connection(address, timeout=TIMEOUT) as stream:
-        stream.sendall(words.encode())
-        with stream.makefile("rb") as reader:
-            return reader.readline(200).decode(errors="replace").strip()
-
-
 def websocket_faults(url):
     try:
-        said = handshake(url)
+        said, _ = websocket.handshake(url)
     except OSError as error:
         said = f"no answer: {error}"
     if " 101 " not in said + " ":

@@ -4,12 +4,13 @@ Request: {"database", "names": as for nova_state.py, "known": {binary: [hosts]},
           "services": {binary: {host: age of its process in seconds|null}},
           "computes": {host: its address},
           "retired": [hosts of what were computes, or have no power]|absent,
-          "margin": s, "delay": s, "down_time": s, "wait": s,
+          "joining": bool, "margin": s, "delay": s, "down_time": s, "wait": s,
           "broker": {"hosts", "port", "user", "password", "virtual_host"}|null,
           "queues": {name: most consumers|null}, "api": as for compute_api.py|null}
 Answer:  {"missing": {host: [what its services have not shown]}, "unmapped": [hosts],
           "flagged": bool, "strangers": [texts],
           "closed": {host: why it takes no new guests}, "unseen": [hosts that are not registered],
+          "joining": [hosts that an earlier run was proving, if these are asked for],
           "forced": {host that is forced down: how many guests were evacuated from it, which it has
                      not yet taken away},
           "api": as of compute_api.py|null, "error": text|null, "early": bool}
@@ -42,6 +43,8 @@ _destroy_evacuated_instances)."""
 RECENT = 3600
 """Seconds that a process may have run for its node to be judged; its heartbeats tell more then, and
 the clock that the node was written by may have been set since."""
+JOINING = " WHERE name = 'pyinfra-nova-joining'"
+"""The aggregate of computes that are being proven (smoke_guests.py)."""
 BY_ITSELF = "AUTO:"
 """How Nova begins the reason for which it disables a compute itself (virt/libvirt/driver.py)."""
 
@@ -204,6 +207,20 @@ def closed(rows, request):
     }
 
 
+def joining(connection, request):
+    """The hosts in the aggregate of those that an earlier run was proving."""
+    if not request.get("joining"):
+        return []
+    api = request["names"]["api"]
+    found = nova_state.read_if_there(connection, api, "aggregates", "id", JOINING)
+    if not found:
+        return []
+    ids = [row["id"] for row in found]
+    where = " WHERE aggregate_id IN ({})".format(", ".join(str(int(each)) for each in ids))
+    rows = nova_state.read_if_there(connection, api, "aggregate_hosts", "host", where)
+    return sorted({row["host"] for row in rows})
+
+
 def look(connection, begun, request):
     rows = Rows(connection, request["names"])
     lacking, error = missing(rows, begun, request), None
@@ -217,6 +234,7 @@ def look(connection, begun, request):
         "flagged": any(node["mapped"] and node["host"] not in rows.mapped for node in nodes),
         "strangers": strangers(rows, request),
         **closed(rows, request),
+        "joining": joining(connection, request),
         "error": error,
     }
 
@@ -237,7 +255,8 @@ def answer(request):
     if found is None:
         unmapped = list(request["computes"])
         found = {"missing": {}, "unmapped": unmapped, "flagged": False, "strangers": []}
-        found.update(closed={}, forced={}, unseen=[*unmapped, *request.get("retired", ())])
+        found.update(closed={}, forced={}, joining=[])
+        found.update(unseen=[*unmapped, *request.get("retired", ())])
     found["error"] = str(error) if error else found["error"]
     asks = request["api"] and not found["error"]
     return {**found, "early": early, "api": compute_api.answer(request["api"]) if asks else None}

@@ -44,6 +44,13 @@ def open_up(plan: HostPlan) -> None:
 
 
 @deploy("Hypervisors")
+def join(plan: HostPlan) -> None:
+    """Prove new computes with a guest of their own, then have others' guests sent to them."""
+    if plan.is_primary_controller and plan.site.settings.smoke_guest:
+        stage.joined(name="Prove new computes with a guest", plan=plan)
+
+
+@deploy("Hypervisors")
 def drain(plan: HostPlan) -> None:
     """Have the computes of the run that are to have no guests have none; first the dead ones."""
     if not plan.is_primary_controller:

@@ -42,6 +42,7 @@ NOTHING: Answer = {
     "strangers": [],
     "closed": {},
     "unseen": [],
+    "joining": [],
     "api": None,
     "error": "the primary controller answered nothing",
     "early": False,
@@ -126,6 +127,7 @@ def question(
         **plan.databases.as_request(),
         "known": services,
         "retired": [*retired, *dead],
+        "joining": site.settings.smoke_guest is not None,
         "services": {
             "nova-conductor": _ages(controllers, "nova-conductor", seen),
             "nova-scheduler": _ages(controllers, "nova-scheduler", seen),

@@ -17,7 +17,7 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_host
 
 from pyinfra_nova.proof import host_proof, site_proof
-from pyinfra_nova.resources import compute_states, forced_down
+from pyinfra_nova.resources import compute_states, forced_down, smoke_guests
 from pyinfra_nova.resources.cells import nova_manage
 from pyinfra_nova.resources.http_answers import Answering
 from pyinfra_nova.resources.nova_state import unread
@@ -27,6 +27,7 @@ from pyinfra_nova.session.connections import at_once
 from pyinfra_nova.session.host_script import Answer
 from pyinfra_nova.session.steps import Commands, changing, refused, say, taken
 from pyinfra_nova.site.names import FEW, named
+from pyinfra_nova.site.settings import HostSettings
 
 _LAST: WeakKeyDictionary[State, Answer] = WeakKeyDictionary()
 """What the primary controller has said last in a run; the one answer is for several operations."""
@@ -177,10 +178,30 @@ def opened(plan: HostPlan) -> Commands:
     The others are closed, if they have registered meanwhile.
     """
     known = site_proof.closed(_planned(plan))
-    computes = list(plan.scope.computes)
+    proven_first = {compute.name for compute in joining(plan)}
+    computes = [c for c in plan.scope.computes if c.name not in proven_first]
     if not host.state.is_executing:  # `closed` says the others
         computes = [c for c in computes if c.state == "open" or c.nova_host in known.unseen]
     yield from taken(compute_states.steps(plan.site, computes, known))
+
+
+def joining(plan: HostPlan) -> list[HostSettings]:
+    """The computes of the run that a guest of their own has to prove before they are opened."""
+    if plan.site.settings.smoke_guest is None:
+        return []
+    answer = _planned(plan)
+    known = site_proof.closed(answer)
+    mine = answer["joining"]
+    return [one for one in plan.scope.computes if smoke_guests.joins(one, known, mine)]
+
+
+@operation()
+def joined(plan: HostPlan) -> Commands:
+    """Prove the computes that join with a guest each, and open them."""
+    wanted = plan.site.settings.smoke_guest
+    if wanted is not None:
+        question = smoke_guests.Question(plan.site, wanted, joining(plan))
+        yield from smoke_guests.proven(question)
 
 
 def unseen(plan: HostPlan) -> frozenset[str]:

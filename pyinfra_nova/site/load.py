@@ -11,9 +11,11 @@ from pyinfra_nova.site.faults import Fault, SecretsError, SettingsError
 from pyinfra_nova.site.host_settings import HostsBuilder
 from pyinfra_nova.site.layered_data import Data
 from pyinfra_nova.site.secrets import Secrets, load_secrets
-from pyinfra_nova.site.settings import HostSettings, Site
+from pyinfra_nova.site.settings import HostSettings, Settings, Site
 from pyinfra_nova.site.site_settings import site_settings
-from pyinfra_nova.site.sources import INVENTORY_FILE, Sources
+from pyinfra_nova.site.sources import ALL_FILE, INVENTORY_FILE, Sources
+
+ISOLATION = "enable_isolated_aggregate_filtering"
 
 
 def _missing_secrets(secrets: Secrets, hosts: Iterable[HostSettings]) -> Iterator[Fault]:
@@ -26,6 +28,22 @@ def _missing_secrets(secrets: Secrets, hosts: Iterable[HostSettings]) -> Iterato
             "Ceph that is still to be made, `python -m pyinfra_nova.secrets add-ceph-key`"
         )
         yield Fault("secrets.yml", "rbd_secret_key", problem, remedy)
+
+
+def _smoke_guest_faults(settings: Settings, hosts: Iterable[HostSettings]) -> Iterator[Fault]:
+    """What would send other guests to a compute that is still being proven."""
+    if settings.smoke_guest is None:
+        return
+    if settings.enable_new_services:
+        problem = "has no use with enable_new_services, which opens computes before they are proven"
+        yield Fault(ALL_FILE, "smoke_guest", problem, "leave out one of them")
+    for host in hosts:
+        section = host.nova_conf.get("scheduler", {})
+        if host.is_controller and ISOLATION in section:
+            problem = "is decided by `smoke_guest`, which needs it"
+            key = f"nova_conf.scheduler.{ISOLATION}"
+            yield Fault(ALL_FILE, key, problem, "leave it out")
+            return
 
 
 def build_site(
@@ -63,6 +81,8 @@ def build_site(
     if isinstance(secrets, SecretsError):
         raise SettingsError([*faults, *secrets.faults])
     faults += _missing_secrets(secrets, hosts.values())
+    if settings:
+        faults += _smoke_guest_faults(settings, hosts.values())
     if faults or settings is None:
         raise SettingsError(faults)
     return Site(settings=settings, secrets=secrets, hosts=hosts)

@@ -15,6 +15,7 @@ from pyinfra_nova.site.drain import Drain
 from pyinfra_nova.site.libvirt import Libvirt
 from pyinfra_nova.site.secrets import Secrets
 from pyinfra_nova.site.section import Section
+from pyinfra_nova.site.smoke_guest import SmokeGuest
 from pyinfra_nova.site.value_types import (
     EVERYWHERE,
     MY_IP,
@@ -202,6 +203,7 @@ class Settings(Section):
         service_down_time: seconds without a report after which a service is called down.
         enable_new_services: whether a new compute takes guests before a deploy has proven it.
         drain: how guests are moved away from computes that are to have none.
+        smoke_guest: what proves a new compute before it takes guests; None for the proof alone.
     """
 
     # Unquoted, 2025.1 is a number.
@@ -228,6 +230,7 @@ class Settings(Section):
     service_down_time: Seconds = 60
     enable_new_services: bool = False
     drain: Drain = Drain()
+    smoke_guest: SmokeGuest | None = None
     care: Care = Care()
     backup: Backup = Backup()
     enabled_apis: Annotated[list[Api], Field(min_length=1)] = [

@@ -1,0 +1,66 @@
+"""The first words of a WebSocket (RFC 6455), as a browser speaks them: no more is needed to see
+whether one is served, and what stands behind it."""
+
+import base64
+import socket
+import ssl
+import urllib.parse
+
+TIMEOUT = 20
+KEY = base64.b64encode(b"pyinfra-nova asks").decode()
+"""What a client of a WebSocket sends; no secret (RFC 6455, section 1.3)."""
+
+
+def connected(parts):
+    secure = parts.scheme == "https"
+    address = (parts.hostname, parts.port or (443 if secure else 80))
+    stream = socket.create_connection(address, timeout=TIMEOUT)
+    if not secure:
+        return stream
+    try:
+        context = ssl.create_default_context()
+        return context.wrap_socket(stream, server_hostname=parts.hostname)
+    except OSError:
+        stream.close()
+        raise
+
+
+def payload(reader):
+    """What the server's first frame holds; servers do not mask theirs (section 5.2)."""
+    head = reader.read(2)
+    if len(head) < 2:
+        return b""
+    size = head[1] & 0x7F
+    if size == 126:
+        size = int.from_bytes(reader.read(2), "big")
+    return reader.read(size)
+
+
+def handshake(url, path="/websockify", listens=False):
+    """The status line with which a server answers who wants a WebSocket, and its first words.
+
+    Only where it LISTENS does a server speak first; of others the words are empty.
+    """
+    parts = urllib.parse.urlsplit(url)
+    words = (
+        f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        f"Origin: {parts.scheme}://{parts.netloc}\r\n"
+        f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\n"
+        "Sec-WebSocket-Protocol: binary\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    with connected(parts) as stream:
+        stream.sendall(words.encode())
+        with stream.makefile("rb") as reader:
+            status = reader.readline(200).decode(errors="replace").strip()
+            if not listens or " 101 " not in status + " ":
+                return status, ""
+            while reader.readline(1000).strip():
+                pass
+            return status, payload(reader).decode(errors="replace")
+
+
+def console_path(url):
+    """The path that noVNC's page opens for a console's URL, with the token in it."""
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)
+    path = query.get("path", [""])[0]
+    return "/" + path.lstrip("/") if path else "/?token=" + query.get("token", [""])[0]
