@@ -17,10 +17,14 @@ Places = Mapping[str, Mapping[str, Any]]
 
 
 def places(settings: Settings) -> Places:
-    """Where Nova itself finds Placement and Glance in the catalogue."""
+    """Where Nova itself finds Placement, Glance and Neutron in the catalogue."""
     return {
         service: {"region": section.region_name, "interfaces": list(section.valid_interfaces)}
-        for service, section in (("placement", settings.placement), ("image", settings.glance))
+        for service, section in (
+            ("placement", settings.placement),
+            ("image", settings.glance),
+            ("network", settings.neutron),
+        )
     }
 
 
