@@ -36,10 +36,11 @@ def payload(reader):
     return reader.read(size)
 
 
-def handshake(url, path="/websockify", listens=False):
+def handshake(url, path="/websockify", at=None):
     """The status line with which a server answers who wants a WebSocket, and its first words.
 
-    Only where it LISTENS does a server speak first; of others the words are empty.
+    Where it is asked AT another address it is told URL all the same, as by a proxy before it. Only
+    then is its first word waited for: of other servers it would be the client's.
     """
     parts = urllib.parse.urlsplit(url)
     words = (
@@ -48,15 +49,18 @@ def handshake(url, path="/websockify", listens=False):
         f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\n"
         "Sec-WebSocket-Protocol: binary\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
-    with connected(parts) as stream:
+    with connected(urllib.parse.urlsplit(at) if at else parts) as stream:
         stream.sendall(words.encode())
         with stream.makefile("rb") as reader:
             status = reader.readline(200).decode(errors="replace").strip()
-            if not listens or " 101 " not in status + " ":
+            if not at or " 101 " not in status + " ":
                 return status, ""
-            while reader.readline(1000).strip():
-                pass
-            return status, payload(reader).decode(errors="replace")
+            try:
+                while reader.readline(1000).strip():
+                    pass
+                return status, payload(reader).decode(errors="replace")
+            except OSError:  # it has answered, but not what stands behind it
+                return status, ""
 
 
 def console_path(url):

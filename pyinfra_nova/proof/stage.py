@@ -28,6 +28,7 @@ from pyinfra_nova.session.host_script import Answer
 from pyinfra_nova.session.steps import Commands, changing, refused, say, taken
 from pyinfra_nova.site.names import FEW, named
 from pyinfra_nova.site.settings import HostSettings
+from pyinfra_nova.site.smoke_guest import SmokeGuest
 
 _LAST: WeakKeyDictionary[State, Answer] = WeakKeyDictionary()
 """What the primary controller has said last in a run; the one answer is for several operations."""
@@ -190,9 +191,27 @@ def joining(plan: HostPlan) -> list[HostSettings]:
     if plan.site.settings.smoke_guest is None:
         return []
     answer = _planned(plan)
-    known = site_proof.closed(answer)
-    mine = answer["joining"]
-    return [one for one in plan.scope.computes if smoke_guests.joins(one, known, mine)]
+    known, begun = site_proof.closed(answer), answer["joining"]
+    return [one for one in plan.scope.computes if smoke_guests.joins(one, known, begun)]
+
+
+def _smoke_question(plan: HostPlan, wanted: SmokeGuest) -> smoke_guests.Question:
+    answer = _planned(plan)
+    known, begun = site_proof.closed(answer), answer["joining"]
+    mine = (*plan.scope.computes, *plan.scope.retired)
+    units = plan.units("controller")
+    proxy = plan.endpoints.get("novncproxy")
+    primary = plan.site.primary_controller
+    return smoke_guests.Question(
+        plan.site,
+        wanted,
+        joining(plan),
+        [one for one in mine if smoke_guests.left(one, known, begun)],
+        next(unit for unit in units if unit.name.endswith("nova-scheduler")),
+        proxy.url if proxy else None,
+        # The primary one's own is looked at.
+        [one for one in plan.scope.controllers_left_out if one.name != primary.name],
+    )
 
 
 @operation()
@@ -200,8 +219,7 @@ def joined(plan: HostPlan) -> Commands:
     """Prove the computes that join with a guest each, and open them."""
     wanted = plan.site.settings.smoke_guest
     if wanted is not None:
-        question = smoke_guests.Question(plan.site, wanted, joining(plan))
-        yield from smoke_guests.proven(question)
+        yield from smoke_guests.proven(_smoke_question(plan, wanted))
 
 
 def unseen(plan: HostPlan) -> frozenset[str]:

@@ -14,6 +14,7 @@ from pyinfra_nova.site.secrets import Secrets, load_secrets
 from pyinfra_nova.site.settings import HostSettings, Settings, Site
 from pyinfra_nova.site.site_settings import site_settings
 from pyinfra_nova.site.sources import ALL_FILE, INVENTORY_FILE, Sources
+from pyinfra_nova.site.value_types import is_truth
 
 ISOLATION = "enable_isolated_aggregate_filtering"
 
@@ -38,12 +39,10 @@ def _smoke_guest_faults(settings: Settings, hosts: Iterable[HostSettings]) -> It
         problem = "has no use with enable_new_services, which opens computes before they are proven"
         yield Fault(ALL_FILE, "smoke_guest", problem, "leave out one of them")
     for host in hosts:
-        section = host.nova_conf.get("scheduler", {})
-        if host.is_controller and ISOLATION in section:
-            problem = "is decided by `smoke_guest`, which needs it"
-            key = f"nova_conf.scheduler.{ISOLATION}"
-            yield Fault(ALL_FILE, key, problem, "leave it out")
-            return
+        value = host.nova_conf.get("scheduler", {}).get(ISOLATION, "true")
+        if host.is_controller and not is_truth(value):
+            problem = f"needs {ISOLATION}, which nova_conf of {host.name} does not leave on"
+            yield Fault(ALL_FILE, "smoke_guest", problem, "leave that option out")
 
 
 def build_site(

@@ -29,6 +29,11 @@ URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 MAXIMUM_LENGTH = 255
 
 
+def is_truth(value: object) -> bool:
+    """Whether oslo.config takes an option's VALUE for yes."""
+    return str(value).strip().lower() in ("1", "true", "yes", "on")
+
+
 def shown(text: str) -> str:
     """TEXT for a message: cut where it is long, hidden where it may hold a password."""
     if re.search(":.*@", text, re.DOTALL):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from pyinfra_nova.resources.cloud_objects.values import Check, Found, Object, Texts, wanted
 from pyinfra_nova.site.faults import closest
 from pyinfra_nova.site.names import named
-from pyinfra_nova.site.value_types import Text
+from pyinfra_nova.site.value_types import Text, is_truth
 
 DEFAULT_ZONE = "nova"
 """Nova's name for hosts in no zone, where nova_conf gives them no other."""
@@ -41,10 +41,6 @@ class Aggregate(Object):
     hosts: list[Text] = Field(default_factory=list)
     only_these_hosts: bool = False
     metadata: Texts = Field(default_factory=dict)
-
-
-def _truth(value: object) -> bool:
-    return str(value).strip().lower() in ("1", "true", "yes", "on")
 
 
 class AggregateCheck(Check):
@@ -100,8 +96,8 @@ class AggregateCheck(Check):
                 yield self.wrong(here, f"{value!r} has no effect", "the one value is: required")
             elif problem := self.specs.problem(key, value)[0]:
                 yield self.wrong(here, problem, self.specs.problem(key, value)[1])
-            elif not all(
-                _truth(self.option(host, "scheduler", "enable_isolated_aggregate_filtering"))
+            elif not self.site.settings.smoke_guest and not all(
+                is_truth(self.option(host, "scheduler", "enable_isolated_aggregate_filtering"))
                 for host in self.site.controllers
             ):
                 remedy = (

@@ -16,6 +16,7 @@ from pyinfra_nova.resources.compute_api import places
 from pyinfra_nova.resources.compute_states import Closed
 from pyinfra_nova.resources.keystone import KeystoneAdmin
 from pyinfra_nova.resources.smoke_guests.decision import NOT_PROVEN, Kind, Proof, State, decide
+from pyinfra_nova.resources.units import Unit
 from pyinfra_nova.session.host_script import (
     NO_ANSWER,
     ScriptFact,
@@ -25,12 +26,17 @@ from pyinfra_nova.session.host_script import (
 )
 from pyinfra_nova.session.steps import Commands, Heard, changing, refused, say
 from pyinfra_nova.site.names import named
-from pyinfra_nova.site.settings import HostSettings, Site
+from pyinfra_nova.site.settings import HostSettings, Settings, Site
 from pyinfra_nova.site.smoke_guest import SmokeGuest
 
-USES = ("rest", "websocket", "keystone", "compute_api", "cloud_session", "cloud_aggregates")
+USES = (
+    *("rest", "websocket", "keystone", "compute_api", "cloud_session", "compute_states"),
+    *("cloud_aggregates", "unit_logs", "units", "smoke_isolation", "smoke_servers"),
+)
 BY_CONFIG = "New compute service disabled"
 """How the reason begins with which Nova registers a compute (nova/db/main/api.py)."""
+VOLUME_TYPES = ("volumev3", "block-storage")
+"""How catalogues call Cinder's API, beside what Nova is told."""
 EVERY = 3.0
 """Seconds from one look to the next."""
 SOON = 0.5
@@ -48,29 +54,64 @@ class SmokeGuests(ScriptFact):
 
 @dataclass(frozen=True)
 class Question:
-    """How the primary controller is asked about COMPUTES, with WANTED as their guests."""
+    """How the primary controller is asked about COMPUTES, with WANTED as their guests.
+
+    Attributes:
+        clearing: computes of which nothing is to be proven any more, but something is left.
+        scheduler: the unit of the controller's own.
+        proxy: the URL of its console proxy; None without one.
+        unsure: controllers that the run leaves out, of whose schedulers nothing is known.
+    """
 
     site: Site = field(repr=False)
     wanted: SmokeGuest
     computes: Sequence[HostSettings]
+    clearing: Sequence[HostSettings]
+    scheduler: Unit
+    proxy: str | None
+    unsure: Sequence[HostSettings] = ()
+
+    @property
+    def proofs(self) -> list[Proof]:
+        found = [Proof(compute.name, compute.nova_host, clears=True) for compute in self.clearing]
+        if not self.unsure:
+            found += [Proof(compute.name, compute.nova_host) for compute in self.computes]
+        return found
 
     def as_request(self, hosts: Sequence[str]) -> dict[str, Any]:
         settings, wanted = self.site.settings, self.wanted
+        kind, where = _cinder(settings)
+        elsewhere = {**places(settings), **dict.fromkeys((kind, *VOLUME_TYPES), where)}
         return {
-            **KeystoneAdmin.of(self.site).as_request(settings.region, places(settings)),
+            **KeystoneAdmin.of(self.site).as_request(settings.region, elsewhere),
             "hosts": list(hosts),
             **{"image": wanted.image, "network": wanted.network, "ram": wanted.ram},
-            **{"expects": wanted.expects, "volume": wanted.volume},
+            **{"expects": wanted.expects, "volume": wanted.volume, "proxy": self.proxy},
+            "volumes_at": kind,
+            "same_zone": settings.cinder.cross_az_attach is False,
         }
 
-    def asked(self, controller: Host, hosts: Sequence[str]) -> State:
-        answer = ask(controller, SmokeGuests, self.as_request(hosts)) or {"error": NO_ANSWER}
+    def asked(self, controller: Host, proofs: Sequence[Proof], *, begins: bool) -> State:
+        request = self.as_request([proof.host for proof in proofs])
+        if begins and not all(proof.clears for proof in proofs):
+            unit = self.scheduler
+            request["begins"] = {"unit": unit.name, "reads": list(unit.reads)}
+        answer = ask(controller, SmokeGuests, request) or {"error": NO_ANSWER}
         return State.model_validate(answer)
 
     def command(self, proof: Proof, kind: Kind) -> StringCommand:
         wanted = {"kind": kind, "host": proof.host, "reason": proof.reason}
         request = {**self.as_request([proof.host]), "step": wanted}
         return script_command("smoke_guests", kind, request, USES)
+
+
+def _cinder(settings: Settings) -> tuple[str, dict[str, Any]]:
+    """The type of Cinder's endpoint, and where Nova itself finds it in the catalogue."""
+    cinder = settings.cinder
+    kind, _, interface = (cinder.catalog_info or "volumev3::publicURL").split(":")
+    first = interface.removesuffix("URL")
+    interfaces = list(dict.fromkeys((first, "internal", "public")))
+    return kind, {"region": cinder.os_region_name, "interfaces": interfaces}
 
 
 def joins(compute: HostSettings, closed: Closed, joining: Collection[str]) -> bool:
@@ -87,25 +128,40 @@ def joins(compute: HostSettings, closed: Closed, joining: Collection[str]) -> bo
     return closed.reasons.get(name, "").startswith((BY_CONFIG, NOT_PROVEN))
 
 
+def left(compute: HostSettings, closed: Closed, joining: Collection[str]) -> bool:
+    """Whether an earlier run has left something of a compute that is not to be open any more."""
+    name = compute.nova_host
+    return compute.state != "open" and name in joining and name not in closed.unseen
+
+
 def proven(question: Question) -> Commands:
     """Have each compute of QUESTION run a guest of its own, then open it; or close it.
 
     A compute whose guest does not work is closed with the cause, which ends the run once all others
     are through. Nothing of the guests is left in either case.
     """
-    if not question.computes:
-        return
-    names = [compute.name for compute in question.computes]
+    names = named([compute.name for compute in question.computes])
     wanted = question.wanted
-    say(
-        f"prove {named(names)} with a guest of image {wanted.image} on network {wanted.network}, "
-        "then open to new guests"
+    unsure = (
+        f"{names} cannot be proven with a guest: schedulers on "
+        f"{named([controller.name for controller in question.unsure])}, which this run leaves out, "
+        "may send others' guests there; run without --limit"
     )
+    if question.clearing:
+        cleared = named([compute.name for compute in question.clearing])
+        say(f"take away what was made to prove {cleared}")
+    if question.computes and question.unsure:
+        say(unsure)
+    elif question.computes:
+        say(
+            f"prove {names} with a guest of image {wanted.image} on network {wanted.network}, "
+            "then open to new guests"
+        )
     if not host.state.is_executing:
-        yield StringCommand("true")  # not run: something is to be done
+        if question.computes or question.clearing:
+            yield StringCommand("true")  # not run: something is to be done
         return
-    waiting = [Proof(compute.name, compute.nova_host) for compute in question.computes]
-    failed: list[str] = []
+    waiting, failed = question.proofs, []
     while waiting:
         batch, waiting = waiting[: wanted.at_once], waiting[wanted.at_once :]
         yield from _batch(question, batch)
@@ -114,32 +170,35 @@ def proven(question: Question) -> Commands:
         failed += [f"{p.name} is closed: {p.reason}" for p in batch if p.cause is not None]
     if failed:
         yield from refused("\n".join([*failed, "mend it, then deploy again"]))
+    elif question.computes and question.unsure:
+        yield from refused(unsure)
 
 
 def _batch(question: Question, batch: Sequence[Proof]) -> Commands:
     """Work at the computes of BATCH side by side, until each is proven or closed."""
     begun = time.monotonic()
     over = begun + question.wanted.timeout + CLEARING
-    vnc = question.site.settings.vnc.enabled
+    remaining, begins = list(batch), True
     while True:
-        state = question.asked(host, [proof.host for proof in batch if not proof.over])
+        state = question.asked(host, remaining, begins=begins)
         if state.error:
             yield from refused(state.error)
             return
-        done = False
-        for proof in [proof for proof in batch if not proof.over]:
+        done = begins = False
+        for proof in remaining:
             age = time.monotonic() - begun
+            vnc = question.proxy is not None
             kind = decide(proof, state, question.wanted, age=age, vnc=vnc)
             if kind and (yield from _step(question, proof, kind)):
                 done = True
-        left = [proof for proof in batch if not proof.over]
-        if not left:
+        remaining = [proof for proof in remaining if not proof.over]
+        if not remaining:
             return
         if time.monotonic() > over:
-            names = named([proof.name for proof in left])
+            names = named([proof.name for proof in remaining])
             yield from refused(
-                f"what was made to prove {names} is not gone after {CLEARING:.0f} s: see the "
-                "guests and volumes pyinfra-nova-smoke-…, then deploy again"
+                f"what was made to prove {names} is not gone after {CLEARING:.0f} s: see guests "
+                "and volumes pyinfra-nova-smoke-… of the administrator's project, then deploy again"
             )
             return
         gevent.sleep(SOON if done else EVERY)
@@ -152,12 +211,9 @@ def _step(question: Question, proof: Proof, kind: Kind) -> Generator[StringComma
     command = Heard(changing(question.command(proof, kind)))
     yield command
     words = answered("smoke_guests", command.lines)["refused"]
-    if kind == "greet" and not words:
-        proof.greeted = True
     if not words:
+        proof.done(kind)
         return True
-    if proof.cause is None and not proof.works:
-        proof.cause = str(words)
-    else:
-        say(f"not done: {words}")
+    if text := proof.refused(str(words)):
+        say(text)
     return False

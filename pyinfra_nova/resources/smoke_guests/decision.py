@@ -1,10 +1,11 @@
 """What is done next to prove a compute with a guest: decided of what was read alone.
 
-Nothing of what an earlier run has begun is begun anew; nothing is left where it is over.
+What an earlier run has begun is gone on with; nothing is left where it is over.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from pyinfra_nova.site.smoke_guest import SmokeGuest
+from pyinfra_nova.site.value_types import BY_ITSELF
 
 Kind = Literal[
     "isolate",
@@ -29,6 +31,8 @@ NOT_PROVEN = "not proven: "
 """How the reason begins for which a compute is closed whose guest did not work."""
 LONGEST = 255
 """Characters that Nova takes for it."""
+COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\[[0-9;]+[mHJK]")
+"""What terminals make of them; in a console's output Nova leaves out their first character."""
 TEXTS: Mapping[str, str] = {
     "isolate": "keep all guests but its own from {host}",
     "enable": "let the guest of its own onto {host}",
@@ -87,31 +91,63 @@ class Proof:
     Attributes:
         name: in the inventory.
         host: of nova-compute.
+        clears: whether nothing is to be proven any more, and what was made for it is to go.
         works: whether its guest has shown all that it has to.
         cause: why the compute is not proven.
         greeted: whether its screen was seen.
+        booted: whether this run has begun its guest.
+        made: whether this run has made its volume.
+        closed: whether this run has closed the compute.
         over: whether nothing is left to be done.
     """
 
     name: str
     host: str
+    clears: bool = False
     works: bool = False
     cause: str | None = None
     greeted: bool = False
+    booted: bool = False
+    made: bool = False
+    closed: bool = False
     over: bool = False
     said: set[str] = field(default_factory=set)
 
     @property
     def reason(self) -> str:
-        return (NOT_PROVEN + str(self.cause))[:LONGEST]
+        return (NOT_PROVEN + str(self.cause))[:LONGEST].strip()
+
+    def fails(self, cause: str) -> None:
+        """CAUSE may hold a console's line: only what each database and terminal takes is kept."""
+        plain = COLOURS.sub("", cause)
+        plain = "".join(c if c.isprintable() and c <= "\uffff" else " " for c in plain)
+        self.cause = " ".join(plain.split())
+
+    def done(self, kind: Kind) -> None:
+        """Take note that this step was done."""
+        self.greeted = self.greeted or kind == "greet"
+        self.booted = self.booted or kind == "boot"
+        self.made = self.made or kind == "make_volume"
+        self.closed = self.closed or kind == "close"
+
+    def refused(self, words: str) -> str | None:
+        """What is said of a step that was not done, once; while it proves, it is the cause."""
+        if not (self.clears or self.works or self.cause is not None):
+            self.fails(words)
+            return None
+        text = f"not done: {words}"
+        return None if text in self.said else self._once(text)
 
     def text(self, kind: Kind) -> str | None:
         """What is said of a step, once."""
         text = TEXTS.get(kind)
         if text is None or text in self.said or (kind == "release" and not self.works):
             return None
+        return self._once(text).format(host=self.name, why=self.reason)
+
+    def _once(self, text: str) -> str:
         self.said.add(text)
-        return text.format(host=self.name, why=self.reason)
+        return text
 
 
 def decide(proof: Proof, state: State, wanted: SmokeGuest, *, age: float, vnc: bool) -> Kind | None:
@@ -120,56 +156,54 @@ def decide(proof: Proof, state: State, wanted: SmokeGuest, *, age: float, vnc: b
     AGE is for how many seconds this run has been at it.
     """
     compute = state.computes[proof.host]
-    if not proof.works and proof.cause is None:
-        kind = _proving(proof, compute, state, vnc=vnc)
-        if proof.cause is None and not proof.works:
-            if age > wanted.timeout:
-                proof.cause = f"{_waits_for(compute)} after {wanted.timeout} s"
-            else:
+    if not (proof.clears or proof.works) and proof.cause is None:
+        kind = _proving(proof, compute, volumes=state.volumes, vnc=vnc)
+        if not proof.works and proof.cause is None:
+            if age <= wanted.timeout:
                 return kind
+            proof.fails(f"{_waits_for(compute)} after {wanted.timeout} s")
     return _clearing(proof, compute)
 
 
-def _proving(proof: Proof, compute: ComputeState, state: State, *, vnc: bool) -> Kind | None:
-    guest, volume = compute.guest, compute.volume
+def _proving(proof: Proof, compute: ComputeState, *, volumes: bool, vnc: bool) -> Kind | None:
+    guest = compute.guest
     if not compute.isolated:
         return "isolate"
     if not compute.open:
-        return "enable"
+        by_itself = (compute.reason or "").startswith(BY_ITSELF)
+        return None if by_itself else "enable"
     if guest is None:
         return "boot"
     if guest.task == "deleting":
         return None
+    is_elsewhere = guest.host not in (None, proof.host)
+    if not proof.booted and (guest.state in ("error", "soft-delete") or is_elsewhere):
+        return "delete_guest"  # an earlier run's says nothing of what there is now
     if guest.state == "error":
-        proof.cause = f"its guest is in ERROR: {guest.fault or 'no reason given'}"
-    elif guest.host not in (None, proof.host):
-        proof.cause = f"its guest is on {guest.host}"
+        proof.fails(f"its guest is in ERROR: {guest.fault or 'no reason given'}")
+    elif is_elsewhere:
+        proof.fails(f"its guest is on {guest.host}")
     elif guest.state == "active" and guest.spoke and not guest.task:
-        return _with_more(proof, volume, wanted_volume=state.volumes, vnc=vnc)
+        if vnc and not proof.greeted:
+            return "greet"
+        return _with_volume(proof, compute.volume, volumes=volumes)
     return None
 
 
-def _with_more(
-    proof: Proof,
-    volume: VolumeState | None,
-    *,
-    wanted_volume: bool,
-    vnc: bool,
-) -> Kind | None:
-    """The guest runs, and its network works."""
-    if vnc and not proof.greeted:
-        return "greet"
-    if wanted_volume:
-        if volume is None:
-            return "make_volume"
-        if volume.status.startswith("error"):
-            proof.cause = f"the volume of its guest is {volume.status}: see Cinder's logs"
-            return None
-        if volume.status == "available":
-            return "attach"
-        if not volume.attached or volume.status != "in-use":
-            return None
-    proof.works = True
+def _with_volume(proof: Proof, volume: VolumeState | None, *, volumes: bool) -> Kind | None:
+    """The guest runs, and its network and its console work."""
+    if not volumes:
+        proof.works = True
+    elif volume is None:
+        return "make_volume"
+    elif volume.status.startswith("error") and not proof.made:
+        return "delete_volume"
+    elif volume.status.startswith("error"):
+        proof.fails(f"the volume of its guest is {volume.status}: see Cinder's logs")
+    elif volume.status == "available":
+        return "attach"
+    elif volume.status == "in-use" and volume.attached:
+        proof.works = True
     return None
 
 
@@ -178,6 +212,8 @@ def _waits_for(compute: ComputeState) -> str:
     guest, volume = compute.guest, compute.volume
     if not compute.isolated:
         return "Nova and Placement do not both have it in aggregate pyinfra-nova-joining"
+    if not compute.open:
+        return f"Nova keeps it closed ({compute.reason})"
     if guest is None:
         return "its guest is not there"
     if guest.state != "active" or guest.task:
@@ -190,13 +226,15 @@ def _waits_for(compute: ComputeState) -> str:
 
 def _clearing(proof: Proof, compute: ComputeState) -> Kind | None:
     """All that was made goes; a compute that is not proven is closed first."""
-    if proof.cause is not None and (compute.open or compute.reason != proof.reason):
+    is_told = compute.reason == proof.reason or proof.closed
+    if proof.cause is not None and (compute.open or not is_told):
         return "close"
     if compute.guest is not None:
         return None if compute.guest.task == "deleting" else "delete_guest"
     if compute.volume is not None:
-        can_go = not compute.volume.attached and compute.volume.status != "deleting"
-        return "delete_volume" if can_go else None
+        status = compute.volume.status
+        can_go = status == "available" or status.startswith("error")
+        return "delete_volume" if can_go and not compute.volume.attached else None
     if compute.marked:
         return "release"
     proof.over = True
