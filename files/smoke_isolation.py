@@ -142,11 +142,11 @@ def scheduler_fault(scheduler):
     from oslo_config import cfg
 
     unit, sections = scheduler["unit"], {}
-    try:
-        for path in scheduler["reads"]:
+    for path in scheduler["reads"]:
+        try:
             cfg.ConfigParser(path, sections).parse()
-    except (OSError, cfg.ConfigFileParseError) as error:
-        return f"cannot be read: {error}"
+        except (OSError, ValueError, cfg.Error, cfg.ParseError):  # with a line, perhaps a secret
+            return f"oslo.config cannot read {path} of {unit}"
     values = sections.get("scheduler", {}).get(OPTION, ["false"])
     if values[-1].lower() not in TRUE:
         return f"{unit} is not told to keep guests from it ([scheduler] {OPTION})"

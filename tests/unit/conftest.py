@@ -12,6 +12,7 @@ from .cloud_stand_in import StandIn
 from .drain_stand_in import Cloud
 from .evacuation_stand_in import DeadCloud
 from .serving import running
+from .smoke_stand_in import Cloud as NewComputes
 from .systemd_stand_in import Systemd
 
 
@@ -43,6 +44,13 @@ def dead_cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeadCloud]:
         monkeypatch.setattr(
             nova_state, "look", lambda asked, read: (read(None, asked), None, False)
         )
+        yield cloud
+
+
+@pytest.fixture
+def joining() -> Iterator[NewComputes]:
+    """A cloud in which compute1 and compute2 have just registered."""
+    with running(NewComputes()) as cloud:
         yield cloud
 
 

@@ -45,6 +45,8 @@ def deployed() -> Databases:
                 mapping("c1", "cell1", "rabbit://", CELL1, updated_at=NEW),
             ],
             "host_mappings": [{"host": "compute1"}],
+            "aggregates": [{"id": 7, "name": "pyinfra-nova-joining"}],
+            "aggregate_hosts": [{"aggregate_id": 7, "host": "compute1"}],
         },
         "nova_cell0": {
             "alembic_version": [{"version_num": MAIN_HEAD}],
@@ -117,6 +119,7 @@ class Site:
             margin=1.5,
             delay=30,
             down_time=60,
+            joining=True,
             wait=wait,
             broker=None,
             queues={},

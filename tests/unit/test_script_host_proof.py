@@ -146,7 +146,7 @@ def test_a_proxy_shakes_hands(answer: bytes, found: list[str]) -> None:
 
 
 def test_a_proxy_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_proof, "TIMEOUT", 0.1)
+    monkeypatch.setattr(host_proof.websocket, "TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         (said,) = faults(host_proof.websocket_faults(url))
@@ -157,7 +157,7 @@ def test_a_proxy_without_a_port_is_asked_at_the_web_s(monkeypatch: pytest.Monkey
     def refused(address: object, **_: object) -> None:
         raise ConnectionRefusedError(str(address))
 
-    monkeypatch.setattr(host_proof.socket, "create_connection", refused)
+    monkeypatch.setattr(host_proof.websocket.socket, "create_connection", refused)
     (said,) = faults(host_proof.websocket_faults("http://controller"))
     assert said.endswith("no answer: ('controller', 80)")
 

@@ -377,6 +377,7 @@ def test_where_the_databases_cannot_be_read_nothing_is_shown_and_no_api_is_asked
         "strangers": [],
         "closed": {},
         "unseen": ["compute1"],
+        "joining": [],
         "error": "1205: Lock wait timeout",
         "early": True,
         "api": None,
