@@ -129,6 +129,17 @@ service_down_time = 60
 # Whether a compute takes guests as soon as it has registered, or once a deploy has proven it.
 enable_new_services = False
 
+# What proves a new compute before it takes guests: one of its own, which has to run, to reach its
+# network, to show a screen, and to get a volume where there is Cinder. None: its services alone.
+# smoke_guest = {
+#     "image": "cirros", "network": "private",  # by name; the network with DHCP
+#     "ram": 512,
+#     "expects": "up, address",  # on its console, a regular expression; else one of its addresses
+#     "volume": True,
+#     "timeout": 600,
+#     "at_once": 10,
+# }
+
 # How guests are moved away from computes of state "drained" or "retired": how many at once from one
 # compute and from all, how many seconds a move may take, and what becomes of a live one that takes
 # longer: "abort" leaves its guest where it is, "force_complete" pauses it until it has moved.

@@ -163,7 +163,9 @@ FOLLOWED: Mapping[str, str] = {
     "compute/cpu_dedicated_set": "resources/cloud_objects: flavors that pin CPUs",
     "devices/enabled_mdev_types": "resources/cloud_objects: flavors with a vGPU",
     "pci/alias": "resources/cloud_objects: flavors with a PCI device",
-    "scheduler/enable_isolated_aggregate_filtering": "resources/cloud_objects: aggregates",
+    "scheduler/enable_isolated_aggregate_filtering": (
+        "resources/cloud_objects: aggregates; site/load.py: smoke_guest, which needs it"
+    ),
     "quota/driver": "resources/cloud_objects: quotas",
     "DEFAULT/default_availability_zone": "resources/cloud_objects: aggregates' zones",
     "DEFAULT/graceful_shutdown_timeout": "nova_conf/render.py: how long systemd waits for its end",

@@ -83,6 +83,7 @@ FRESH: Answers = {
         "strangers": [],
         "closed": {},
         "unseen": ["compute1", "compute2"],
+        "joining": [],
         "api": None,
         "error": "PyMySQL is not installed",
         "early": True,
@@ -137,6 +138,7 @@ CONVERGED: Answers = {
         "strangers": ["service nova-compute on compute9"],
         "closed": {},
         "unseen": [],
+        "joining": [],
         "api": {
             "error": None,
             "services": [

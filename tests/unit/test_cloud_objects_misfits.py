@@ -188,6 +188,12 @@ def test_a_filter_is_on_as_oslo_config_reads_it(tmp_path: Path, value: object) -
     assert said(tmp_path, data, where) == (True, [])
 
 
+def test_a_site_that_proves_computes_with_guests_has_that_filter_on(tmp_path: Path) -> None:
+    where = site({"smoke_guest": {"image": "tiny", "network": "provider"}})
+    data = {"aggregates": {"a": {"metadata": {"trait:CUSTOM_A": "required"}}}}
+    assert said(tmp_path, data, where) == (True, [])
+
+
 def test_quotas_that_are_keystones_are_refused_with_the_command(tmp_path: Path) -> None:
     where = site({"nova_conf": {"quota": {"driver": "nova.quota.UnifiedLimitsDriver"}}})
     assert said(tmp_path, {"quotas": {"admin": {"cores": 1}}}, where) == (

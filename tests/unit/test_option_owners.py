@@ -105,6 +105,7 @@ def everything(release: str) -> Site:
     return site(
         {
             "release": release,
+            "smoke_guest": {"image": "tiny", "network": "provider"},
             "glance": {"api_servers": ["http://images:9292"]},
             "cinder": {"catalog_info": "volumev3::publicURL", "cross_az_attach": False},
             "compute": {
