@@ -1,4 +1,8 @@
-"""The first words of a noVNC console: a WebSocket through the proxy, then the VNC server."""
+"""The first words of a noVNC console: a WebSocket through the proxy, then the VNC server.
+
+Asked from the operator's machine, at the proxy that browsers reach. On hosts, which have nothing of
+this package, ``files/common/websocket.py`` speaks the same.
+"""
 
 from __future__ import annotations
 
