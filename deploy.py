@@ -82,3 +82,5 @@ if plan:
     hypervisors.join(plan=plan)
     hypervisors.drain(plan=plan)
 retirement.retire(plan=plan)
+if plan:
+    hypervisors.name_unproven(plan=plan)

@@ -51,6 +51,13 @@ def join(plan: HostPlan) -> None:
 
 
 @deploy("Hypervisors")
+def name_unproven(plan: HostPlan) -> None:
+    """Say which new computes are not proven; that has kept nothing else from being done."""
+    if plan.is_primary_controller and plan.site.settings.smoke_guest:
+        stage.all_joined(name="See that new computes are proven")
+
+
+@deploy("Hypervisors")
 def drain(plan: HostPlan) -> None:
     """Have the computes of the run that are to have no guests have none; first the dead ones."""
     if not plan.is_primary_controller:

@@ -32,6 +32,8 @@ from pyinfra_nova.site.smoke_guest import SmokeGuest
 
 _LAST: WeakKeyDictionary[State, Answer] = WeakKeyDictionary()
 """What the primary controller has said last in a run; the one answer is for several operations."""
+_UNPROVEN: WeakKeyDictionary[State, list[str]] = WeakKeyDictionary()
+"""What has kept computes of a run from being proven with a guest."""
 SLICE = 15.0
 """Seconds of waiting after which it is looked whether there is any hope."""
 LATE = 15.0
@@ -219,7 +221,15 @@ def joined(plan: HostPlan) -> Commands:
     """Prove the computes that join with a guest each, and open them."""
     wanted = plan.site.settings.smoke_guest
     if wanted is not None:
-        yield from smoke_guests.proven(_smoke_question(plan, wanted))
+        failed = _UNPROVEN.setdefault(host.state, [])
+        yield from smoke_guests.proven(_smoke_question(plan, wanted), failed)
+
+
+@operation()
+def all_joined() -> Commands:
+    """End the run where a compute was not proven with its guest; once all else is done."""
+    if host.state.is_executing and (failed := _UNPROVEN.get(host.state)):
+        yield from refused("\n".join([*failed, "mend it, then deploy again"]))
 
 
 def unseen(plan: HostPlan) -> frozenset[str]:

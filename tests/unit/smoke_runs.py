@@ -49,7 +49,6 @@ class Run:
         self.at, self.count, self.looks, self.now = 0, 0, 0, 0.0
         self.site: Any = None
         self.host = SimpleNamespace(name="controller", state=None)
-        self.errors: list[str] = []
 
     def asked(self, request: Json) -> Json:
         """What the script answers; the cloud is elsewhere than the site says."""
@@ -92,7 +91,8 @@ class Run:
         self.did.clear()
         self.said.clear()
         self.count, self.now, self.looks, errors = 0, 0.0, 0, []
-        for command in smoke_guests.proven(self.question(*names, **more)):
+        failed: list[str] = []
+        for command in smoke_guests.proven(self.question(*names, **more), failed):
             if not isinstance(command, steps.Heard):
                 words = shlex.split(str(command))  # of `printf '%s\n' TEXT`, or `true`
                 errors.append(words[2] if words[2:] else words[0])
@@ -104,7 +104,7 @@ class Run:
             if "failed" in answer:  # pyinfra ends an operation whose command fails
                 return [answer["failed"]]
             command.lines = [json.dumps(answer)]
-        return errors
+        return [*errors, "\n".join(failed)] if failed else errors
 
 
 def prepared(found: Run, monkeypatch: pytest.MonkeyPatch) -> Run:

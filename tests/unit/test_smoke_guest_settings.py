@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pyinfra_nova.proof import site_proof, stage
-from pyinfra_nova.resources import compute_states
+from pyinfra_nova.resources import compute_states, smoke_guests
 from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.session import steps
 from pyinfra_nova.site.run_scope import scope_of
 from pyinfra_nova.site.settings import Site
 
@@ -203,3 +204,26 @@ def test_what_is_left_of_a_compute_that_is_not_to_be_open_is_cleared(
 def test_the_databases_are_asked_for_it_where_it_is_wanted() -> None:
     assert site_proof.question(plan_of(site()), {})["joining"] is False
     assert site_proof.question(plan_of(site({"smoke_guest": GUEST})), {})["joining"] is True
+
+
+def test_what_was_not_proven_ends_the_run_once_all_else_is_done(
+    said: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guests of a dead or a closed compute do not wait for a new one that does not work."""
+
+    def fails(_: Any, failed: list[str]) -> Any:
+        failed.append("compute1 is closed: not proven: it is cold")
+        yield from ()
+
+    class State:
+        is_executing = True
+
+    state: Any = State()
+    for module in (stage, steps):
+        monkeypatch.setattr(module, "host", SimpleNamespace(state=state, name="controller"))
+    monkeypatch.setattr(smoke_guests, "proven", fails)
+    assert list(stage.all_joined._inner()) == []
+    plan = plan_of(site({"smoke_guest": GUEST}))
+    assert list(stage.joined._inner(plan)) == []
+    (error,) = stage.all_joined._inner()
+    assert "compute1 is closed: not proven: it is cold\nmend it, then deploy again" in str(error)

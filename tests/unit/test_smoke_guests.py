@@ -83,7 +83,7 @@ def test_a_plan_says_it_and_asks_and_changes_nothing(run: Run) -> None:
 def test_where_nothing_joins_nothing_is_asked(run: Run) -> None:
     for executing in (True, False):
         run.host.state = SimpleNamespace(is_executing=executing)
-        assert list(smoke_guests.proven(run.question())) == []
+        assert list(smoke_guests.proven(run.question(), [])) == []
     assert (run.said, run.looks) == ([], 0)
 
 
@@ -198,7 +198,7 @@ def test_what_a_killed_run_has_left_of_a_compute_that_is_to_be_closed_goes(run: 
     question = run.question(clearing=["compute1"], hosts=closed)
     assert smoke_guests.left(question.clearing[0], Closed({}), ["compute1"])
     run.host.state = SimpleNamespace(is_executing=False)
-    assert [str(command) for command in smoke_guests.proven(question)] == ["true"]
+    assert [str(command) for command in smoke_guests.proven(question, [])] == ["true"]
     assert run.said == ["take away what was made to prove compute1"]
     run.cloud.images.clear()  # nothing is begun with it
     assert run.run((), clearing=["compute1"], hosts=closed) == []
@@ -238,6 +238,14 @@ def test_of_a_compute_that_nova_no_longer_has_nothing_is_left() -> None:
     other = host("compute1", state="closed", state_reason="new memory")
     gone = Closed({}, frozenset({"compute1"}))
     assert not smoke_guests.left(other, gone, ["compute1"])
+
+
+def test_a_dead_compute_is_left_to_its_evacuation() -> None:
+    """Nobody waits there for a guest to go."""
+    other = host("compute1", dead=True, state="drained")
+    assert not smoke_guests.left(other, Closed({}), ["compute1"])
+    retired = host("compute1", dead=True, state="retired")
+    assert not smoke_guests.left(retired, Closed({}), ["compute1"])
 
 
 # --- how it is asked ------------------------------------------------------------------------------

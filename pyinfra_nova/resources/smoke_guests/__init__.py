@@ -24,7 +24,7 @@ from pyinfra_nova.session.host_script import (
     ask,
     script_command,
 )
-from pyinfra_nova.session.steps import Commands, Heard, changing, refused, say
+from pyinfra_nova.session.steps import Commands, Heard, changing, say
 from pyinfra_nova.site.names import named
 from pyinfra_nova.site.settings import HostSettings, Settings, Site
 from pyinfra_nova.site.smoke_guest import SmokeGuest
@@ -129,16 +129,22 @@ def joins(compute: HostSettings, closed: Closed, joining: Collection[str]) -> bo
 
 
 def left(compute: HostSettings, closed: Closed, joining: Collection[str]) -> bool:
-    """Whether an earlier run has left something of a compute that is not to be open any more."""
+    """Whether an earlier run has left something of a compute that is not to be open any more.
+
+    One that is dead is left to its evacuation, which names the guest: who deletes it would wait for
+    a nova-compute that does not answer.
+    """
     name = compute.nova_host
-    return compute.state != "open" and name in joining and name not in closed.unseen
+    is_wanted = compute.state == "open" or compute.is_dead
+    return not is_wanted and name in joining and name not in closed.unseen
 
 
-def proven(question: Question) -> Commands:
+def proven(question: Question, failed: list[str]) -> Commands:
     """Have each compute of QUESTION run a guest of its own, then open it; or close it.
 
-    A compute whose guest does not work is closed with the cause, which ends the run once all others
-    are through. Nothing of the guests is left in either case.
+    A compute whose guest does not work is closed with the cause. That, and whatever else has kept
+    one from being proven, is added to FAILED: it is no reason to leave other computes' guests where
+    they are. Nothing of the guests is left in either case.
     """
     names = named([compute.name for compute in question.computes])
     wanted = question.wanted
@@ -161,29 +167,33 @@ def proven(question: Question) -> Commands:
         if question.computes or question.clearing:
             yield StringCommand("true")  # not run: something is to be done
         return
-    waiting, failed = question.proofs, []
+    waiting = question.proofs
     while waiting:
         batch, waiting = waiting[: wanted.at_once], waiting[wanted.at_once :]
-        yield from _batch(question, batch)
-        if any(not proof.over for proof in batch):
+        problem = yield from _batch(question, batch)
+        failed += [f"{p.name} is closed: {p.reason}" for p in batch if p.cause and p.over]
+        if problem:
+            failed.append(problem)
             return
-        failed += [f"{p.name} is closed: {p.reason}" for p in batch if p.cause is not None]
-    if failed:
-        yield from refused("\n".join([*failed, "mend it, then deploy again"]))
-    elif question.computes and question.unsure:
-        yield from refused(unsure)
+    if question.computes and question.unsure:
+        failed.append(unsure)
 
 
-def _batch(question: Question, batch: Sequence[Proof]) -> Commands:
-    """Work at the computes of BATCH side by side, until each is proven or closed."""
+def _batch(
+    question: Question, batch: Sequence[Proof]
+) -> Generator[StringCommand, None, str | None]:
+    """Work at the computes of BATCH side by side, until each is proven or closed.
+
+    What is returned is why that was not possible.
+    """
     begun = time.monotonic()
     over = begun + question.wanted.timeout + CLEARING
     remaining, begins = list(batch), True
     while True:
         state = question.asked(host, remaining, begins=begins)
         if state.error:
-            yield from refused(state.error)
-            return
+            names = named([proof.name for proof in remaining])
+            return f"{names} cannot be proven with a guest: {state.error}"
         done = begins = False
         for proof in remaining:
             age = time.monotonic() - begun
@@ -193,14 +203,13 @@ def _batch(question: Question, batch: Sequence[Proof]) -> Commands:
                 done = True
         remaining = [proof for proof in remaining if not proof.over]
         if not remaining:
-            return
+            return None
         if time.monotonic() > over:
             names = named([proof.name for proof in remaining])
-            yield from refused(
+            return (
                 f"what was made to prove {names} is not gone after {CLEARING:.0f} s: see guests "
-                "and volumes pyinfra-nova-smoke-… of the administrator's project, then deploy again"
+                "and volumes pyinfra-nova-smoke-… of the administrator's project"
             )
-            return
         gevent.sleep(SOON if done else EVERY)
 
 
