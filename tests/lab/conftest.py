@@ -80,6 +80,14 @@ def on(host: str, command: str) -> subprocess.CompletedProcess[str]:
     return run("./run", "ssh", host, command)
 
 
+def inventory_with(folder: Path, name: str, **changes: object) -> Path:
+    """The lab's inventory, in which CHANGES are said of the compute NAME."""
+    path = folder / "changed.py"
+    change = f"dict(computes)[{name!r}].update({changes!r})"
+    path.write_text(f"{(ROOT / 'inventory.py').read_text()}\n{change}\n")
+    return path
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--keep-lab", action="store_true", help="use the lab that is there, and leave it"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, on, run
+from .conftest import inventory_with, on, run
 from .test_main_job import PYINFRA
 
 Deployed = subprocess.CompletedProcess[str]
@@ -48,10 +48,7 @@ def forget_compute2() -> str:
 @pytest.fixture
 def closed(tmp_path: Path) -> str:
     """The lab's inventory, in which compute2 is closed."""
-    path = tmp_path / "closed.py"
-    line = f"computes[1][1].update(state='closed', state_reason={REASON!r})"
-    path.write_text(f"{(ROOT / 'inventory.py').read_text()}\n{line}\n")
-    return str(path)
+    return str(inventory_with(tmp_path, "compute2", state="closed", state_reason=REASON))
 
 
 def test_a_closed_compute_gets_no_new_guests_until_it_is_opened(

@@ -10,7 +10,7 @@ import pytest
 
 from lab import machines
 
-from .conftest import ROOT, on, run
+from .conftest import inventory_with, on, run
 from .test_drain import deploy, killed_when_said, migrations, place, status
 from .test_main_job import PYINFRA
 from .test_moves import eventually, openstack
@@ -33,23 +33,17 @@ GONE = (
 )
 
 
-def dying(folder: Path, name: str, **more: object) -> Path:
-    """The lab's inventory, in which compute2 is dead."""
-    path = folder / f"{name}.py"
-    change = "for _name, _data in computes:\n    if _name == 'compute2':\n"
-    change += f"        _data.update({ {'state': 'drained', 'dead': True, **more}!r})\n"
-    path.write_text(f"{(ROOT / 'inventory.py').read_text()}\n{change}")
-    return path
+DEAD = {"state": "drained", "dead": True}
 
 
 @pytest.fixture(scope="module")
 def dead(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return dying(tmp_path_factory.mktemp("dead"), "dead")
+    return inventory_with(tmp_path_factory.mktemp("dead"), "compute2", **DEAD)
 
 
 @pytest.fixture(scope="module")
 def lost(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return dying(tmp_path_factory.mktemp("lost"), "lost", disks_lost=True)
+    return inventory_with(tmp_path_factory.mktemp("lost"), "compute2", **DEAD, disks_lost=True)
 
 
 @pytest.fixture(scope="module", autouse=True)

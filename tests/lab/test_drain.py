@@ -20,7 +20,7 @@ from lab.settings import read_settings
 from lab.workshop.place import Place
 from lab.workshop.steps import FIRST, SECOND
 
-from .conftest import MINUTE, ROOT, on, run
+from .conftest import MINUTE, ROOT, inventory_with, on, run
 from .test_main_job import PYINFRA
 from .test_moves import BOOT_ID, eventually, in_guest, openstack
 
@@ -78,11 +78,8 @@ def deploy(inventory: Path | str) -> Deployed:
 @pytest.fixture(scope="module")
 def drained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An inventory in which compute1 is to have no guests."""
-    path = tmp_path_factory.mktemp("drain") / "drained.py"
-    change = "for _name, _data in computes:\n    if _name == 'compute1':\n"
-    change += "        _data.update(state='drained', state_reason='new memory')\n"
-    path.write_text(f"{(ROOT / 'inventory.py').read_text()}\n{change}")
-    return path
+    folder = tmp_path_factory.mktemp("drain")
+    return inventory_with(folder, "compute1", state="drained", state_reason="new memory")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, on, run
+from .conftest import inventory_with, on, run
 from .test_drain import deploy, killed_when_said, place, status
 from .test_main_job import PYINFRA
 from .test_moves import openstack
@@ -25,23 +25,15 @@ KNOWN = "grep -c compute2 /etc/nova/known_hosts"
 FROM = "grep -c 10.0.0.32 /var/lib/nova/.ssh/authorized_keys"
 
 
-def retiring(folder: Path, name: str, **more: object) -> Path:
-    """The lab's inventory, in which compute2 is retired."""
-    path = folder / f"{name}.py"
-    change = "for _name, _data in computes:\n    if _name == 'compute2':\n"
-    change += f"        _data.update({ {'state': 'retired', **more}!r})\n"
-    path.write_text(f"{(ROOT / 'inventory.py').read_text()}\n{change}")
-    return path
-
-
 @pytest.fixture(scope="module")
 def retired(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return retiring(tmp_path_factory.mktemp("retired"), "retired")
+    return inventory_with(tmp_path_factory.mktemp("retired"), "compute2", state="retired")
 
 
 @pytest.fixture(scope="module")
 def purged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return retiring(tmp_path_factory.mktemp("purged"), "purged", purge=True)
+    folder = tmp_path_factory.mktemp("purged")
+    return inventory_with(folder, "compute2", state="retired", purge=True)
 
 
 @pytest.fixture(scope="module", autouse=True)
