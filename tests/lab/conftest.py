@@ -121,7 +121,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = random.Random(SEED).sample(sampled, -(-len(sampled) // 6))
     turns: dict[Path | str, dict[Path | str, list[pytest.Item]]] = {}
     for item in items:
-        if marker := item.get_closest_marker("rotated"):
+        marker = item.get_closest_marker("rotated")
+        # Else a turn would be one in which nothing is run.
+        if marker and not item.get_closest_marker("slow"):
             turn = turns.setdefault(marker.args[0] if marker.args else item.path, {})
             one = item.path if marker.kwargs.get("whole") else item.nodeid
             turn.setdefault(one, []).append(item)

@@ -50,7 +50,7 @@ MOVES = (
 )
 
 
-@pytest.mark.rotated("guests")
+@pytest.mark.slow
 def test_nothing_is_found_while_a_guest_moves_in_every_way(deployed: Deployed) -> None:
     assert deployed.returncode == 0
     try:
