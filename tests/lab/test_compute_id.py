@@ -10,7 +10,7 @@ import pytest
 from .conftest import MINUTE, prepared_secrets, run
 from .test_main_job import PYINFRA
 
-pytestmark = pytest.mark.rotated("systems", whole=True)
+pytestmark = pytest.mark.rotated("long", whole=True)
 INVENTORY = "inventories/debian13/inventory.py"
 FILE, BESIDE = "/var/lib/nova/compute_id", "/etc/nova/compute_id"
 NODE = (

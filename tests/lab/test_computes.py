@@ -141,7 +141,7 @@ def network(deployed: Deployed) -> Iterator[None]:
     assert run("./run", "plan").returncode == 0
 
 
-@pytest.mark.rotated("life")
+@pytest.mark.rotated("guests")
 def test_a_compute_that_joins_is_proven_with_a_guest_of_its_own(network: None) -> None:
     began = forget_compute2()
     planned = run("./run", "plan", *smoke())
@@ -162,7 +162,7 @@ def test_a_compute_that_joins_is_proven_with_a_guest_of_its_own(network: None) -
     assert run("./run", "plan", *smoke()).returncode == 0
 
 
-@pytest.mark.rotated("life")
+@pytest.mark.rotated("guests")
 def test_one_whose_guest_does_not_work_stays_closed_and_takes_nobody_elses(network: None) -> None:
     began = forget_compute2()
     command = (PYINFRA, "inventory.py", "deploy.py", "-y", *smoke(expects=NEVER, timeout=180))

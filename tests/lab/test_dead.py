@@ -15,7 +15,7 @@ from .test_drain import deploy, killed_when_said, migrations, place, status
 from .test_main_job import PYINFRA
 from .test_moves import eventually, openstack
 
-pytestmark = pytest.mark.rotated("guests", whole=True)
+pytestmark = pytest.mark.rotated("long", whole=True)
 Deployed = subprocess.CompletedProcess[str]
 PREFIX = "dead-"
 RUNS, OFF, LOCAL = f"{PREFIX}runs", f"{PREFIX}off", f"{PREFIX}local"

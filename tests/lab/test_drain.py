@@ -24,7 +24,7 @@ from .conftest import MINUTE, ROOT, inventory_with, on, run
 from .test_main_job import PYINFRA
 from .test_moves import BOOT_ID, eventually, in_guest, openstack
 
-pytestmark = pytest.mark.rotated("guests", whole=True)
+pytestmark = pytest.mark.rotated("long", whole=True)
 Deployed = subprocess.CompletedProcess[str]
 PREFIX = "drain-"
 FLAVOR, LARGER, GROUP = f"{PREFIX}flavor", f"{PREFIX}larger", f"{PREFIX}apart"

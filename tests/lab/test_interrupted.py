@@ -91,7 +91,7 @@ def kill_at_operations(inventory: str, one_in: int = 1) -> int:
 @pytest.mark.parametrize(
     "inventory",
     [
-        *(pytest.param(path, marks=pytest.mark.rotated("systems")) for path in ALL_IN_ONE),
+        *(pytest.param(path, marks=pytest.mark.rotated("long")) for path in ALL_IN_ONE),
         pytest.param(LOOK_AHEAD, marks=pytest.mark.slow),
     ],
 )

@@ -69,7 +69,7 @@ def guest(deployed: Deployed) -> Iterator[None]:
     assert deploy("inventory.py").returncode == 0
 
 
-@pytest.mark.rotated("life")
+@pytest.mark.rotated("long")
 def test_a_guest_is_away_while_a_command_runs_and_returns_without_a_stop(reached: None) -> None:
     boot, moves = in_guest(BOOT_ID), len(migrations(FIRST))
     words = ("compute2", "--command", f"date +%s.%N > {NOTE}; echo worked", "--return")
@@ -92,7 +92,7 @@ def test_a_guest_is_away_while_a_command_runs_and_returns_without_a_stop(reached
     assert run("./run", "audit").returncode == 0
 
 
-@pytest.mark.rotated("life")
+@pytest.mark.rotated("long")
 def test_a_call_killed_while_its_host_reboots_is_gone_on_with(guest: None) -> None:
     boot = boot_of("compute2")
     words = ("./run", "maintain", "compute2", "--reboot", "-y")
@@ -140,7 +140,7 @@ def power_fails() -> None:
     machines.kill("compute1")
 
 
-@pytest.mark.rotated("life")
+@pytest.mark.rotated("long")
 def test_a_host_that_does_not_come_back_stops_it_before_the_next(guest: None) -> None:
     boot, words = boot_of("compute2"), ("--reboot", "--wait", "60")
     result = while_said("==> compute1: reboot", power_fails, "computes", *words)

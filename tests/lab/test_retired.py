@@ -13,7 +13,7 @@ from .test_drain import deploy, killed_when_said, place, status
 from .test_main_job import PYINFRA
 from .test_moves import openstack
 
-pytestmark = pytest.mark.rotated("guests", whole=True)
+pytestmark = pytest.mark.rotated("long", whole=True)
 Deployed = subprocess.CompletedProcess[str]
 PREFIX = "retired-"
 GUEST, FLAVOR, AGGREGATE = f"{PREFIX}guest", f"{PREFIX}flavor", f"{PREFIX}aggregate"

@@ -22,7 +22,7 @@ from pyinfra_nova.knowledge.platforms import platform_for
 from .conftest import on, run
 from .test_main_job import PYINFRA
 
-pytestmark = pytest.mark.rotated("systems", whole=True)
+pytestmark = pytest.mark.rotated("long", whole=True)
 Done = subprocess.CompletedProcess[str]
 HOST = "controller"
 ROCKY = platform_for("rocky", "9", "2023.1")
