@@ -51,7 +51,9 @@ def until(holds: Callable[[], object]) -> None:
 def test_a_signal_to_the_script_alone_ends_what_it_runs(
     checkout: Path, number: signal.Signals
 ) -> None:
-    script = subprocess.Popen(["./run", "deploy"], cwd=checkout, start_new_session=True)
+    # What a shell is started to ignore, as by nohup, it ignores for good (POSIX, sh, trap).
+    command = ["env", "--default-signal", "./run", "deploy"]
+    script = subprocess.Popen(command, cwd=checkout, start_new_session=True)
     pid = checkout / "pid"
     until(lambda: pid.is_file() and pid.read_text().strip())
     script.send_signal(number)
