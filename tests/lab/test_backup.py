@@ -72,6 +72,7 @@ def cut_off(path: Path, at: str) -> None:
     pytest.fail(f"the restore has not come to {at!r}")
 
 
+@pytest.mark.rotated("long")
 def test_a_restore_says_how_the_cloud_has_gone_on_since(flavor: None, tmp_path: Path) -> None:
     kept, gone = boot(KEPT), boot(GONE)
     running = domain_of(kept)
