@@ -60,7 +60,7 @@ barrier(name="The computes are started")
 
 if plan:
     hypervisors.close(plan=plan)
-    hypervisors.count(plan=plan)
+    hypervisors.count_again(plan=plan)
     hypervisors.discover(plan=plan)
 barrier(name="The hypervisors are mapped")
 
@@ -80,6 +80,7 @@ if deployed:
 # Last: what keeps a guest where it is is no reason to leave anything else undone.
 if plan:
     hypervisors.join(plan=plan)
+    hypervisors.evacuate(plan=plan)
     hypervisors.drain(plan=plan)
 retirement.retire(plan=plan)
 if plan:

@@ -199,15 +199,8 @@ class Traits:
                 self.cloud.remarks.append(text)
 
     def give_trait(self, path, trait):
-        placement = self.cloud.placement
-        placement.call("PUT", f"/traits/{trait}")
-        for _ in range(3):
-            # nova-compute may have changed the provider in between, which its generation tells.
-            body = placement.get(path, "traits", "resource_provider_generation")
-            body["traits"] = sorted({*body["traits"], trait})
-            if placement.call("PUT", path, body, allowed=(409,)) is not None:
-                return
-        raise rest.Failed("the resource provider keeps changing")
+        self.cloud.placement.call("PUT", f"/traits/{trait}")
+        change_provider(self.cloud.placement, path, "traits", more={trait})
 
     def look_for(self, flavors, given):
         """Say which flavor wants a trait that no host has."""
@@ -225,6 +218,21 @@ class Traits:
         path = f"/resource_providers?required={rest.quoted(trait)}"
         found = self.cloud.placement.get(path, "resource_providers", allowed=(400,))
         return bool(found and found["resource_providers"])
+
+
+def change_provider(placement, path, key, more=frozenset(), less=frozenset()):
+    """Have MORE in the list KEY at PATH of a resource provider, and none of LESS."""
+    generation = "resource_provider_generation"
+    for _ in range(3):
+        # nova-compute may have changed the provider in between, which its generation tells.
+        body = placement.get(path, key, generation)
+        wanted = (set(body[key]) | more) - less
+        if wanted == set(body[key]):
+            return
+        changed = {key: sorted(wanted), generation: body[generation]}
+        if placement.call("PUT", path, changed, allowed=(409,)) is not None:
+            return
+    raise rest.Failed("the resource provider keeps changing")
 
 
 def compare(cloud, declared):

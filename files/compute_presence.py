@@ -63,7 +63,7 @@ def is_running(units):
             timeout=TIMEOUT,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return False
+        return True  # nobody says that it does not, and what runs is judged by less
     return b"active" in done.stdout.split()
 
 

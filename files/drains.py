@@ -341,8 +341,13 @@ def step(request):
     guest = read_guest(compute, wanted["guest"])
     if guest is None:
         return {"refused": None, "late": "Nova no longer has it"}
+    return taken(lambda: STEPS[wanted["kind"]](compute, guest, wanted, request["hosts"]))
+
+
+def taken(act):
+    """What came of a step: Nova's no, or why it is no longer to be done."""
     try:
-        STEPS[wanted["kind"]](compute, guest, wanted, request["hosts"])
+        act()
     except NotNow as reason:
         return {"refused": None, "late": str(reason)}
     except rest.ErrorStatus as error:

@@ -210,15 +210,7 @@ STEPS = {"force_down": force_down, "evacuate": evacuate}
 
 def step(request):
     compute = cloud_session.Cloud(request).compute
-    try:
-        STEPS[request["step"]["kind"]](compute, request)
-    except drains.NotNow as reason:
-        return {"refused": None, "late": str(reason)}
-    except rest.ErrorStatus as error:
-        if error.status not in drains.NOS:
-            raise
-        return {"refused": str(error), "late": None}
-    return {"refused": None, "late": None}
+    return drains.taken(lambda: STEPS[request["step"]["kind"]](compute, request))
 
 
 def answer(request):

@@ -7,7 +7,8 @@ Request: {"auth_url", "region", "interface", "places", "admin": as for cloud_obj
           "hosts": [hosts of nova-compute], "image", "network": names, "ram": MiB,
           "expects": regular expression|null for the guest's address,
           "volume": whether Cinder, where there is one, has to give it a volume,
-          "volumes_at": type of Cinder's endpoint, "same_zone": whether volumes are in its zone,
+          "volumes_at": [how the catalogue may call Cinder],
+          "same_zone": whether volumes are in its zone,
           "proxy": URL of this host's console proxy|null,
           "begins": {"unit", "reads"} of this host's scheduler, at the first look}
 Answer:  {"computes": {host: {"open": bool, "reason": text|null, "isolated": bool, "marked": bool,
@@ -26,9 +27,6 @@ import keystone
 import rest
 from smoke_isolation import NAME, Isolation, scheduler_fault
 from smoke_servers import SIGN, NotProven, Servers, guest_name, told
-
-VOLUME_TYPES = ("volumev3", "block-storage")
-"""How catalogues call Cinder's API, beside what Nova is told."""
 
 
 class Joining:
@@ -55,7 +53,7 @@ class Joining:
 
     def _cinder(self):
         """Cinder's API; None where the catalogue has none."""
-        for kind in dict.fromkeys((self.request["volumes_at"], *VOLUME_TYPES)):
+        for kind in self.request["volumes_at"]:
             try:
                 return self.cloud.api(kind, {})
             except keystone.Refused:  # nothing is asked for this

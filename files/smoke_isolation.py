@@ -101,7 +101,7 @@ class Isolation:
         traits = cloud_aggregates.Traits(self.cloud)
         for provider in self.providers[host]:
             path = f"{PROVIDERS}/{provider}"
-            self._change(path + "/aggregates", "aggregates", more={self.found["uuid"]})
+            self._change(path, "aggregates", more={self.found["uuid"]})
             if provider not in self.with_trait:
                 traits.give_trait(path + "/traits", TRAIT)
 
@@ -111,23 +111,12 @@ class Isolation:
         Cut off in between, it is still among those that are being proven.
         """
         for provider in self.providers[host]:
-            self._change(f"{PROVIDERS}/{provider}/traits", "traits", less={TRAIT})
+            self._change(f"{PROVIDERS}/{provider}", "traits", less={TRAIT})
         if self.is_known(host):
             self._act({"remove_host": {"host": host}})
 
-    def _change(self, path, key, more=frozenset(), less=frozenset()):
-        """Have MORE of KEY at PATH, and none of LESS."""
-        placement, generation = self.cloud.placement, "resource_provider_generation"
-        for _ in range(3):
-            # nova-compute may have changed the provider in between, which its generation tells.
-            body = placement.get(path, key, generation)
-            wanted = (set(body[key]) | more) - less
-            if wanted == set(body[key]):
-                return
-            changed = {key: sorted(wanted), generation: body[generation]}
-            if placement.call("PUT", path, changed, allowed=(409,)) is not None:
-                return
-        raise rest.Failed("the resource provider keeps changing")
+    def _change(self, path, key, **change):
+        cloud_aggregates.change_provider(self.cloud.placement, f"{path}/{key}", key, **change)
 
     def _act(self, action):
         path = "/os-aggregates/{}/action".format(rest.quoted(self.found["id"]))

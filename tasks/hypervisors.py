@@ -30,7 +30,7 @@ def close(plan: HostPlan) -> None:
 
 
 @deploy("Hypervisors")
-def count(plan: HostPlan) -> None:
+def count_again(plan: HostPlan) -> None:
     """Have computes that were dead, and forced down, count again: they run by now."""
     if plan.is_primary_controller:
         stage.counted_again(name="Let computes count again", plan=plan)
@@ -58,21 +58,28 @@ def name_unproven(plan: HostPlan) -> None:
 
 
 @deploy("Hypervisors")
-def drain(plan: HostPlan) -> None:
-    """Have the computes of the run that are to have no guests have none; first the dead ones."""
+def evacuate(plan: HostPlan) -> None:
+    """Have guests elsewhere that are on computes of the run which have no power."""
     if not plan.is_primary_controller:
         return
-    plans = host_plans()
-    of_dead = dead_computes.question(plan)
-    if of_dead:
+    plans, question = host_plans(), dead_computes.question(plan)
+    if question:
         evacuations.evacuated(
             name="Evacuate dead computes",
-            question=of_dead,
+            question=question,
             unseen=lambda: stage.unseen(plan),
             shared=lambda guests: dead_computes.shared(plans, guests),
             living=lambda seen: dead_computes.refusals(plans, seen),
             limits=plan.site.settings.drain,
         )
+
+
+@deploy("Hypervisors")
+def drain(plan: HostPlan) -> None:
+    """Move the guests away from the computes of the run that are to have none."""
+    if not plan.is_primary_controller:
+        return
+    plans = host_plans()
     question = drained_computes.question(plan, lambda compute: plans[compute.name])
     if question:
         drains.drained(

@@ -17,7 +17,7 @@ from pyinfra_nova.nova_conf.migration_ssh import (
 )
 from pyinfra_nova.proof.host_proof import LIBVIRT_URI
 from pyinfra_nova.proof.site_proof import known
-from pyinfra_nova.resources import messaging
+from pyinfra_nova.resources import databases, messaging
 from pyinfra_nova.resources.compute_api import ComputeApi
 from pyinfra_nova.session.host_script import Answer, ScriptFact
 from pyinfra_nova.site.settings import HostSettings, Site
@@ -117,12 +117,7 @@ def of_cloud(site: Site, hosts: Mapping[str, Answer] | None) -> dict[str, Any]:
     """What CloudAudit is asked on the primary controller, with what the HOSTS have said."""
     database = site.settings.database
     return {
-        "database": {
-            "host": database.host,
-            "port": database.port,
-            "user": database.user,
-            "password": site.secrets.database_password.get_secret_value(),
-        },
+        "database": databases.as_nova(site),
         "names": {
             "api": database.nova_api,
             "cell0": database.nova_cell0,

@@ -9,6 +9,7 @@ from typing import Any
 
 from pyinfra_nova.backup.seal import FORMAT
 from pyinfra_nova.knowledge import releases
+from pyinfra_nova.resources import databases
 from pyinfra_nova.session.host_script import ScriptFact
 from pyinfra_nova.site.settings import Site
 
@@ -98,17 +99,6 @@ def header(site: Site, compute_ids: Mapping[str, str | None]) -> dict[str, Any]:
     }
 
 
-def login(site: Site) -> dict[str, Any]:
-    """Nova's own, over the network."""
-    database = site.settings.database
-    return {
-        "host": database.host,
-        "port": database.port,
-        "user": database.user,
-        "password": site.secrets.database_password.get_secret_value(),
-    }
-
-
 def of_dump(site: Site, compute_ids: Mapping[str, str | None]) -> dict[str, Any]:
     """What Dump is asked: on the host of the databases as root, else on a controller as Nova."""
     is_here = site.database_host is not None
@@ -117,7 +107,7 @@ def of_dump(site: Site, compute_ids: Mapping[str, str | None]) -> dict[str, Any]
         "databases": list(names(site).values()),
         "also": list(site.settings.backup.others),
         "cell": site.settings.database.nova,
-        "login": None if is_here else login(site),
+        "login": None if is_here else databases.as_nova(site),
     }
 
 

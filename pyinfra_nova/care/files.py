@@ -9,9 +9,10 @@ from functools import cache
 from typing import Any, Literal, get_args
 
 from pyinfra_nova.audit.question import CloudAudit, of_cloud
-from pyinfra_nova.backup.question import Dump, login, of_dump
+from pyinfra_nova.backup.question import Dump, of_dump
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
 from pyinfra_nova.nova_conf.render import environment
+from pyinfra_nova.resources.databases import as_nova
 from pyinfra_nova.resources.nova_state import NovaDatabases
 from pyinfra_nova.session.host_script import SCRIPTS, source_path
 from pyinfra_nova.site.care import Metrics
@@ -84,7 +85,7 @@ def _config(site: Site, databases: NovaDatabases) -> str:
         value["audit"] = of_cloud(site, None)
     if care.backup:
         # No compute is asked from there: what each knows itself by is in the databases, too.
-        request = {**of_dump(site, {}), "login": login(site)}
+        request = {**of_dump(site, {}), "login": as_nova(site)}
         value["backup"] = {**care.backup.model_dump(), "request": request}
     return json.dumps(value) + "\n"
 

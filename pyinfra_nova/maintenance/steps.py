@@ -6,6 +6,7 @@ first one that was killed anywhere, finds what is left to do.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -75,28 +76,28 @@ class Batch:
 
 
 @dataclass
-class Step:
+class Step(ABC):
     """One step for the hosts of BATCH; each kind is a class."""
 
     cloud: Cloud
     batch: Batch
     name = ""
 
+    @abstractmethod
     def reasons_to_skip(self) -> dict[str, str]:
         """The hosts on which there is nothing to do, each with the reason; read just now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def planned(self, names: Sequence[str]) -> list[str]:
         """What would be done on the hosts NAMES."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, names: Sequence[str]) -> None:
         """Do it.
 
         Raises:
             MaintenanceError: it is not done; nothing more is.
         """
-        raise NotImplementedError
 
 
 class Drain(Step):
@@ -140,9 +141,9 @@ class _Do(Step):
             end = f"They stay closed: mend it, {AGAIN}, {OR_OPEN}"
             raise MaintenanceError("\n".join([*lines, end]))
 
+    @abstractmethod
     def do(self, name: str) -> None:
         """Do it on one host."""
-        raise NotImplementedError
 
     def states(self, *, packages: bool = False) -> dict[str, HostState]:
         """What the hosts say, asked side by side.

@@ -13,6 +13,7 @@ from pyinfra.api import operation
 
 from pyinfra_nova.knowledge.platforms import Platform, platforms_of
 from pyinfra_nova.nova_conf.folders import STATE, instances_path
+from pyinfra_nova.resources import databases
 from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, script_command
 from pyinfra_nova.session.steps import Commands, Step, refused, taken
 from pyinfra_nova.site.settings import HostSettings, Site
@@ -138,15 +139,9 @@ def nova_question(
     site: Site, computes: Sequence[HostSettings], *, there: bool = False
 ) -> dict[str, Any]:
     """What the primary controller is asked about COMPUTES; THERE: Nova's tables have to be."""
-    database = site.settings.database
     return {
-        "database": {
-            "host": database.host,
-            "port": database.port,
-            "user": database.user,
-            "password": site.secrets.database_password.get_secret_value(),
-        },
-        "names": {"cell1": database.nova},
+        "database": databases.as_nova(site),
+        "names": {"cell1": site.settings.database.nova},
         "hosts": [compute.nova_host for compute in computes],
         "there": there,
     }

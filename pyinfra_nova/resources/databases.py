@@ -20,7 +20,18 @@ from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask
 from pyinfra_nova.session.redaction import SecretInput
 from pyinfra_nova.session.steps import Commands, changing, refused, say
 from pyinfra_nova.site.run_scope import cut_off
-from pyinfra_nova.site.settings import HostSettings
+from pyinfra_nova.site.settings import HostSettings, Site
+
+
+def as_nova(site: Site) -> dict[str, Any]:
+    """How Nova's own user of SITE reaches MariaDB."""
+    database = site.settings.database
+    return {
+        "host": database.host,
+        "port": database.port,
+        "user": database.user,
+        "password": site.secrets.database_password.get_secret_value(),
+    }
 
 
 @dataclass(frozen=True)

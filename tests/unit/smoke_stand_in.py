@@ -78,7 +78,7 @@ class Cloud(Served):
         return {
             **{**login, "places": {}, "admin": ADMIN, "hosts": list(hosts or ["compute1"])},
             **{"image": "tiny", "network": "provider", "ram": 512, "expects": None},
-            **{"volume": True, "volumes_at": "volumev3", "same_zone": False},
+            **{"volume": True, "volumes_at": ["volumev3", "block-storage"], "same_zone": False},
             **{"proxy": "http://127.0.0.1:1", **more},
         }
 

@@ -22,6 +22,7 @@ from pyinfra_nova.backup import question
 from pyinfra_nova.care import files
 from pyinfra_nova.commands.restore import read
 from pyinfra_nova.knowledge.platforms import platform_for
+from pyinfra_nova.resources import databases
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.run_scope import scope_of
@@ -54,7 +55,7 @@ def wanted(tmp_path: Path, key: Path) -> dict[str, Any]:
         ["age-keygen", "-y", key], check=True, capture_output=True, text=True
     ).stdout.strip()
     here = site({"database": {"host": "127.0.0.1"}})
-    request = {**question.of_dump(here, {}), "login": question.login(here)}
+    request = {**question.of_dump(here, {}), "login": databases.as_nova(here)}
     folder = str(tmp_path / "backups")
     return {"keep": 3, "folder": folder, "recipient": recipient, "request": request}
 

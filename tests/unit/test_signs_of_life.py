@@ -71,6 +71,12 @@ def test_where_nobody_could_ask_it_is_not_taken_for_dead() -> None:
     ]
 
 
+def test_a_silent_guest_is_no_silence_of_its_host() -> None:
+    of_guests = {**UNASKED, "asked": {"compute2": ["ping of guests"]}}
+    (why,) = looks(controller=of_guests).lives(SOUGHT)
+    assert why.startswith("nobody could look whether it lives: ")
+
+
 def test_this_machine_asks_in_a_process_of_its_own() -> None:
     """Without a host there is nothing to ask; it is the script that answers."""
     found = _asked_here({"hosts": [], "guests": []})

@@ -261,12 +261,12 @@ def test_cinder_is_looked_for_where_nova_does() -> None:
         return question.as_request(["compute1"])
 
     usual = places()
-    assert usual["volumes_at"] == "volumev3"
+    assert usual["volumes_at"] == ["volumev3", "block-storage"]
     assert usual["places"]["volumev3"]["interfaces"] == ["public", "internal"]
     assert usual["same_zone"] is False
     other = places(catalog_info="block-storage::internalURL", cross_az_attach=False)
     assert other["places"]["block-storage"]["interfaces"] == ["internal", "public"]
-    assert (other["volumes_at"], other["same_zone"]) == ("block-storage", True)
+    assert (other["volumes_at"], other["same_zone"]) == (["block-storage", "volumev3"], True)
     assert other["places"]["network"]["region"] == "RegionOne"
 
 

@@ -29,6 +29,8 @@ from pyinfra_nova.session.host_script import (
 from pyinfra_nova.site.names import FEW, named
 
 HERE = "this machine"
+OF_HOST = frozenset({"ping", "connection"})
+"""The ways in which a host itself is asked; its guests may be silent for reasons of their own."""
 LATE = 120
 """Seconds that this machine may take to look."""
 REMEDY = "take `dead` out of the inventory, or cut its power"
@@ -89,7 +91,7 @@ class Looks:
     def lives(self, sought: Sought) -> list[str]:
         """Why it may not be taken for dead: what answers, or that nobody could ask."""
         found = [f"{sign}: {REMEDY}" for sign in self.signs.get(sought.name, [])[:FEW]]
-        if not found and not self.asked.get(sought.name):
+        if not found and not OF_HOST & self.asked.get(sought.name, set()):
             why = "; ".join(self.unasked[:FEW]) or "nobody was there to ask"
             return [f"nobody could look whether it lives: {why}"]
         return found

@@ -81,13 +81,14 @@ class Question:
     def as_request(self, hosts: Sequence[str]) -> dict[str, Any]:
         settings, wanted = self.site.settings, self.wanted
         kind, where = _cinder(settings)
-        elsewhere = {**places(settings), **dict.fromkeys((kind, *VOLUME_TYPES), where)}
+        kinds = list(dict.fromkeys((kind, *VOLUME_TYPES)))
+        elsewhere = {**places(settings), **dict.fromkeys(kinds, where)}
         return {
             **KeystoneAdmin.of(self.site).as_request(settings.region, elsewhere),
             "hosts": list(hosts),
             **{"image": wanted.image, "network": wanted.network, "ram": wanted.ram},
             **{"expects": wanted.expects, "volume": wanted.volume, "proxy": self.proxy},
-            "volumes_at": kind,
+            "volumes_at": kinds,
             "same_zone": settings.cinder.cross_az_attach is False,
         }
 
