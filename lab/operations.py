@@ -224,35 +224,23 @@ def ceph(request: Mapping[str, Any]) -> Commands:
         yield _apply(Ceph, request)
 
 
-CINDER_IS_UP = "cinder-manage service list 2>/dev/null | grep -E '^cinder-volume .*:-\\)' -q"
+class VolumePools(ScriptFact):
+    """What keeps Cinder from making a volume."""
 
-
-class CinderVolumeIsUp(FactBase[bool]):
-    """Whether cinder-volume has its storage: before that it reports nothing."""
-
-    default = bool
-
-    @override
-    def command(self) -> str:
-        return f"command -v cinder-manage >/dev/null && {CINDER_IS_UP} && echo yes || echo no"
-
-    @override
-    def process(self, output: Any) -> bool:
-        return list(output)[-1:] == ["yes"]
+    script = "volume_pools"
+    uses = ("rest", "keystone")
+    folder = FILES
 
 
 @operation()
-def cinder_serves() -> Commands:
-    """Wait until Cinder has somewhere to make volumes."""
-    if host.get_fact(CinderVolumeIsUp):
-        return
-    yield StringCommand(
-        "sh -c",
-        QuoteString(
-            f"for n in $(seq 60); do {CINDER_IS_UP} && exit 0; sleep 0.5; done;"
-            ' echo "cinder-volume is not up: see /var/log/cinder/cinder-volume.log" >&2; exit 1'
-        ),
-    )
+def cinder_serves(request: Mapping[str, Any]) -> Commands:
+    """Wait until Cinder's scheduler has somewhere to make volumes.
+
+    Args:
+        request: what `files/volume_pools.py` takes.
+    """
+    if ask(host, VolumePools, {**request, "apply": False}).get("missing") != "":
+        yield _apply(VolumePools, request)
 
 
 @operation()

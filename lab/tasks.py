@@ -93,7 +93,9 @@ def block_storage(cloud: Cloud) -> None:
     units.running(name="Ceph runs", units=daemons.ceph_units(cloud))
     units.running(name="Cinder runs", units=daemons.cinder_units())
     http_answers.answering(name="Cinder answers", urls=catalogue.cinder_answers(cloud))
-    operations.cinder_serves(name="Cinder's volume service is up")
+    operations.cinder_serves(
+        name="Cinder has room for a volume", request=catalogue.volume_pools(cloud)
+    )
 
 
 def network_agents(cloud: Cloud, name: str) -> None:

@@ -39,6 +39,12 @@ def keystone_admin(cloud: Cloud) -> KeystoneAdmin:
     )
 
 
+def admin_login(cloud: Cloud) -> dict[str, str]:
+    """The administrator's login as scripts on the controller take it."""
+    password = cloud.site.secrets.admin_password.get_secret_value()
+    return {**asdict(keystone_admin(cloud)), "password": password}
+
+
 def answers(cloud: Cloud, *types: str) -> list[Answering]:
     """The URLs of services by their type: each answers with a document of its versions."""
     return [
@@ -101,11 +107,16 @@ def _storage_path(cloud: Cloud) -> str:
 
 def service_type(cloud: Cloud) -> dict[str, object]:
     """The request that `files/service_type.py` takes: Cinder once, under this type."""
-    login = asdict(keystone_admin(cloud))
-    login["password"] = cloud.site.secrets.admin_password.get_secret_value()
     wanted = storage_service(cloud)
     others = [type_ for type_ in STORAGE_TYPES if type_ != wanted.type]
-    return {"login": login, "type": wanted.type, "name": wanted.name, "formerly": others}
+    named = {"type": wanted.type, "name": wanted.name}
+    return {"login": admin_login(cloud), **named, "formerly": others}
+
+
+def volume_pools(cloud: Cloud) -> dict[str, object]:
+    """The request that `files/volume_pools.py` takes."""
+    type_ = storage_service(cloud).type
+    return {"login": admin_login(cloud), "region": cloud.site.settings.region, "type": type_}
 
 
 def cinder_answers(cloud: Cloud) -> list[Answering]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from lab.cloud import Cloud
-from lab.cloud.catalogue import keystone_admin
+from lab.cloud.catalogue import admin_login
 
 GUEST = Path(__file__).resolve().parents[1] / "guest"
 GUEST_IMAGE = "tiny"
@@ -19,11 +18,9 @@ GUEST_FOLDER = "/var/lib/pyinfra-nova-lab"
 
 def network_and_image(cloud: Cloud) -> dict[str, object]:
     """The request that `files/network_and_image.py` takes."""
-    login = asdict(keystone_admin(cloud))
-    login["password"] = cloud.site.secrets.admin_password.get_secret_value()
     network = cloud.lab.provider
     return {
-        "login": login,
+        "login": admin_login(cloud),
         "region": cloud.site.settings.region,
         "network": {
             "name": "provider",
