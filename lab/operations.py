@@ -224,6 +224,41 @@ def ceph(request: Mapping[str, Any]) -> Commands:
         yield _apply(Ceph, request)
 
 
+HAS_ROOM = (
+    "ceph --connect-timeout 10 df --format json 2>/dev/null"
+    " | grep -Eq '\"max_avail\": *[0-9]*[1-9]'"
+)
+"""Whether a pool could take anything: none can until its disk has told the manager."""
+
+
+class CephHasRoom(FactBase[bool]):
+    """Whether Ceph knows that its disk has room."""
+
+    default = bool
+
+    @override
+    def command(self) -> str:
+        return f"command -v ceph >/dev/null && {HAS_ROOM} && echo yes || echo no"
+
+    @override
+    def process(self, output: Any) -> bool:
+        return list(output)[-1:] == ["yes"]
+
+
+@operation()
+def ceph_has_room() -> Commands:
+    """Wait until Ceph knows of room: Cinder asks when it starts, and then once a minute."""
+    if host.get_fact(CephHasRoom):
+        return
+    yield StringCommand(
+        "sh -c",
+        QuoteString(
+            f"for n in $(seq 120); do {HAS_ROOM} && exit 0; sleep 0.5; done;"
+            ' echo "Ceph has no room: see ceph status, journalctl -u ceph-osd@0" >&2; exit 1'
+        ),
+    )
+
+
 class VolumePools(ScriptFact):
     """What keeps Cinder from making a volume."""
 

@@ -91,6 +91,7 @@ def block_storage(cloud: Cloud) -> None:
     """Ceph with one disk, a file; Cinder, which has its volumes on it."""
     operations.ceph(name="Ceph and its pool exist", request=ceph.ceph_request(cloud))
     units.running(name="Ceph runs", units=daemons.ceph_units(cloud))
+    operations.ceph_has_room(name="Ceph has room")
     units.running(name="Cinder runs", units=daemons.cinder_units())
     http_answers.answering(name="Cinder answers", urls=catalogue.cinder_answers(cloud))
     operations.cinder_serves(

@@ -6,6 +6,8 @@ from lab.workshop.place import Place
 from lab.workshop.steps import FIRST, NAME, SECOND, Command, Step, openstack
 
 VOLUME_SERVICE = "block-storage"
+# Messages of Cinder to its users came with version 3.3 of its API.
+WHY = "openstack --os-volume-api-version 3.3 volume message list -f value -c 'User Message'"
 
 
 def volumes(place: Place) -> tuple[Step, ...]:
@@ -25,6 +27,7 @@ def volumes(place: Place) -> tuple[Step, ...]:
             ),
             "available",
             look,
+            why=WHY,
             service=VOLUME_SERVICE,
         ),
         Step(
