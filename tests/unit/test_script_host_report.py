@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from .keystone_stand_in import ADMIN, Keystone
 from .mysql_stand_in import Server, SqlError, serving
-from .serving import Headers, running
+from .serving import ApiError, Headers, running
 
 
 def tried(kind: str, **check: Any) -> tuple[bool, str]:
@@ -269,6 +269,34 @@ def test_keystone_lets_a_user_in_or_says_why_not() -> None:
         assert login(keystone) == (True, "lets admin in")
         ok, said = login(keystone, "wrong")
     assert not ok and "401" in said and "wrong" not in said
+
+
+@pytest.mark.parametrize("fault", ["500", "silence"])
+def test_a_login_that_another_one_has_ended_is_tried_again(fault: str) -> None:
+    with running(Keystone()) as keystone:
+        keystone.fail(1, fault)
+        assert login(keystone) == (True, "lets admin in")
+        assert keystone.asked == ["POST /v3/auth/tokens"] * 2
+
+
+def test_no_other_answer_to_a_login_is_asked_for_twice() -> None:
+    with running(Keystone()) as keystone:
+        for fault in ("503", "half", "page"):
+            keystone.fail(1, fault)
+            assert not login(keystone)[0]
+            assert keystone.asked == ["POST /v3/auth/tokens"]
+
+
+def test_a_keystone_that_is_out_of_order_is_not_asked_for_ever() -> None:
+    class Broken(Keystone):
+        @override
+        def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:
+            raise ApiError(500, "out of order")
+
+    with running(Broken()) as keystone:
+        ok, said = login(keystone)
+        assert not ok and "answers 500: out of order" in said
+        assert keystone.asked == ["POST /v3/auth/tokens"] * 3
 
 
 def test_each_service_that_nova_finds_by_the_catalogue_has_to_be_there() -> None:
