@@ -259,7 +259,7 @@ def logged_in(check):
             fails = isinstance(error, rest.ErrorStatus) and error.status == 500
             if not fails and not isinstance(error.__cause__, http.client.RemoteDisconnected):
                 raise
-        time.sleep(random.uniform(0.2, 1))
+        time.sleep(random.uniform(0.2, 1))  # noqa: S311 - so that hosts do not meet again
     return keystone.logged_in(check["auth_url"], check)
 
 
