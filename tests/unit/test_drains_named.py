@@ -46,6 +46,6 @@ def test_a_plan_says_what_may_go_to_a_compute_that_the_deploy_adds() -> None:
     moved = "move guest web-g1 (g1) of compute1 alive, to "
     known = planned(decide(seen(guest(), target=new), Drain(), run), run)
     assert known == [moved + "compute2 or compute3 or compute4 (new)"]
-    run, new = Run(), {"hosts": [], "new": ["compute4"], "why": "no other compute has it"}
-    alone = planned(decide(seen(guest(), target=new), Drain(), run), run)
+    run, only = Run(), {"hosts": [], "new": ["compute4"], "why": "no other compute has it"}
+    alone = planned(decide(seen(guest(), target=only), Drain(), run), run)
     assert alone == [moved + "compute4 (new), if there is room"]
