@@ -8,6 +8,8 @@ Zed tells the zone that was asked for.
 A guest of a compute that is DEAD is evacuated: it may be in ERROR, and less can be done about it.
 
 found() answers {uuid: {"hosts": [hosts of nova-compute], "needs": {resource class: amount},
+                        "new": [those that Nova does not know yet, but will by the time that guests
+                                are moved: nobody can say what they will have],
                         "free": {host: {resource class: amount}}, "why": text where there is none,
                         "bound": text that keeps it from moving while it runs|null,
                         "group": {"id", "name", "left": {host: how many more of its server group may
@@ -48,6 +50,7 @@ def found(reader, guests, services, request, dead=False):
         return {}
     specs = read_specs([guest["id"] for guest in guests], request)
     takes = {host for host, service in services.items() if takes_guests(service, request)}
+    new = sorted(set(request["opening"]) - set(services))
     anew = any(services[host].get("status") != "enabled" for host in takes)
     places = Places(reader, anew)
     groups = Groups(reader, dead)
@@ -56,15 +59,15 @@ def found(reader, guests, services, request, dead=False):
         spec = specs.get(guest["id"])
         known, spec = spec is not None, spec or {}
         cuts = (
-            *(recorded(known), sealed(guest, spec, dead), opened(takes)),
+            *(recorded(known), sealed(guest, spec, dead), opened({*takes, *new})),
             *(zoned(spec, services), groups.cut(guest, spec)),
         )
-        found = target(guest, spec, places, cuts)
+        found = target(guest, spec, places, cuts, new)
         answers[guest["id"]] = {**found, "group": groups.left(guest, spec, found["hosts"])}
     return answers
 
 
-def target(guest, spec, places, cuts):
+def target(guest, spec, places, cuts, new):
     needs, query = wanted(guest, spec, places.held(guest))
     hosts, free, problem = places.candidates(query)
     left = [host for host in hosts if host not in places.hosts]
@@ -76,6 +79,7 @@ def target(guest, spec, places, cuts):
         left = kept
     return {
         "hosts": left,
+        "new": [host for host in new if all(allows(host) for allows, _ in cuts)],
         "needs": needs,
         "free": {host: free[host] for host in left},
         "why": "" if left else why,
@@ -290,7 +294,11 @@ def zoned(spec, services):
         )
         return text.format(zone, names)
 
-    return (lambda host: zone in (None, services[host].get("zone"))), said
+    def allows(host):
+        # One that is new may come to be in any zone: an aggregate says so.
+        return zone is None or host not in services or services[host].get("zone") == zone
+
+    return allows, said
 
 
 class Groups:

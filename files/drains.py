@@ -11,7 +11,8 @@ Request: {"auth_url", "region", "interface", "places", "admin": as for cloud_obj
 Answer:  {"computes": {host: "up"|"down"},
           "closed": {host: why it takes no new guests|null where it takes some},
           "now": seconds since 1970 by the clock of this host,
-          "guests": [{"uuid", "name", "host", "state", "task", "power", "fault"}],
+          "guests": [{"uuid", "name", "host", "state", "task", "power", "fault",
+                      "ephemeral": whether it has a second disk on its compute}],
           "moves": [{"id", "guest", "kind", "status", "source", "target", "age", "same_flavor",
                      "total", "remaining": MiB|null, "cause"}],
           "targets": as of drain_targets.py,
@@ -152,6 +153,7 @@ def described_guest(guest):
         "task": guest[TASK],
         "power": guest[POWER],
         "fault": (guest.get("fault") or {}).get("message"),
+        "ephemeral": bool(guest["flavor"]["ephemeral"]),
     }
 
 

@@ -4,7 +4,7 @@ Request: as for drains.py, with "hosts" those that are dead, "down_time": s afte
          service down, "addresses": bool, whether those of the guests and Neutron's agents are asked
 Answer:  {"computes": {host: "up"|"down"} of those that Nova has,
           "services": {host: {"id", "forced_down", "beat": its last heartbeat|null, "age": s|null}},
-          "guests": [as of drains.py, with "image": id|null, "ephemeral": bool,
+          "guests": [as of drains.py, with "image": id|null,
                      "addresses": [{"address", "network": id|null}]],
           "moves", "targets": as of drains.py, "domains": {},
           "agents": {host: [kinds of Neutron's agents there that live]}, "error": text|null}
@@ -88,7 +88,6 @@ def described_guest(reader, guest, addresses):
     return {
         **drains.described_guest(guest),
         "image": image_of(guest),
-        "ephemeral": bool(guest["flavor"]["ephemeral"]),
         "addresses": addresses_of(reader, guest) if addresses else [],
     }
 

@@ -22,7 +22,8 @@ from pyinfra_nova.maintenance.reason import MaintenanceError
 from pyinfra_nova.proof.host_proof import libvirt_uri
 from pyinfra_nova.resources import maintenance
 from pyinfra_nova.resources.drains import Libvirts, Question, returns
-from pyinfra_nova.resources.drains.decision import Run, decide, planned
+from pyinfra_nova.resources.drains.decision import Run, decide
+from pyinfra_nova.resources.drains.plan_lines import planned
 from pyinfra_nova.resources.drains.state import Drained, Guest, Seen
 from pyinfra_nova.resources.host_report import HostReport, NoReport, Report, questions
 from pyinfra_nova.resources.maintenance import HostState

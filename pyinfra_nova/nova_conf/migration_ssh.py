@@ -37,9 +37,17 @@ def wanted(
     long as it is LEAVING they may have to go to a compute that it does not know yet.
     """
     several = len(site.all_computes) + len(site.retired) > 1
-    has_key = site.secrets.migration_secret is not None
     moves = host.is_compute or host in leaving
-    return moves and several and has_key and platform.migration
+    return moves and several and has_key(site, platform)
+
+
+def has_key(site: Site, platform: Platform) -> bool:
+    """Whether the computes of SITE have a key to move guests with, once there are several.
+
+    Of libvirt's address they are told before: to a retired compute nothing is written any more,
+    and one that was the only one may have to leave its guests to its successor.
+    """
+    return site.secrets.migration_secret is not None and platform.migration
 
 
 def _string(data: bytes) -> bytes:

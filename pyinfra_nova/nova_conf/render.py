@@ -80,7 +80,7 @@ def _nova_values(
         "cpu_mode": cpu_mode,
         "secrets": site.secrets,
         "migration_uri": migration_ssh.URI.format(user=platform.user)
-        if migration_ssh.wanted(site, host, platform)
+        if host.is_compute and migration_ssh.has_key(site, platform)
         else None,
     }
     if host.is_controller:

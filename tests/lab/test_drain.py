@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +19,17 @@ from lab.workshop.place import Place
 from lab.workshop.steps import FIRST, SECOND
 
 from .conftest import MINUTE, ROOT, inventory_with, on, run
+from .pings import pinged
+from .planted import sql
 from .test_main_job import PYINFRA
-from .test_moves import BOOT_ID, eventually, in_guest, openstack
+from .test_moves import (
+    BOOT_ID,
+    eventually,
+    in_guest,
+    mounted_volume,
+    openstack,
+    writes_on_its_volume,
+)
 
 pytestmark = pytest.mark.rotated("long", whole=True)
 Deployed = subprocess.CompletedProcess[str]
@@ -30,8 +37,13 @@ PREFIX = "drain-"
 FLAVOR, LARGER, GROUP = f"{PREFIX}flavor", f"{PREFIX}larger", f"{PREFIX}apart"
 ON = "--os-compute-api-version 2.74"
 CREATE = f"server create {ON} --flavor {FLAVOR} --image tiny --nic none --wait"
-HERE = ("runs", "paused", "stopped", "suspended", "rescued", "error", "resized", "apart")
+HERE = (
+    *("runs", "paused", "stopped", "suspended", "rescued", "error", "resized", "apart"),
+    *("shelved", "offloaded", "deleted"),
+)
 """The guests on compute1, by what becomes of them before it is drained."""
+VOLUME = f"{PREFIX}volume"
+"""One there whose disk is a volume."""
 STATES = {
     "paused": ("server pause {}", "PAUSED"),
     "stopped": ("server stop {}", "SHUTOFF"),
@@ -44,18 +56,35 @@ STAYS = {
     "suspended": "is SUSPENDED: `openstack server resume",
     "rescued": "is RESCUED: `openstack server unrescue",
     "error": "is in ERROR (",
+    "shelved": "is SHELVED, its disk still there: `openstack server shelve --offload",
     "resized": "waits (VERIFY_RESIZE) for somebody",
     "apart": f"can go nowhere: server group {GROUP} (anti-affinity) keeps it from compute2",
 }
 OUT = (
     "openstack server resume {0}suspended; openstack server unrescue {0}rescued;"
     " openstack server set --state active {0}error; openstack server resize confirm {0}resized;"
-    " openstack server delete --wait {0}companion"
+    " openstack server shelve --offload {0}shelved; openstack server delete --wait {0}companion"
+)
+KEPT, CONF = "/root/nova.conf.kept", "/etc/nova/nova.conf"
+KEEP_SHELVED = (
+    f"cp -p {CONF} {KEPT} && printf '[DEFAULT]\\nshelved_offload_time = -1\\n' >>{CONF}"
+    " && systemctl restart nova-compute"
+)
+OFFLOAD_SHELVED = f"mv {KEPT} {CONF} && systemctl restart nova-compute"
+HANGS = sql(
+    "UPDATE instances SET task_state = 'deleting' WHERE deleted = 0"
+    f" AND display_name = '{PREFIX}deleted'"
+)
+SECONDS = sql(
+    "SELECT TIMESTAMPDIFF(SECOND, m.created_at, m.updated_at) FROM migrations m JOIN instances i"
+    f" ON i.uuid = m.instance_uuid WHERE i.deleted = 0 AND i.display_name = '{FIRST}'"
+    " ORDER BY m.id DESC LIMIT 1"
 )
 GONE = (
     f"for id in $(openstack server list --name {PREFIX} -f value -c ID); do"
     " openstack server delete --force --wait $id || openstack server delete --wait $id; done;"
-    f" openstack flavor delete {FLAVOR} {LARGER}; openstack server group delete {GROUP}"
+    f" openstack flavor delete {FLAVOR} {LARGER}; openstack server group delete {GROUP};"
+    f" sleep 5; openstack volume delete {VOLUME}"
 )
 
 
@@ -69,6 +98,14 @@ def becomes(guest: str, wanted: str) -> bool:
 
 def place(guest: str) -> str:
     return openstack(f"server show -f value -c OS-EXT-SRV-ATTR:host {guest}").split()[-1]
+
+
+def task(guest: str) -> str:
+    return openstack(f"server show -f value -c OS-EXT-STS:task_state {guest}").split()[-1]
+
+
+def names() -> list[str]:
+    return sorted(openstack("server list --all-projects -f value -c Name").split())
 
 
 def deploy(inventory: Path | str) -> Deployed:
@@ -95,9 +132,15 @@ def guests(deployed: Deployed) -> Iterator[None]:
     openstack(f"server group create --policy anti-affinity {GROUP}")
     hint = f"--hint group=$(openstack server group show -f value -c id {GROUP})"
     openstack(f"{CREATE} --host compute2 {hint} {PREFIX}companion")
+    openstack(f"volume create --size 1 --bootable {VOLUME}")
     for name in HERE:
         more = hint if name == "apart" else ""
         openstack(f"{CREATE} --host compute1 {more} {PREFIX}{name}")
+    has_volume = f"volume show -f value -c status {VOLUME}"
+    assert eventually(lambda: "available" in openstack(has_volume))
+    create = CREATE.replace("--image tiny", f"--volume {VOLUME}")
+    openstack(f"{create} --host compute1 {VOLUME}")
+    shelve()
     for name, (words, wanted) in STATES.items():
         openstack(words.format(PREFIX + name))
         assert becomes(PREFIX + name, wanted)
@@ -107,40 +150,27 @@ def guests(deployed: Deployed) -> Iterator[None]:
     assert deploy("inventory.py").returncode == 0
 
 
-@contextmanager
-def asked_all_the_time(address: str) -> Iterator[list[bool]]:
-    """Whether ADDRESS takes a connection to SSH, five times a second."""
-    answers: list[bool] = []
-    over = threading.Event()
+def shelve() -> None:
+    """One stays on its compute with its disk, one leaves it at once, as Nova has it by default."""
+    assert on("compute1", KEEP_SHELVED).returncode == 0
+    openstack(f"server shelve {PREFIX}shelved")
+    assert becomes(f"{PREFIX}shelved", "SHELVED")
+    assert on("compute1", OFFLOAD_SHELVED).returncode == 0
+    openstack(f"server shelve {PREFIX}offloaded")
+    assert becomes(f"{PREFIX}offloaded", "SHELVED_OFFLOADED")
+    assert place(f"{PREFIX}shelved") == "compute1"
+    assert eventually(lambda: place(f"{PREFIX}offloaded") == "None")
 
-    def ask() -> None:
-        while not over.wait(0.2):
-            try:
-                socket.create_connection((address, 22), timeout=1).close()
-                answers.append(True)
-            except OSError:
-                answers.append(False)
 
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    try:
-        yield answers
-    finally:
-        over.set()
-        thread.join()
+def stop_in_the_middle_of_a_deletion(guest: str) -> None:
+    """The nova-compute of compute1, before it has deleted GUEST."""
+    assert on("compute1", "systemctl stop nova-compute").returncode == 0
+    openstack(f"server delete {guest}")
+    assert task(guest) == "deleting"
 
 
 def address_of_guest() -> str:
     return Place.of(read_settings(ROOT / "inventory.py"), Path("inventory.py")).first
-
-
-def longest_silence(answers: list[bool]) -> int:
-    """The most questions in a row that were not answered."""
-    longest = now = 0
-    for answered in answers:
-        now = 0 if answered else now + 1
-        longest = max(longest, now)
-    return longest
 
 
 def migrations(guest: str) -> list[str]:
@@ -151,38 +181,53 @@ def migrations(guest: str) -> list[str]:
 
 
 def test_the_plan_says_of_each_guest_what_becomes_of_it(guests: None, drained: Path) -> None:
+    assert on("controller", HANGS).returncode == 0
     planned = run("./run", "-i", str(drained), "plan")
     assert planned.returncode == 2
     assert "close compute1 to new guests, new memory (was open)" in planned.stdout
-    for guest, how in ((FIRST, "alive"), (f"{PREFIX}runs", "alive"), (f"{PREFIX}paused", "alive")):
+    for guest in (FIRST, f"{PREFIX}runs", f"{PREFIX}paused", VOLUME):
         (line,) = [row for row in planned.stdout.splitlines() if f"move guest {guest} " in row]
-        assert line.endswith(f" of compute1 {how}, to compute2")
+        assert line.endswith(" of compute1 alive, to compute2")
     assert f"move guest {PREFIX}stopped " in planned.stdout
     for name, said in STAYS.items():
         (line,) = [row for row in planned.stdout.splitlines() if f"guest {PREFIX}{name} " in row]
         assert said in line
+    (line,) = [row for row in planned.stdout.splitlines() if f"guest {PREFIX}deleted " in row]
+    assert "is being deleted: where that does not end, `openstack server set --state" in line
+    assert f"guest {PREFIX}offloaded " not in planned.stdout
     assert place(FIRST) == "compute1"
 
 
-def test_what_can_move_moves_and_the_rest_is_named(guests: None, drained: Path) -> None:
-    boot = in_guest(BOOT_ID)
-    with asked_all_the_time(address_of_guest()) as answers:
-        result = deploy(drained)
+def test_what_can_move_moves_and_the_rest_is_named(
+    guests: None, drained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, boot = names(), in_guest(BOOT_ID)
+    openstack(f"server set --state error {PREFIX}deleted")  # which takes the planted task away
+    with mounted_volume():
+        stop_in_the_middle_of_a_deletion(f"{PREFIX}deleted")
+        with pinged(address_of_guest()) as pings:
+            result = deploy(drained)
+        assert place(FIRST) == "compute2"
+        writes_on_its_volume("moved")
+    seconds = int(on("controller", SECONDS).stdout.split()[-1])
+    with capsys.disabled():
+        print(f"\n{FIRST}, with a volume, moved alive in {seconds} s: {pings}")
     assert result.returncode == 1
     assert "Traceback" not in result.stdout
     for name, said in STAYS.items():
         assert said in result.stdout, name
     for guest, wanted in (
-        *((FIRST, "ACTIVE"), (f"{PREFIX}runs", "ACTIVE")),
+        *((FIRST, "ACTIVE"), (f"{PREFIX}runs", "ACTIVE"), (VOLUME, "ACTIVE")),
         *((f"{PREFIX}paused", "PAUSED"), (f"{PREFIX}stopped", "SHUTOFF")),
     ):
         assert (place(guest), status(guest)) == ("compute2", wanted)
-    for name in ("suspended", "rescued", "error", "apart"):
+    for name in ("suspended", "rescued", "error", "apart", "shelved"):
         assert place(PREFIX + name) == "compute1"
     assert status(f"{PREFIX}resized") == "VERIFY_RESIZE"
     assert in_guest(BOOT_ID) == boot
-    print(f"{answers.count(False)} of {len(answers)} questions lost, {longest_silence(answers)} on")
-    assert longest_silence(answers) < 50
+    # Begun before, its deletion is gone on with by the nova-compute that the deploy has started.
+    assert names() == [name for name in before if name != f"{PREFIX}deleted"]
+    assert pings.longest < 15 and seconds < 2 * MINUTE
 
 
 def test_the_next_plan_names_them_again(guests: None, drained: Path) -> None:
@@ -197,10 +242,14 @@ def test_once_they_can_they_move_too(guests: None, drained: Path) -> None:
     assert on("controller", OUT.format(PREFIX)).returncode == 0
     for name in ("suspended", "rescued", "error"):
         assert becomes(PREFIX + name, "ACTIVE")
+    assert becomes(f"{PREFIX}shelved", "SHELVED_OFFLOADED")
     assert deploy(drained).returncode == 0
     listed = openstack("server list --all-projects --host compute1 -f value -c Name")
     assert listed.split() == []
     assert on("compute1", "virsh list --all --uuid | grep .").returncode == 1
+    openstack(f"server unshelve {PREFIX}offloaded")
+    assert becomes(f"{PREFIX}offloaded", "ACTIVE")
+    assert place(f"{PREFIX}offloaded") == "compute2"
     assert run("./run", "-i", str(drained), "plan").returncode == 0
     assert run("./run", "audit").returncode == 0
     without_guests = ("--deselect", "tests/verify/test_guests.py")

@@ -6,6 +6,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -101,9 +102,9 @@ def volume_is(status: str) -> bool:
     return status in openstack(f"volume show -f value -c status {NAME}")
 
 
-@pytest.fixture
-def volume(guest: None) -> Iterator[None]:
-    """The exercise's volume, mounted in the guest that stays."""
+@contextmanager
+def mounted_volume() -> Iterator[None]:
+    """The exercise's volume is mounted in its first guest meanwhile."""
     assert eventually(lambda: volume_is("available"))
     openstack(f"server add volume {FIRST} {NAME}")
     assert eventually(lambda: "vdb" in in_guest("cat /proc/partitions"))
@@ -112,6 +113,18 @@ def volume(guest: None) -> Iterator[None]:
     in_guest("umount /mnt")
     openstack(f"server remove volume {FIRST} {NAME}")
     assert eventually(lambda: volume_is("available"))
+
+
+def writes_on_its_volume(text: str) -> None:
+    """The guest has on its volume what the exercise has written, and what it is told to."""
+    in_guest(f"echo 3 >/proc/sys/vm/drop_caches; echo {text} >/mnt/there && sync")
+    assert in_guest("cat /mnt/note /mnt/there").split("\n") == [f"written on {FIRST}", text]
+
+
+@pytest.fixture
+def volume(guest: None) -> Iterator[None]:
+    with mounted_volume():
+        yield
 
 
 @pytest.mark.rotated("guests")
@@ -123,8 +136,7 @@ def test_a_guest_moves_while_it_runs_and_keeps_its_volume(volume: None) -> None:
     assert eventually(lambda: host_of_guest() != before)
     assert openstack(f"server show -f value -c status {FIRST}").split()[-1] == "ACTIVE"
     assert in_guest(BOOT_ID) == boot
-    in_guest("echo 3 >/proc/sys/vm/drop_caches; echo there >/mnt/there && sync")
-    assert in_guest("cat /mnt/note /mnt/there").split("\n") == [f"written on {FIRST}", "there"]
+    writes_on_its_volume("there")
 
 
 RANDOM = 40

@@ -1,4 +1,5 @@
-"""A compute is retired: its guest moves, nothing of it is left anywhere, and it can come back."""
+"""A compute is retired: its guest moves, nothing of it is left anywhere, and it can come back; also
+while, in the same edit, the other one is retired in its turn."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import inventory_with, on, run
-from .test_drain import deploy, killed_when_said, place, status
+from .test_drain import deploy, killed_when_said, migrations, place, status
 from .test_main_job import PYINFRA
 from .test_moves import openstack
 
@@ -20,7 +21,7 @@ GUEST, FLAVOR, AGGREGATE = f"{PREFIX}guest", f"{PREFIX}flavor", f"{PREFIX}aggreg
 ON = "--os-compute-api-version 2.74"
 CREATE = f"server create {ON} --flavor {FLAVOR} --image tiny --nic none --wait"
 UNIT = "systemctl show -P LoadState -P ActiveState nova-compute"
-QUEUE = "rabbitmqctl --quiet list_queues name | grep -Fx compute.compute2"
+QUEUE = "rabbitmqctl --quiet list_queues name | grep -Fx compute."
 KNOWN = "grep -c compute2 /etc/nova/known_hosts"
 FROM = "grep -c 10.0.0.32 /var/lib/nova/.ssh/authorized_keys"
 
@@ -34,6 +35,11 @@ def retired(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def purged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("purged")
     return inventory_with(folder, "compute2", state="retired", purge=True)
+
+
+@pytest.fixture(scope="module")
+def exchanged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return inventory_with(tmp_path_factory.mktemp("exchanged"), "compute1", state="retired")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,14 +65,14 @@ def services() -> str:
     return openstack("compute service list -f value -c Host --service nova-compute")
 
 
-def nothing_is_left() -> None:
-    assert "compute2" not in services()
-    assert "compute2" not in openstack("hypervisor list -f value -c 'Hypervisor Hostname'")
-    assert "compute2" not in openstack("resource provider list -f value -c name")
-    assert "compute2" not in openstack(f"aggregate show -f value -c hosts {AGGREGATE}")
-    assert on("controller", QUEUE).returncode == 1
+def nothing_is_left(compute: str = "compute2") -> None:
+    assert compute not in services()
+    assert compute not in openstack("hypervisor list -f value -c 'Hypervisor Hostname'")
+    assert compute not in openstack("resource provider list -f value -c name")
+    assert compute not in openstack(f"aggregate show -f value -c hosts {AGGREGATE}")
+    assert on("controller", QUEUE + compute).returncode == 1
     mapped = on("controller", "runuser -u nova -- nova-manage cell_v2 list_hosts")
-    assert mapped.returncode == 0 and "compute2" not in mapped.stdout
+    assert mapped.returncode == 0 and compute not in mapped.stdout
 
 
 def test_the_plan_says_guest_by_guest_and_record_by_record_what_goes(retired: Path) -> None:
@@ -131,14 +137,40 @@ def test_a_purge_takes_what_is_novas_and_leaves_what_is_not(purged: Path) -> Non
     assert run("./run", "-i", str(purged), "verify").returncode == 0
 
 
-def test_it_comes_back_as_any_other(retired: Path) -> None:
-    result = deploy("inventory.py")
+def test_one_edit_adds_a_compute_and_retires_the_one_that_has_all_guests(exchanged: Path) -> None:
+    """Of compute2 there is nothing by now, so it is as new as any; the guest has no other place."""
+    assert "compute2" not in services() and place(GUEST) == "compute1"
+    planned = run("./run", "-i", str(exchanged), "plan")
+    assert planned.returncode == 2
+    for text in (
+        "close compute1 to new guests, retired in the inventory (was open)",
+        "open compute2 to new guests (is new)",
+        "compute1 goes: service nova-compute (",
+    ):
+        assert text in planned.stdout, text
+    (line,) = [row for row in planned.stdout.splitlines() if f"move guest {GUEST} " in row]
+    assert line.endswith(" of compute1 alive, to compute2 (new), if there is room")
+    result = deploy(exchanged)
     assert result.returncode == 0
     for text in ("unmask ", "map compute2 to cell1", "open compute2 to new guests"):
         assert text in result.stdout, text
-    openstack(f"{CREATE} --host compute2 {PREFIX}back")
-    assert (place(f"{PREFIX}back"), status(f"{PREFIX}back")) == ("compute2", "ACTIVE")
+    assert (place(GUEST), status(GUEST)) == ("compute2", "ACTIVE")
+    assert len(migrations(GUEST)) == 2
+    nothing_is_left("compute1")
+    assert on("compute1", UNIT).stdout.split() == ["masked", "inactive"]
+    assert run("./run", "-i", str(exchanged), "plan").returncode == 0
+    assert run("./run", "-i", str(exchanged), "audit").returncode == 0
+    assert run("./run", "-i", str(exchanged), "verify").returncode == 0
+
+
+def test_it_comes_back_as_any_other(exchanged: Path) -> None:
+    result = deploy("inventory.py")
+    assert result.returncode == 0
+    for text in ("unmask ", "map compute1 to cell1", "open compute1 to new guests"):
+        assert text in result.stdout, text
+    openstack(f"{CREATE} --host compute1 {PREFIX}back")
+    assert (place(f"{PREFIX}back"), status(f"{PREFIX}back")) == ("compute1", "ACTIVE")
     assert run("./run", "plan").returncode == 0
     assert run("./run", "audit").returncode == 0
     openstack(f"{ON} server migrate --live-migration --wait {PREFIX}back")
-    assert place(f"{PREFIX}back") == "compute1"
+    assert place(f"{PREFIX}back") == "compute2"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pyinfra_nova.resources.drains.decision import Decision, Run, decide, planned
+from pyinfra_nova.resources.drains.decision import Decision, Run, decide
+from pyinfra_nova.resources.drains.plan_lines import planned
 from pyinfra_nova.site.drain import Drain
 
 from .test_drains_decision import COMPUTE1, COMPUTE2, decided, guest, move, seen, steps
@@ -32,7 +33,8 @@ def test_a_guest_whose_move_has_no_record_yet_takes_its_place_already(task: str)
     run = Run()
     decision = decided(guest("g1", task=task), guest("g2"), run=run)
     assert steps(decision) == [] and not decision.goes_on
-    assert [stay.why for stay in decision.stays] == [f"is at {task}"]
+    ends = "let it end; `./run audit` says what to do where nobody is at it any more"
+    assert [stay.why for stay in decision.stays] == [f"is at {task}: {ends}"]
     assert decision.stays[0].passing
     assert run.moved == {"g1"}
     other = decided(guest("g1", task="rebooting"), guest("g2"))
@@ -148,9 +150,10 @@ def test_a_guest_whose_move_has_ended_before_it_began_holds_up_nobody_for_good()
     (step,) = decided(guest(), moves=before, run=run).now
     run.note(step, 0.0, None, None)
     waits = decided(guest(task="migrating"), guest("g2"), moves=before, run=run)
-    assert waits.held == () and [s.why for s in waits.stays] == ["is at migrating"]
+    (stay,) = waits.stays
+    assert waits.held == () and stay.why.startswith("is at migrating: ")
     after = (move(status="error", id=8),)
     failed = decided(guest(task="migrating", state="error"), guest("g2"), moves=after, run=run)
     assert failed.held == ("g1",)
     (stay,) = failed.stays
-    assert stay.why == "is at migrating, though its live migration to compute2 is error"
+    assert stay.why.startswith("is at migrating, though its live migration to compute2 is error: ")

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pyinfra_nova.resources.drains.decision import Decision, planned
+from pyinfra_nova.resources.drains.decision import Decision
+from pyinfra_nova.resources.drains.plan_lines import planned
 from pyinfra_nova.resources.drains.state import DrainState, Seen
 from pyinfra_nova.resources.evacuations.decision import Dead, EvacuationRun, decide
 from pyinfra_nova.site.drain import Drain

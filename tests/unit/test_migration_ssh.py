@@ -234,6 +234,16 @@ def test_nova_is_told_where_it_can_move_guests(row: object) -> None:
     assert found == wanted
 
 
+def test_an_only_compute_is_told_already_how_its_guests_could_leave_it_for_its_successor() -> None:
+    """Retired, in the same edit that adds that one, nothing of nova.conf is written there."""
+    where = with_one_compute()
+    assert not migration_files(where, where.hosts["compute1"], debian(), KEYS)
+    text = "".join(f.content for f in files_for(where, where.hosts["compute1"], debian(), "qemu"))
+    assert "live_migration_uri = qemu+ssh://nova@%s/system\n" in text
+    text = "".join(f.content for f in files_for(where, where.hosts["controller"], debian(), "qemu"))
+    assert "live_migration" not in text
+
+
 @pytest.mark.parametrize("release", ["zed", "2025.1", "2026.2"])
 def test_the_checker_has_nothing_to_say_of_it(release: str) -> None:
     assert not check_files(site({"release": release}, passwords=secrets(migration_secret=SECRET)))

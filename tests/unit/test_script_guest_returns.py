@@ -45,7 +45,7 @@ def test_guests_that_were_moved_away_and_are_still_there_have_left(nova: Cloud) 
     assert names(nova) == ["g1", "g2"]
     assert away(nova)["guests"][1] == {
         **{"uuid": "g2", "name": "web-g2", "host": "compute2", "state": "stopped"},
-        **{"task": None, "power": 4, "fault": None},
+        **{"task": None, "power": 4, "fault": None, "ephemeral": False},
     }
 
 

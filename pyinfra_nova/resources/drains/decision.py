@@ -7,13 +7,12 @@ A guest whose move has failed is not moved again in the same run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pyinfra_nova.resources.drains.state import COLD, LIVE, Apart, Guest, Move, Seen, Target
+from pyinfra_nova.resources.drains.state import COLD, LIVE, Guest, Move, Seen, Target
 from pyinfra_nova.site.drain import Drain
-from pyinfra_nova.site.names import named
 
 StepKind = Literal["live", "cold", "confirm", "abort", "force_complete", "evacuate"]
 RUNNING = ("active", "paused")
@@ -23,7 +22,10 @@ AGAIN = ", then deploy again"
 REMEDIES = {
     "suspended": "is SUSPENDED: `openstack server resume {uuid}`" + AGAIN,
     "rescued": "is RESCUED: `openstack server unrescue {uuid}`" + AGAIN,
-    "shelved": "is SHELVED: `openstack server shelve --offload {uuid}`" + AGAIN,
+    "shelved": "is SHELVED, its disk still there: `openstack server shelve --offload {uuid}`{disk}"
+    + AGAIN,
+    "shelved_offloaded": "is about to leave: where it does not, `openstack server unshelve {uuid}`"
+    + AGAIN,
     "soft-delete": "is deleted, and can still be restored: `openstack server restore {uuid}` or "
     "`openstack server delete --force {uuid}`" + AGAIN,
     "resized": "waits (VERIFY_RESIZE) for somebody to confirm what was changed: `openstack server "
@@ -33,9 +35,18 @@ REMEDIES = {
 }
 BROKEN = "was moved there, and is in ERROR ({fault}): see `openstack server event list {uuid}`"
 MADE = ("completed", "confirmed", "done")
-PASSING = ("building",)
+PASSING = ("building", "shelved_offloaded")
+"""An offloaded guest is on its compute until Nova has freed what it held (compute/manager.py)."""
+BEING_DELETED = (
+    "is being deleted: where that does not end, `openstack server set --state error {uuid}` and "
+    "`openstack server delete {uuid}`" + AGAIN
+)
+"""Nova passes over a second deletion as long as the task of the first is there (compute/api.py)."""
+SECOND_DISK = ", or `openstack server unshelve {uuid}` to keep its ephemeral disk"
+"""Shelved, a guest has an image of its root disk alone."""
 SENT = ("migrating", "resize_prep", "resize_migrating", "resize_migrated", "resize_finish")
 """nova/compute/task_states.py: Nova notes them before nova-conductor makes the move's record."""
+ENDS = "let it end; `./run audit` says what to do where nobody is at it any more"
 ENDING = 120
 """Seconds that a live migration may take to end once it is told to: it is undone on both sides."""
 
@@ -257,7 +268,7 @@ def _leaves(guest: Guest, move: Move | None) -> str | None:
 
 def _judged(guest: Guest, move: Move | None, seen: Seen, limits: Drain, run: Run) -> Verdict:
     if guest.task in ("deleting", "soft-deleting"):
-        return Stay(guest, "is being deleted", passing=True)
+        return Stay(guest, BEING_DELETED.format(uuid=guest.uuid), passing=True)
     if move and _is_under_way(guest, move):
         return _on_the_way(guest, move, seen, limits, run)
     if move and move.status == "finished" and guest.state == "resized" and not guest.task:
@@ -265,7 +276,7 @@ def _judged(guest: Guest, move: Move | None, seen: Seen, limits: Drain, run: Run
     if guest.task:
         ended = guest.uuid in run.sent and not run.is_unheard(guest, move)
         though = f", though its {move.called} is {move.status}" if move and ended else ""
-        return Stay(guest, f"is at {guest.task}{though}", passing=True)
+        return Stay(guest, f"is at {guest.task}{though}: {ENDS}", passing=True)
     if move and guest.host not in seen.hosts:
         idle = f"has a {move.called} that is {move.status}, and nothing is done to it"
         return Stay(guest, f"{idle}: see `./run audit`", passing=True)
@@ -311,11 +322,13 @@ def _unconfirmed(guest: Guest, move: Move, seen: Seen, run: Run) -> Verdict:
 
 def _idle(guest: Guest, move: Move | None, seen: Seen, run: Run) -> Verdict:
     """One that is on a compute that it is to leave."""
-    known = REMEDIES.get(guest.state)
-    if known:
-        return Stay(guest, known.format(uuid=guest.uuid, fault=guest.fault or "no reason given"))
+    passing = guest.state in PASSING
+    if known := REMEDIES.get(guest.state):
+        disk = SECOND_DISK.format(uuid=guest.uuid) if guest.ephemeral else ""
+        words = {"fault": guest.fault or "no reason given", "disk": disk}
+        return Stay(guest, known.format(uuid=guest.uuid, **words), passing)
     if guest.state not in (*RUNNING, "stopped"):
-        return Stay(guest, f"is {guest.state}", passing=guest.state in PASSING)
+        return Stay(guest, f"is {guest.state}: {ENDS}", passing)
     if guest.state in RUNNING and guest.power not in POWERED:
         text = f"is {guest.state.upper()} in Nova, but not for its hypervisor"
         return Stay(guest, f"{text}: `openstack server stop {guest.uuid}`{AGAIN}")
@@ -325,7 +338,7 @@ def _idle(guest: Guest, move: Move | None, seen: Seen, run: Run) -> Verdict:
     if refused := run.refused.get((guest.uuid, kind)):
         return Stay(guest, f"is not moved by Nova: {refused}")
     if seen.state.computes.get(str(guest.host)) != "up":
-        return Stay(guest, "cannot be moved: nova-compute there is down")
+        return Stay(guest, "cannot be moved while nova-compute there is down")
     target = run.targets.get(guest.uuid)
     if target is None:  # it was at something when its targets were asked for
         return Stay(guest, "is looked at anew", passing=True)
@@ -333,10 +346,10 @@ def _idle(guest: Guest, move: Move | None, seen: Seen, run: Run) -> Verdict:
         text = f"has {target.bound}, which does not move while it runs: "
         first = f"`openstack server unpause {guest.uuid}`, " if guest.state == "paused" else ""
         return Stay(guest, f"{text}{first}`openstack server stop {guest.uuid}`{AGAIN}")
-    if not target.hosts:
+    if not target.places:
         return Stay(guest, f"can go nowhere: {target.why}")
     how = "cold" if kind == "cold" else "alive"
-    text = f"move {guest.called} of {guest.host} {how}, to {named(target.hosts, ' or ')}"
+    text = f"move {guest.called} of {guest.host} {how}, to {target.places}"
     return Step(kind, guest, str(guest.host), text, move.id if move else None)
 
 
@@ -348,52 +361,3 @@ def _failed(guest: Guest, move: Move | None, run: Run) -> str:
     if aborted := run.tried.get((guest.uuid, "abort")):  # which Nova calls failed, or cancelled
         end = f"was aborted after {aborted:.0f} s, longer than drain.timeout"
     return f"was not moved: its {move.called} {end}"
-
-
-# --- a plan ---------------------------------------------------------------------------------------
-
-
-def planned(decision: Decision, run: Run) -> list[str]:
-    """What a plan says of each guest, where room is promised to one after the other."""
-    lines = []
-    room = Room(run.targets.values())
-    for step in (*decision.now, *decision.later):
-        wanted = run.targets.get(step.guest.uuid)
-        lines.append(step.text + (room.promise(wanted) if step.moves and wanted else ""))
-    lines += [f"wait for {way.guest.called}: {way.text}" for way in decision.ways]
-    return lines + [stay.text for stay in decision.stays]
-
-
-class Room:
-    """What the hosts have left once some guests are there."""
-
-    def __init__(self, targets: Iterable[Target]) -> None:
-        self.free: dict[str, dict[str, int]] = {}
-        self.taken: dict[tuple[str, str], int] = {}
-        for target in targets:
-            for host, amounts in target.free.items():
-                self.free.setdefault(host, dict(amounts))
-
-    def promise(self, target: Target) -> str:
-        """Take the room for a guest where most is left; what its move depends on, or ""."""
-        apart = [host for host in target.hosts if self._keeps_apart(host, target.group)]
-        if target.group and not apart:
-            return f", if no other of server group {target.group.name} goes there"
-        fitting = [host for host in apart if self._fits(host, target)]
-        if not fitting:
-            return ", if the others leave it room"
-        chosen = max(fitting, key=lambda host: self.free.get(host, {}).get("MEMORY_MB", 0))
-        for name, amount in target.needs.items():
-            if name in self.free.get(chosen, {}):
-                self.free[chosen][name] -= amount
-        if target.group:
-            place = (target.group.id, chosen)
-            self.taken[place] = self.taken.get(place, 0) + 1
-        return ""
-
-    def _keeps_apart(self, host: str, group: Apart | None) -> bool:
-        return not group or self.taken.get((group.id, host), 0) < group.left.get(host, 0)
-
-    def _fits(self, host: str, target: Target) -> bool:
-        left = self.free.get(host, {})
-        return all(left[name] >= amount for name, amount in target.needs.items() if name in left)

@@ -8,6 +8,8 @@ from functools import cached_property
 
 from pydantic import BaseModel
 
+from pyinfra_nova.site.names import named
+
 ENDED = frozenset({"cancelled", "completed", "confirmed", "done", "error", "failed", "reverted"})
 """nova/db/main/api.py, migration_get_in_progress_by_host_and_node."""
 LIVE, COLD = "live-migration", "migration"
@@ -97,6 +99,7 @@ class Target(BaseModel):
 
     Attributes:
         hosts: of nova-compute.
+        new: those that this deploy adds and that may have room; said in a plan alone.
         needs: what it takes of one, by resource class.
         free: what each of the hosts has of that.
         why: why there is none, with the remedy.
@@ -110,13 +113,19 @@ class Target(BaseModel):
     why: str
     bound: str | None
     group: Apart | None = None
+    new: list[str] = []
+
+    @property
+    def places(self) -> str:
+        """All of them, for people; "" where there is none."""
+        return named([*self.hosts, *(f"{host} (new)" for host in self.new)], " or ")
 
     def cut_to(self, host: str) -> Target:
         """The same of a guest that is to go to HOST, and nowhere else."""
         if host in self.hosts:
-            return self.model_copy(update={"hosts": [host]})
+            return self.model_copy(update={"hosts": [host], "new": []})
         why = self.why or f"Placement, its server group or its zone keeps it from {host}"
-        return self.model_copy(update={"hosts": [], "why": why})
+        return self.model_copy(update={"hosts": [], "new": [], "why": why})
 
 
 class DrainState(BaseModel):

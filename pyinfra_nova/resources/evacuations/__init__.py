@@ -14,7 +14,8 @@ from typing_extensions import override
 
 from pyinfra_nova.resources import drains
 from pyinfra_nova.resources.drains import Libvirts, moving
-from pyinfra_nova.resources.drains.decision import Decision, Run, Step, planned
+from pyinfra_nova.resources.drains.decision import Decision, Run, Step
+from pyinfra_nova.resources.drains.plan_lines import planned
 from pyinfra_nova.resources.drains.state import DrainState, Seen
 from pyinfra_nova.resources.evacuations.decision import Dead, EvacuationRun, decide, is_local
 from pyinfra_nova.session.host_script import ScriptFact, answered

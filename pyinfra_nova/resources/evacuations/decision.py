@@ -23,7 +23,6 @@ from pyinfra_nova.resources.drains.decision import (
 )
 from pyinfra_nova.resources.drains.state import Drained, Guest, Move, Seen
 from pyinfra_nova.site.drain import Drain
-from pyinfra_nova.site.names import named
 
 EVACUATION = "evacuation"
 STATES = ("active", "stopped", "error")
@@ -190,10 +189,10 @@ def _idle(guest: Guest, move: Move | None, seen: Seen, run: EvacuationRun) -> Ve
         if not target.hosts or not seen_on.issuperset(target.hosts):
             return Stay(guest, ONLY_THERE.format(host=guest.host))
         kept = True
-    if not target.hosts:
+    if not target.places:
         return Stay(guest, f"can go nowhere: {target.why}")
     how = "" if kept else f", {_made_anew(guest)},"
-    text = f"evacuate {guest.called} of {guest.host}{how} to {named(target.hosts, ' or ')}"
+    text = f"evacuate {guest.called} of {guest.host}{how} to {target.places}"
     return Step("evacuate", guest, str(guest.host), text, move.id if move else None)
 
 
