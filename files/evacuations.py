@@ -165,15 +165,22 @@ def read(request):
 # --- one step -------------------------------------------------------------------------------------
 
 
+def silent(row, request):
+    """The service of ROW, whose nova-compute has to be silent: where it runs guests may run."""
+    service = described_service(row)
+    if service["age"] is not None and service["age"] <= request["down_time"]:
+        text = "the last heartbeat of its nova-compute is {:.0f} s old"
+        raise drains.NotNow(text.format(service["age"]))
+    return service
+
+
 def force_down(compute, request):
     """Have Nova call the nova-compute of a host down, if its heartbeat still is that old."""
     host = request["step"]["host"]
     row = rows(request).get(host)
     if row is None:
         raise drains.NotNow(f"Nova has no nova-compute on {host}")
-    service = described_service(row)
-    if service["age"] is not None and service["age"] <= request["down_time"]:
-        raise drains.NotNow("its last heartbeat is {:.0f} s old".format(service["age"]))
+    service = silent(row, request)
     if service["forced_down"]:
         return
     path = "/os-services/" + rest.quoted(service["id"])
@@ -196,7 +203,8 @@ def evacuate(compute, request):
     if is_made_anew(guest) and not wanted["anew"]:
         raise drains.NotNow("a disk of it was only on {}".format(guest[HOST]))
     row = rows(request).get(guest[HOST])
-    if row is None or not row["forced_down"]:
+    # It may have got its power back since the run has begun: forced down it stays all the same.
+    if row is None or not silent(row, request)["forced_down"]:
         raise drains.NotNow("the nova-compute of {} is not forced down".format(guest[HOST]))
     path = "/os-migrations?instance_uuid={}&limit=1000".format(rest.quoted(guest["id"]))
     listed = compute.listed(path, "migrations", *drains.MOVE)

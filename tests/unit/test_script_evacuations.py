@@ -163,7 +163,7 @@ def test_a_silent_service_is_forced_down_once(nova: DeadCloud) -> None:
 
 def test_one_that_has_spoken_meanwhile_is_not(nova: DeadCloud) -> None:
     nova.records["compute1"]["last_seen_up"] = ago(20)
-    assert force(nova)["late"] == "its last heartbeat is 20 s old"
+    assert force(nova)["late"] == "the last heartbeat of its nova-compute is 20 s old"
     assert nova.acted == []
 
 
@@ -197,6 +197,16 @@ def test_not_before_its_compute_is_forced_down(nova: DeadCloud) -> None:
     nova.guest("g1")
     assert evacuate(nova)["late"] == "the nova-compute of compute1 is not forced down"
     assert nova.acted == []
+
+
+def test_not_once_its_compute_has_its_power_back(nova: DeadCloud) -> None:
+    """In the middle of a long run, say: forced down it still is, and its guests may run again."""
+    nova.guest("g1")
+    force(nova)
+    nova.records["compute1"]["last_seen_up"] = ago(3)
+    late = evacuate(nova)["late"]
+    assert late == "the last heartbeat of its nova-compute is 3 s old"
+    assert len(nova.acted) == 1
 
 
 @pytest.mark.parametrize(
