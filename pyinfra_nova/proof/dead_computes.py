@@ -14,7 +14,7 @@ from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import ctx_host, ctx_state
 
 from pyinfra_nova.nova_conf.folders import instances_path
-from pyinfra_nova.proof.drained_computes import taking
+from pyinfra_nova.proof.drained_computes import taking, unwritten
 from pyinfra_nova.resources import shared_folders
 from pyinfra_nova.resources.drains.state import Seen
 from pyinfra_nova.resources.evacuations import Question, state_of
@@ -46,7 +46,10 @@ def question(plan: HostPlan) -> Question | None:
         for compute in plan.scope.dead
         if not compute.is_retired or compute in plan.leaving
     ]
-    return Question(plan.site, plan.databases, computes, *taking(plan)) if computes else None
+    if not computes:
+        return None
+    near = [unwritten(compute) for compute in plan.scope.computes]
+    return Question(plan.site, plan.databases, computes, *taking(plan), near=near)
 
 
 def _on_ceph(site: Site, compute: HostSettings) -> bool:

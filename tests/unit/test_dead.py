@@ -13,6 +13,7 @@ from pyinfra_nova.nova_conf import migration_ssh
 from pyinfra_nova.proof import dead_computes, drained_computes, site_proof
 from pyinfra_nova.resources import forced_down
 from pyinfra_nova.resources.compute_states import Closed, steps
+from pyinfra_nova.resources.drains.state import Drained
 from pyinfra_nova.resources.evacuations.decision import Dead
 from pyinfra_nova.resources.evacuations.signs import Looks, Sought
 from pyinfra_nova.run.host_plan import HostPlan
@@ -173,6 +174,7 @@ def test_its_guests_are_evacuated_and_not_moved(compute2: dict[str, Any]) -> Non
     assert asked is not None
     assert asked.computes == [Dead("compute2", "compute2", "")]
     assert (asked.closing, asked.opening) == (["compute2"], ["compute1"])
+    assert asked.near == [Drained("compute1", "compute1", "qemu:///system")]
     assert drained_computes.question(plan(of), lambda compute: plan(of, compute.name)) is None
 
 

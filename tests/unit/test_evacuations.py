@@ -11,7 +11,8 @@ import pytest
 from pyinfra.api import OperationError
 
 from pyinfra_nova.resources import drains, evacuations
-from pyinfra_nova.resources.drains.state import Seen
+from pyinfra_nova.resources.drains import Libvirts
+from pyinfra_nova.resources.drains.state import Drained, Seen
 from pyinfra_nova.resources.evacuations.decision import Dead
 from pyinfra_nova.session import steps
 from pyinfra_nova.site.drain import Drain
@@ -28,6 +29,7 @@ class Nova:
     Attributes:
         fails: guests whose evacuations end with an error.
         lives: what is said to live on compute1, at each time that it is asked.
+        domains: by host what its libvirt has; one that is not here does not answer.
         done: what was done, in order.
     """
 
@@ -38,6 +40,8 @@ class Nova:
         self.lives: list[list[str]] = []
         self.asked_living = 0
         self.shared: dict[str, frozenset[str]] = {}
+        self.domains: dict[str, list[str]] = {"compute2": []}
+        self.asked_libvirts: list[str] = []
         self.forced, self.is_there, self.error = False, True, ""
         self.did: list[tuple[str, str]] = []
         self.said: list[str] = []
@@ -106,12 +110,21 @@ class Nova:
     def folders(self, guests: Collection[str]) -> dict[str, frozenset[str]]:
         return {uuid: self.shared.get(uuid, frozenset()) for uuid in guests}
 
+    def libvirts(self, computes: Collection[Drained], _: Any) -> Libvirts:
+        names = [compute.host for compute in computes]
+        self.asked_libvirts += names
+        silent = [f"libvirt on {n} does not say its guests: x" for n in names
+                  if n not in self.domains]  # fmt: skip
+        return Libvirts({n: self.domains[n] for n in names if n in self.domains}, silent)
+
     def run(self, *, executing: bool = True, unseen: tuple[str, ...] = (), **dead: bool) -> Any:
         """Have the operation do all it wants; the commands that end it with an error."""
         self.host.state = SimpleNamespace(is_executing=executing)
         databases: Any = SimpleNamespace(as_request=dict)
         compute = Dead("compute1", "compute1", "", **dead)
-        question = evacuations.Question(site(), databases, [compute], ["compute1"], ["compute2"])
+        near = [Drained(name, name, "qemu:///system") for name in ("compute2", "compute3")]
+        states: Any = (["compute1"], ["compute2", "compute3"])
+        question = evacuations.Question(site(), databases, [compute], *states, near=near)
         errors = []
         operation: Any = evacuations.evacuated
         for command in operation._inner(
@@ -140,6 +153,7 @@ def nova(monkeypatch: pytest.MonkeyPatch) -> Nova:
     monkeypatch.setattr(drains, "gevent", SimpleNamespace(sleep=sleep))
     monkeypatch.setattr(drains, "time", SimpleNamespace(monotonic=lambda: 5.0 * found.slept))
     monkeypatch.setattr(drains, "ask", found.ask)
+    monkeypatch.setattr(evacuations.Libvirts, "of", found.libvirts)
     return found
 
 
@@ -211,6 +225,31 @@ def test_a_failed_one_ends_the_run_with_its_words_and_is_not_tried_again_in_it(n
     nova.fails.clear()
     assert nova.run() == []
     assert nova.guests["g1"]["host"] == "compute2"
+
+
+@pytest.mark.parametrize("domains", [{"compute2": ["g1"]}, {}])
+def test_a_guest_that_a_failed_evacuation_has_left_running_runs_no_second_time(
+    nova: Nova, domains: dict[str, list[str]]
+) -> None:
+    """Nova has it in ERROR on compute1: what fails after its start takes nothing back."""
+    nova.guest("g1")
+    nova.guest("g2")
+    nova.fails = {"g1"}
+    nova.run()
+    nova.did.clear()
+    nova.fails.clear()
+    nova.domains = domains
+    (error,) = nova.run()
+    said = {
+        True: "stays: libvirt on compute2 has it, too, since its evacuation, which is error; it ",
+        False: "stays: it may run on compute2, since its evacuation, which is error, and libvirt "
+        "there was not asked: libvirt on compute2 does not say its guests: x. Have it answer",
+    }
+    assert f"guest web-g1 (g1) on compute1 {said[bool(domains)]}" in error
+    assert nova.did == [] and set(nova.asked_libvirts) == {"compute2"}
+    nova.domains = {"compute2": []}
+    assert nova.run() == []
+    assert nova.did == [("evacuate", "g1")]
 
 
 @pytest.mark.parametrize("look", range(2, 6))

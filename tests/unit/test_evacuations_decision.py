@@ -8,7 +8,7 @@ import pytest
 
 from pyinfra_nova.resources.drains.decision import Decision, planned
 from pyinfra_nova.resources.drains.state import DrainState, Seen
-from pyinfra_nova.resources.evacuations.decision import Dead, EvacuationRun, decide
+from pyinfra_nova.resources.evacuations.decision import Dead, EvacuationRun, decide, doubtful
 from pyinfra_nova.site.drain import Drain
 
 from .test_drains_decision import ANYWHERE, move, stays, steps
@@ -256,3 +256,48 @@ def test_what_has_no_room_beside_the_others_is_said() -> None:
         "evacuate guest web-g1 (g1) of compute1 to compute2",
         "evacuate guest web-g2 (g2) of compute1 to compute2, if the others leave it room",
     ]
+
+
+# --- what may run elsewhere -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "doubt"),
+    [
+        ("live-migration", "running", True),
+        ("live-migration", "post-migrating", True),
+        ("live-migration", "completed", True),  # which Nova writes before the guest's new host
+        ("live-migration", "cancelled", False),
+        ("live-migration", "failed", False),
+        ("migration", "error", False),
+        ("evacuation", "failed", True),
+        ("evacuation", "error", True),
+        ("evacuation", "done", True),
+    ],
+)
+def test_after_which_moves_a_guest_may_run_where_nova_does_not_have_it(
+    kind: str, status: str, doubt: bool
+) -> None:
+    """Its task was reset by a person, say; else it is not evacuated anyway."""
+    moved = move("g1", status, kind=kind, target="compute2")
+    found = doubtful(seen(guest(), moves=(moved,)))
+    assert {uuid: each.target for uuid, each in found.items()} == (
+        {"g1": "compute2"} if doubt else {}
+    )
+    assert doubtful(seen(guest(task="migrating"), moves=(moved,))) == {}
+
+
+@pytest.mark.parametrize("changes", [{"target": None}, {"target": "compute1"}, {"source": "c7"}])
+def test_one_that_was_never_sent_from_here_to_one_that_lives_is_in_no_doubt(
+    changes: dict[str, Any],
+) -> None:
+    failed = evacuation(status="error", **changes)
+    assert doubtful(seen(guest(), moves=(failed,))) == {}
+
+
+def test_one_that_another_libvirt_has_is_not_evacuated() -> None:
+    run = EvacuationRun(elsewhere={"g1": "stays: libvirt on compute2 has it, too"})
+    decision = decided(guest(), guest("g2"), run=run)
+    assert [step.guest.uuid for step in decision.now] == ["g2"]
+    (stay,) = decision.stays
+    assert stay.text == "guest web-g1 (g1) on compute1 stays: libvirt on compute2 has it, too"

@@ -44,6 +44,20 @@ REMEDIES = {
 }
 RESET = "`openstack server set --state {state} {uuid}` resets that"
 DELETED = "`openstack server delete {uuid}` once more: Nova does it without {host}"
+UNDONE = ("cancelled", "error", "failed")
+"""How Nova ends a migration that both sides have taken back; of an evacuation it says less."""
+ELSEWHERE = (
+    "stays: libvirt on {target} has it, too, since its {move}, which is {status}; it would run "
+    "twice, and destroy its disk. Where it is not wanted there, `virsh destroy {uuid}` and `virsh "
+    "undefine {uuid}` on {target}" + AGAIN
+)
+UNKNOWN = (
+    "stays: it may run on {target}, since its {move}, which is {status}, and libvirt there was not "
+    "asked: {why}. Have it answer"
+    + AGAIN
+    + "; or see there that it has no {uuid}, then `openstack "
+    "server evacuate {uuid}`"
+)
 ONLY_THERE = (
     "stays: its disk was only on {host}: bring {host} back, or give up what is on it, with "
     '"disks_lost": True beside "dead" in the inventory' + AGAIN
@@ -70,10 +84,35 @@ class EvacuationRun(Run):
     Attributes:
         had: the state of each when it was evacuated.
         shared: of each guest the hosts of nova-compute that have its folder on shared storage.
+        elsewhere: of guests that another libvirt has, or may have, why they stay.
     """
 
     had: dict[str, str] = field(default_factory=dict)
     shared: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+
+def doubtful(seen: Seen) -> dict[str, Move]:
+    """The moves after which a guest may run where Nova does not have it, by guest.
+
+    One that is alive when its source dies may be there. An evacuation that fails after the guest
+    was started leaves it running (nova/compute/manager.py, rebuild_instance).
+    """
+    found = {}
+    for guest in seen.state.guests:
+        move = seen.moves.get(guest.uuid)
+        if guest.host not in seen.hosts or guest.task or not move or move.source != guest.host:
+            continue
+        undone = move.kind != EVACUATION and move.status in UNDONE
+        if move.target and move.target not in seen.hosts and not undone:
+            found[guest.uuid] = move
+    return found
+
+
+def is_there(move: Move, why: str | None) -> str:
+    """Why a guest stays that libvirt at the target of MOVE has, or that was not asked, and WHY."""
+    words = {"target": move.target, "status": move.status, "uuid": move.guest, "why": why}
+    return (UNKNOWN if why else ELSEWHERE).format(move=move.kind, **words)
 
 
 def is_local(guest: Guest) -> bool:
@@ -180,6 +219,8 @@ def _idle(guest: Guest, move: Move | None, seen: Seen, run: EvacuationRun) -> Ve
         return Stay(guest, text.format(**words))
     if refused := run.refused.get((guest.uuid, "evacuate")):
         return Stay(guest, f"is not evacuated by Nova: {refused}")
+    if why := run.elsewhere.get(guest.uuid):
+        return Stay(guest, why)
     target = run.targets.get(guest.uuid)
     if target is None:  # it was at something when its targets were asked for
         return Stay(guest, "is looked at anew", passing=True)
