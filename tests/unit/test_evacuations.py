@@ -28,6 +28,7 @@ class Nova:
 
     Attributes:
         fails: guests whose evacuations end with an error.
+        wakes: guests that are not stopped again at the end of theirs.
         lives: what is said to live on compute1, at each time that it is asked.
         domains: by host what its libvirt has; one that is not here does not answer.
         done: what was done, in order.
@@ -37,6 +38,7 @@ class Nova:
         self.guests: dict[str, dict[str, Any]] = {}
         self.moves: dict[str, dict[str, Any]] = {}
         self.fails: set[str] = set()
+        self.wakes: set[str] = set()
         self.lives: list[list[str]] = []
         self.asked_living = 0
         self.shared: dict[str, frozenset[str]] = {}
@@ -85,7 +87,8 @@ class Nova:
                 guest.update(task=None, state="error")
             elif move["status"] == "pre-migrating":
                 move["status"] = "done"
-                state = "active" if guest["state"] == "error" else guest["state"]
+                wakes = guest["state"] == "error" or uuid in self.wakes
+                state = "active" if wakes else guest["state"]
                 guest.update(task=None, host="compute2", state=state)
 
     def do(self, step: dict[str, Any]) -> dict[str, Any]:
@@ -252,13 +255,8 @@ def test_a_guest_that_a_failed_evacuation_has_left_running_runs_no_second_time(
     assert nova.did == [("evacuate", "g1")]
 
 
-@pytest.mark.parametrize("look", range(2, 6))
-def test_a_killed_run_is_gone_on_with(
-    nova: Nova, look: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No guest twice, none lost."""
-    for uuid in ("g1", "g2", "g3"):
-        nova.guest(uuid)
+def kill(nova: Nova, look: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin a run, and have it killed after that many looks."""
 
     class Killed(Exception):  # noqa: N818 - what happens
         pass
@@ -272,9 +270,33 @@ def test_a_killed_run_is_gone_on_with(
     with pytest.raises(Killed):
         nova.run()
     monkeypatch.setattr(drains, "ask", nova.ask)
+
+
+@pytest.mark.parametrize("look", range(2, 6))
+def test_a_killed_run_is_gone_on_with(
+    nova: Nova, look: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No guest twice, none lost."""
+    for uuid in ("g1", "g2", "g3"):
+        nova.guest(uuid)
+    kill(nova, look, monkeypatch)
     assert nova.run() == []
     assert sorted(nova.did) == sorted([FORCE, *(("evacuate", f"g{n}") for n in (1, 2, 3))])
     assert {guest["host"] for guest in nova.guests.values()} == {"compute2"}
+
+
+@pytest.mark.parametrize("wakes", [False, True])
+def test_that_a_stopped_guest_is_stopped_again_the_next_run_sees_too(
+    nova: Nova, wakes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Nova has ended it by then, it has stopped it before (rebuild_instance)."""
+    nova.guest("g1", "stopped")
+    nova.wakes = {"g1"} if wakes else set()
+    kill(nova, 3, monkeypatch)
+    errors = nova.run()
+    assert nova.guests["g1"]["host"] == "compute2" and nova.did == [FORCE, ("evacuate", "g1")]
+    said = "guest web-g1 (g1) on compute2 was stopped and evacuated, and is active"
+    assert [said in error for error in errors] == ([True] if wakes else [])
 
 
 def test_once_all_is_done_nothing_is_asked_but_nova(nova: Nova) -> None:

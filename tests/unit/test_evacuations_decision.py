@@ -258,6 +258,39 @@ def test_what_has_no_room_beside_the_others_is_said() -> None:
     ]
 
 
+# --- what an earlier run has evacuated ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "task", "arrives"),
+    [
+        ("stopped", "rebuilding", "stopped"),
+        ("active", "powering-off", "stopped"),
+        ("active", "rebuild_spawning", "active"),
+        ("error", "rebuilding", "active"),
+    ],
+)
+def test_one_that_was_seen_on_the_way_arrives_in_the_state_that_it_had(
+    state: str, task: str, arrives: str
+) -> None:
+    run = EvacuationRun()
+    decided(guest(state=state, task=task), moves=(evacuation(),), run=run)
+    there, done = guest(host="compute2", state=arrives), evacuation(status="done")
+    assert stays(decided(there, moves=(done,), run=run)) == []
+    other = {"active": "stopped", "stopped": "active"}[arrives]
+    (text,) = stays(decided({**there, "state": other}, moves=(done,), run=run))
+    assert text.endswith(f"and evacuated, and is {other}")
+
+
+def test_of_one_that_was_at_nothing_just_then_nobody_knows_its_state() -> None:
+    """Nova has started it, and is about to stop it again, or not."""
+    run = EvacuationRun()
+    decided(guest(), moves=(evacuation(status="pre-migrating"),), run=run)
+    for state in ("active", "stopped"):
+        there, done = guest(host="compute2", state=state), evacuation(status="done")
+        assert stays(decided(there, moves=(done,), run=run)) == []
+
+
 # --- what may run elsewhere -----------------------------------------------------------------------
 
 

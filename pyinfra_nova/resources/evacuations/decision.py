@@ -82,7 +82,7 @@ class EvacuationRun(Run):
     """What the present run has done and seen, of guests that are evacuated.
 
     Attributes:
-        had: the state of each when it was evacuated.
+        had: the state of each when it was evacuated, also by an earlier run, as far as it is known.
         shared: of each guest the hosts of nova-compute that have its folder on shared storage.
         elsewhere: of guests that another libvirt has, or may have, why they stay.
     """
@@ -130,7 +130,7 @@ def decide(seen: Seen, limits: Drain, run: EvacuationRun) -> Decision:
     held: list[str] = []
     for guest in sorted(seen.state.guests, key=lambda guest: (guest.name, guest.uuid)):
         move = seen.moves.get(guest.uuid)
-        if not seen.touched(guest) and guest.uuid not in run.sent:
+        if not seen.touched(guest) and guest.uuid not in run.moved:
             continue
         verdict = _judged(guest, move, seen, limits, run)
         if isinstance(verdict, Step):
@@ -142,6 +142,8 @@ def decide(seen: Seen, limits: Drain, run: EvacuationRun) -> Decision:
         unheard = run.is_unheard(guest, move)
         if unheard or _is_evacuated(move, seen):
             run.moved.add(guest.uuid)
+            if had := _had(guest):
+                run.had.setdefault(guest.uuid, had)
             if guest.uuid not in run.given_up:
                 left.append(str(move.source if move and not unheard else guest.host))
             if isinstance(verdict, Stay) and not unheard:
@@ -150,6 +152,13 @@ def decide(seen: Seen, limits: Drain, run: EvacuationRun) -> Decision:
     for step in now:
         run.had[step.guest.uuid] = step.guest.state
     return Decision(tuple(now), tuple(later), tuple(ways), tuple(stays), tuple(held))
+
+
+def _had(guest: Guest) -> str | None:
+    """The state of one that is being evacuated; Nova starts each, then stops it again."""
+    if guest.task == "powering-off":
+        return "stopped"
+    return guest.state if guest.task else None  # between the two nobody can tell
 
 
 def _is_evacuated(move: Move | None, seen: Seen) -> bool:
@@ -167,7 +176,8 @@ def _judged(
             return Way(guest, move)
         return Stay(guest, f"is being evacuated for {move.age:.0f} s by now: let it end{AGAIN}")
     if guest.host not in seen.hosts:
-        return _arrived(guest, move, run) if guest.uuid in run.sent else _between(guest, move, seen)
+        came = guest.uuid in run.moved
+        return _arrived(guest, move, run) if came else _between(guest, move, seen)
     if run.is_unheard(guest, move):
         return Stay(guest, "is to be evacuated, and Nova has no record of it yet", passing=True)
     if guest.task:
@@ -183,14 +193,14 @@ def _reset_to(guest: Guest) -> str:
 
 
 def _arrived(guest: Guest, move: Move | None, run: EvacuationRun) -> Verdict:
-    """One that this run has evacuated: it has to be there in the state that it had."""
+    """One that this run has evacuated, or has seen on the way: it has the state that it had."""
     if guest.state == "error":
         return Stay(guest, BROKEN.format(uuid=guest.uuid, fault=guest.fault or "no reason given"))
     if guest.task:
         return Stay(guest, f"is at {guest.task}", passing=True)
-    wanted = "stopped" if run.had.get(guest.uuid) == "stopped" else "active"
-    if guest.state != wanted:
-        was = run.had.get(guest.uuid, wanted)
+    was = run.had.get(guest.uuid)
+    wanted = "stopped" if was == "stopped" else "active"
+    if was and guest.state != wanted:
         return Stay(guest, f"was {was} and evacuated, and is {guest.state}", passing=True)
     if move and move.kind == EVACUATION and not move.has_ended:
         return Stay(guest, f"has an evacuation that is {move.status}", passing=True)
