@@ -25,7 +25,7 @@ class Network:
 
     def __init__(self) -> None:
         self.pinged: list[Sequence[str]] = []
-        self.code, self.said = 1, ""
+        self.code, self.said, self.printed = 1, "", b""
         self.replies: set[str] = set()
         self.error: OSError | None = TimeoutError("timed out")
 
@@ -34,7 +34,7 @@ class Network:
         if self.code == 127:
             raise FileNotFoundError(command[0])
         code = 0 if " ".join(command) in self.replies or command[-1] in self.replies else self.code
-        return subprocess.CompletedProcess(command, code, b"", self.said.encode())
+        return subprocess.CompletedProcess(command, code, self.printed, self.said.encode())
 
 
 @pytest.fixture
@@ -62,6 +62,33 @@ def test_silence_is_no_sign_and_was_asked(network: Network) -> None:
 def test_who_replies_to_a_ping_lives(network: Network) -> None:
     network.replies = {"10.0.0.32"}
     assert asked()["signs"]["compute2"] == ["10.0.0.32 replies to a ping"]
+
+
+# What iputils 20221126 prints.
+ERRORS = {
+    "10.0.0.32": "PING 10.0.0.32 (10.0.0.32) 56(84) bytes of data.\n"
+    "From {} icmp_seq=1 Packet filtered\nFrom {} icmp_seq=2 Packet filtered\n",
+    "fd77::2": "PING fd77::2(fd77::2) 56 data bytes\n"
+    "From {} icmp_seq=1 Destination unreachable: Administratively prohibited\n",
+    "compute2.example": "PING compute2.example (10.0.0.32) 56(84) bytes of data.\n"
+    "From {} icmp_seq=1 Destination Host Prohibited\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "whose"),
+    [("10.0.0.32", "10.0.0.32"), ("fd77::2", "fd77::2"), ("compute2.example", "10.0.0.32")],
+)
+def test_whose_firewall_refuses_a_ping_lives(network: Network, address: str, whose: str) -> None:
+    host = {**HOST, "addresses": [address]}
+    network.printed = ERRORS[address].replace("{}", whose).encode()
+    assert asked(hosts=(host,))["signs"]["compute2"] == [f"{address} refuses a ping"]
+
+
+@pytest.mark.parametrize("whose", ["10.0.0.11", "10.0.0.3", "10.0.0.321"])
+def test_a_routers_no_and_that_of_this_host_are_silence(network: Network, whose: str) -> None:
+    network.printed = ERRORS["10.0.0.32"].replace("{}", whose).encode()
+    assert asked()["signs"]["compute2"] == []
 
 
 @pytest.mark.parametrize(("said", "verb"), [("takes", "takes"), ("refuses", "refuses")])
