@@ -1,13 +1,14 @@
 """See from this host whether anything answers that should be dead: hosts, and guests on them.
 
 Request: {"hosts": [{"name", "addresses": [texts], "port": of SSH}],
-          "guests": [{"name", "host", "addresses": [{"address", "network": id|null}]}]}
+          "guests": [{"name", "host", "addresses": [{"address", "network": id|null,
+                                                      "direct": bool}]}]}
 Answer:  {"signs": {host's name: [what answers]}, "asked": {host's name: [ways]},
           "unasked": [why something could not be asked]}
 Only what answers is a sign: a reply to a ping, a connection, and a no to either, for somebody
 has to live to refuse it. No route and no reply are silence. A ping that cannot be made is no
-silence: it is not asked. Guests are pinged from here, and from within the namespace of Neutron's
-DHCP server for their network, where this host has one.
+silence: it is not asked. Guests are pinged from here, where their address is `direct`, and from
+within the namespace of Neutron's DHCP server for their network, where this host has one.
 """
 
 import errno
@@ -111,7 +112,8 @@ def of_guest(guest, there):
     for each in guest["addresses"]:
         address, name = each["address"], "qdhcp-{}".format(each["network"])
         who = "{} at {}".format(guest["name"], address)
-        yield guest["host"], "ping of guests", pinged(address, who)
+        if each["direct"]:
+            yield guest["host"], "ping of guests", pinged(address, who)
         if name in there:
             inside, where = ("ip", "netns", "exec", name), f" in the network namespace {name}"
             yield guest["host"], "ping of guests", pinged(address, who, inside, where)

@@ -16,7 +16,7 @@ from pyinfra.context import ctx_host, ctx_state
 from pyinfra_nova.nova_conf.folders import instances_path
 from pyinfra_nova.proof.drained_computes import taking, unwritten
 from pyinfra_nova.resources import shared_folders
-from pyinfra_nova.resources.drains.state import Seen
+from pyinfra_nova.resources.drains.state import Guest, Seen
 from pyinfra_nova.resources.evacuations import Question, state_of
 from pyinfra_nova.resources.evacuations.decision import Dead, EvacuationRun
 from pyinfra_nova.resources.evacuations.signs import Looks, Sought, looked, of_nova
@@ -112,6 +112,8 @@ def _looks(state: State, plans: Mapping[str, HostPlan], seen: Seen | None) -> Lo
     evacuated = {m.guest for m in seen.state.moves if not m.has_ended} if seen else set()
     # One that is being evacuated may answer from where it goes.
     guests = [g for g in seen.state.guests if g.uuid not in evacuated] if seen else []
+    ours = {str(host.my_ip) for host in scope.site.hosts.values()} if guests else set()
+    guests = [_without(guest, ours) for guest in guests]
     # What this machine reaches in no other way than by SSH, it would hear of.
     names = [compute.name for compute in scope.dead]
     is_near = all(
@@ -123,6 +125,15 @@ def _looks(state: State, plans: Mapping[str, HostPlan], seen: Seen | None) -> Lo
         for reason in dict.fromkeys(looks.unasked[:FEW]):
             say(f"not asked whether a dead compute lives: {reason}")
     return looks
+
+
+def _without(guest: Guest, ours: Collection[str]) -> Guest:
+    """GUEST, not asked at the addresses that are OURS: there a host of the site would answer."""
+    places = [
+        place.model_copy(update={"direct": place.direct and place.address not in ours})
+        for place in guest.addresses
+    ]
+    return guest.model_copy(update={"addresses": places})
 
 
 def verdicts(state: State, plans: Mapping[str, HostPlan]) -> list[Verdict]:

@@ -13,7 +13,8 @@ from pyinfra_nova.nova_conf import migration_ssh
 from pyinfra_nova.proof import dead_computes, drained_computes, site_proof
 from pyinfra_nova.resources import forced_down
 from pyinfra_nova.resources.compute_states import Closed, steps
-from pyinfra_nova.resources.drains.state import Drained
+from pyinfra_nova.resources.drains.state import Drained, Seen
+from pyinfra_nova.resources.evacuations import EvacuationState
 from pyinfra_nova.resources.evacuations.decision import Dead
 from pyinfra_nova.resources.evacuations.signs import Looks, Sought
 from pyinfra_nova.run.host_plan import HostPlan
@@ -220,6 +221,31 @@ def test_one_that_lives_again_is_to_count_again() -> None:
 
 
 # --- who is asked whether it lives ----------------------------------------------------------------
+
+
+def test_at_an_address_of_the_site_no_guest_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project may have chosen the same for its network; the controller would answer there."""
+    of = where()
+    plans = {"controller": plan(of)}
+    host = SimpleNamespace(data={}, connector_cls=SSHConnector, print_prefix="")
+    state: Any = SimpleNamespace(inventory=SimpleNamespace(get_host=lambda _: host))
+    addresses = [
+        {"address": address, "network": "n1", "direct": True}
+        for address in ("203.0.113.9", str(of.hosts["controller"].my_ip))
+    ]
+    guest = {"uuid": "g1", "name": "web", "host": "compute2", "state": "active", "task": None}
+    guest |= {"power": 1, "fault": None, "addresses": addresses}
+    told = {"error": None, "guests": [guest]}
+    seen = Seen([Dead("compute2", "compute2", "")], EvacuationState.model_validate(told))
+    asked: list[Any] = []
+
+    def looked(_: Any, sought: Any, guests: Any, *who: Any, here: bool) -> Looks:
+        asked.extend(guests)
+        return Looks()
+
+    monkeypatch.setattr(dead_computes, "looked", looked)
+    dead_computes._looks(state, plans, seen)
+    assert [place.direct for place in asked[0].addresses] == [True, False]
 
 
 def test_a_few_are_asked_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,10 @@ HOST: dict[str, Any] = {"name": "compute2", "addresses": ["10.0.0.32"], "port": 
 NETWORK = "6f0c"
 
 
-def guest(address: str = "10.9.0.5", network: str | None = NETWORK) -> dict[str, Any]:
-    places = [{"address": address, "network": network}]
+def guest(
+    address: str = "10.9.0.5", network: str | None = NETWORK, *, direct: bool = True
+) -> dict[str, Any]:
+    places = [{"address": address, "network": network, "direct": direct}]
     return {"name": "guest web (g1)", "host": "compute2", "addresses": places}
 
 
@@ -130,6 +132,19 @@ def test_a_guest_is_pinged_from_within_its_network_too(
         "guest web (g1) at 10.9.0.5 replies to a ping in the network namespace qdhcp-6f0c"
     ]
     assert len(network.pinged) == 4  # the host, both addresses, and one within
+
+
+def test_who_has_a_guests_address_outside_of_its_network_is_somebody_else(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.replies = {"10.9.0.5"}
+    assert asked(guest(direct=False)) == {
+        "signs": {"compute2": []},
+        "asked": {"compute2": ["ping", "connection"]},
+        "unasked": [],
+    }
+    monkeypatch.setattr(signs_of_life, "namespaces", lambda: {f"qdhcp-{NETWORK}"})
+    assert len(asked(guest(direct=False))["signs"]["compute2"]) == 1
 
 
 def test_namespaces_are_those_of_dhcp_servers(
