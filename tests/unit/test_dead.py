@@ -272,6 +272,10 @@ def test_a_few_are_asked_however_many_there_are(monkeypatch: pytest.MonkeyPatch)
     assert sought == [Sought("compute2", "compute2", ["10.0.0.32", "192.0.2.2"], 2222)]
     assert guests == [] and here
     assert who == (["controller"], ["c0", "c1", "c2"])
+    del data["ssh_hostname"]
+    dead_computes.verdicts(state, plans)
+    (again,) = asked.pop()[0]
+    assert (again.addresses, again.reached) == (["10.0.0.32"], "compute2")
     host.connector_cls = object  # not reached by SSH
     dead_computes.verdicts(state, plans)
     assert asked[1][3] is False
