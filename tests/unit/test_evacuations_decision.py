@@ -103,7 +103,7 @@ def test_guests_elsewhere_are_no_concern() -> None:
     ("task", "said"),
     [
         ("migrating", "where it does not end, `openstack server set --state active g1` resets"),
-        (None, "see `./run audit`"),
+        (None, "`UPDATE migrations SET status = 'error' WHERE id = 7 AND status = 'running'`"),
     ],
 )
 def test_a_move_to_a_dead_compute_that_has_not_ended_is_named(task: str | None, said: str) -> None:
@@ -111,6 +111,16 @@ def test_a_move_to_a_dead_compute_that_has_not_ended_is_named(task: str | None, 
     (text,) = stays(decided(guest(host="compute2", task=task), moves=(under_way,)))
     assert "has a live migration to compute1 from compute2 that is running, and compute1 is" in text
     assert said in text
+
+
+def test_a_resize_whose_source_is_dead_is_named_with_what_ends_it() -> None:
+    """Nova answers 503 to who confirms it; taken back, its guest would be on the dead one."""
+    waits = move(status="finished", kind="resize")
+    (text,) = stays(decided(guest(host="compute2", state="resized"), moves=(waits,)))
+    assert "from compute1 that is finished, and compute1 is dead: bring compute1 back; " in text
+    assert "where it never comes, `openstack server set --state active g1` resets that, and" in text
+    assert "SET status = 'confirmed' WHERE id = 7 AND status = 'finished'`" in text
+    assert text.endswith(AGAIN)
 
 
 # --- its data -------------------------------------------------------------------------------------
@@ -180,9 +190,10 @@ def test_as_many_go_at_once_as_the_site_says() -> None:
 def test_one_that_takes_too_long_is_named_and_left() -> None:
     late = evacuation(age=700.0)
     decision = decided(guest(task="rebuilding"), guest("g2"), moves=(late,))
-    assert stays(decision) == [
-        "guest web-g1 (g1) on compute1 is being evacuated for 700 s by now: let it end" + AGAIN
-    ]
+    (text,) = stays(decision)
+    assert text.startswith("guest web-g1 (g1) on compute1 is being evacuated for 700 s by now: let")
+    assert "where nova-compute on compute2 is not at it any more, `openstack server set" in text
+    assert text.endswith("SET status = 'error' WHERE id = 7 AND status = 'accepted'`" + AGAIN)
     assert decision.held == ("g1",) and [s.guest.uuid for s in decision.later] == ["g2"]
 
 

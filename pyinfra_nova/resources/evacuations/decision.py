@@ -44,6 +44,11 @@ REMEDIES = {
 }
 RESET = "`openstack server set --state {state} {uuid}` resets that"
 DELETED = "`openstack server delete {uuid}` once more: Nova does it without {host}"
+RECORD = (
+    "in the cell's database `UPDATE migrations SET status = '{end}' WHERE id = {id} AND status = "
+    "'{status}'`"
+)
+"""Nova has no command that ends a migration of which one side is dead."""
 UNDONE = ("cancelled", "error", "failed")
 """How Nova ends a migration that both sides have taken back; of an evacuation it says less."""
 ELSEWHERE = (
@@ -174,7 +179,10 @@ def _judged(
     if move and _is_evacuated(move, seen):
         if move.age <= limits.timeout:
             return Way(guest, move)
-        return Stay(guest, f"is being evacuated for {move.age:.0f} s by now: let it end{AGAIN}")
+        reset = f"`openstack server set --state error {guest.uuid}`, and {_record(move)}"
+        who = f"nova-compute on {move.target}" if move.target else "nova-conductor"
+        how = f"let it end; where {who} is not at it any more, {reset}"
+        return Stay(guest, f"is being evacuated for {move.age:.0f} s by now: {how}")
     if guest.host not in seen.hosts:
         came = guest.uuid in run.moved
         return _arrived(guest, move, run) if came else _between(guest, move, seen)
@@ -217,7 +225,16 @@ def _between(guest: Guest, move: Move | None, seen: Seen) -> Verdict:
         # A live migration ends once its source notices; no other does.
         words = RESET.format(state=_reset_to(guest), uuid=guest.uuid)
         return Stay(guest, f"{what}: where it does not end, {words}{AGAIN}", passing=True)
-    return Stay(guest, f"{what}: see `./run audit`")
+    if guest.state == "resized" and move.source == dead:
+        # Nova answers 503 to who confirms it (nova/compute/api.py, confirm_resize).
+        reset = RESET.format(state="active", uuid=guest.uuid)
+        how = f"{reset}, and {_record(move, 'confirmed')}"
+        return Stay(guest, f"{what}: bring {dead} back; where it never comes, {how}")
+    return Stay(guest, f"{what}: where it does not end, {_record(move)}")
+
+
+def _record(move: Move, end: str = "error") -> str:
+    return RECORD.format(end=end, id=move.id, status=move.status) + AGAIN
 
 
 def _idle(guest: Guest, move: Move | None, seen: Seen, run: EvacuationRun) -> Verdict:
