@@ -29,6 +29,8 @@ from pyinfra_nova.site.settings import HostSettings, Site
 WITNESSES = 3
 """Computes that are asked whether anything answers to them, beside the controllers."""
 SSH = 22
+RBD_POOL = "rbd"
+"""Nova's own images_rbd_pool."""
 DEAD = "dead"
 
 
@@ -53,11 +55,14 @@ def question(plan: HostPlan) -> Question | None:
 
 
 def _on_ceph(site: Site, compute: HostSettings) -> bool:
-    """Whether Nova makes disks on Ceph, there and wherever a guest may go."""
-    kinds = (
-        each.nova_conf.get("libvirt", {}).get("images_type") for each in (compute, *site.computes)
-    )
-    return all(kind == "rbd" for kind in kinds)
+    """Whether Nova makes disks on Ceph, there and wherever a guest may go, in the same pool.
+
+    On Ceph it takes a disk for there without a look, and makes one where there is none
+    (nova/virt/libvirt/driver.py, instance_on_disk).
+    """
+    found = [each.nova_conf.get("libvirt", {}) for each in (compute, *site.computes)]
+    on_ceph = all(options.get("images_type") == "rbd" for options in found)
+    return on_ceph and len({options.get("images_rbd_pool", RBD_POOL) for options in found}) == 1
 
 
 def _sought(state: State, computes: Sequence[HostSettings]) -> list[Sought]:

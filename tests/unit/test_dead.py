@@ -200,7 +200,12 @@ def test_its_disks_are_elsewhere_if_all_computes_make_them_on_ceph() -> None:
         assert isinstance(dead, Dead) and dead.lost
         return dead.elsewhere
 
-    assert on_ceph(RBD, RBD)
+    def pool(name: str) -> dict[str, Any]:
+        return {"libvirt": {"images_type": "rbd", "images_rbd_pool": name}}
+
+    assert on_ceph(RBD, RBD) and on_ceph(pool("vms"), pool("vms")) and on_ceph(RBD, pool("rbd"))
+    assert not on_ceph(pool("vms"), pool("rack2"))
+    assert not on_ceph(RBD, pool("vms"))
     assert not on_ceph({}, RBD)
     assert not on_ceph(RBD, {})
 
