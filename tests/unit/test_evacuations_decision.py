@@ -59,6 +59,7 @@ def test_what_nova_evacuates_goes_where_its_scheduler_sends_it(state: str) -> No
         ("suspended", "`openstack server set --state error g1` (what it had in memory is lost)"),
         ("rescued", "is RESCUED, which Nova does not evacuate"),
         ("shelved", "is SHELVED, which Nova does not evacuate"),
+        ("shelved", "(what it had in memory is lost; a disk is in image web-g1-shelved)"),
         ("resized", "waits (VERIFY_RESIZE) for somebody to confirm a change, which needs compute1"),
         ("soft-delete", "`openstack server delete --force g1`"),
         ("building", "is being built there, and never will be: `openstack server delete g1`"),

@@ -35,7 +35,10 @@ REMEDIES = {
     "paused": TO_ERROR,
     "suspended": TO_ERROR,
     "rescued": TO_ERROR,
-    "shelved": TO_ERROR,
+    # What Nova makes when it shelves (compute/api.py, shelve); it is made anew of its first image.
+    "shelved": TO_ERROR.replace(
+        "memory is lost", "memory is lost; a disk is in image {name}-shelved"
+    ),
     "resized": "waits (VERIFY_RESIZE) for somebody to confirm a change, which needs {host}: bring "
     "{host} back, or `openstack server set --state error {uuid}`" + AGAIN,
     "soft-delete": "is deleted, and can still be restored: `openstack server delete --force {uuid}`"
@@ -242,8 +245,8 @@ def _idle(guest: Guest, move: Move | None, seen: Seen, run: EvacuationRun) -> Ve
         return Stay(guest, _failed(guest, move))
     if guest.state not in STATES:
         text = REMEDIES.get(guest.state, TO_ERROR)
-        words = {"state": guest.state.upper(), "uuid": guest.uuid, "host": guest.host}
-        return Stay(guest, text.format(**words))
+        words = {"state": guest.state.upper(), "uuid": guest.uuid, "name": guest.name}
+        return Stay(guest, text.format(**words, host=guest.host))
     if refused := run.refused.get((guest.uuid, "evacuate")):
         return Stay(guest, f"is not evacuated by Nova: {refused}")
     if why := run.elsewhere.get(guest.uuid):
