@@ -238,9 +238,15 @@ def test_at_an_address_of_the_site_no_guest_is_looked_for(monkeypatch: pytest.Mo
         {"address": address, "network": "n1", "direct": True}
         for address in ("203.0.113.9", str(of.hosts["controller"].my_ip))
     ]
-    guest = {"uuid": "g1", "name": "web", "host": "compute2", "state": "active", "task": None}
+    guest: dict[str, Any] = {
+        "uuid": "g1",
+        "name": "web",
+        "host": "compute2",
+        "state": "active",
+        "task": None,
+    }
     guest |= {"power": 1, "fault": None, "addresses": addresses}
-    told = {"error": None, "guests": [guest]}
+    told: dict[str, Any] = {"error": None, "guests": [guest]}
     seen = Seen([Dead("compute2", "compute2", "")], EvacuationState.model_validate(told))
     asked: list[Any] = []
 

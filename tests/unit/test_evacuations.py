@@ -126,8 +126,9 @@ class Nova:
         databases: Any = SimpleNamespace(as_request=dict)
         compute = Dead("compute1", "compute1", "", **dead)
         near = [Drained(name, name, "qemu:///system") for name in ("compute2", "compute3")]
-        states: Any = (["compute1"], ["compute2", "compute3"])
-        question = evacuations.Question(site(), databases, [compute], *states, near=near)
+        question = evacuations.Question(
+            site(), databases, [compute], ["compute1"], ["compute2"], near=near
+        )
         errors = []
         operation: Any = evacuations.evacuated
         for command in operation._inner(
@@ -156,7 +157,7 @@ def nova(monkeypatch: pytest.MonkeyPatch) -> Nova:
     monkeypatch.setattr(drains, "gevent", SimpleNamespace(sleep=sleep))
     monkeypatch.setattr(drains, "time", SimpleNamespace(monotonic=lambda: 5.0 * found.slept))
     monkeypatch.setattr(drains, "ask", found.ask)
-    monkeypatch.setattr(evacuations.Libvirts, "of", found.libvirts)
+    monkeypatch.setattr(Libvirts, "of", found.libvirts)
     return found
 
 
