@@ -11,6 +11,17 @@ import tempfile
 
 
 def answer(request):
+    try:
+        write(request)
+    except OSError as error:
+        place, why = request["path"], error.strerror or error
+        raise SystemExit(
+            f"{place} cannot be written: {why}: see there, then deploy again"
+        ) from None
+    return {}
+
+
+def write(request):
     path = request["path"]
     # The folder is nova's, who may have put anything there under a name that can be known before.
     descriptor, beside = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".compute_id-")
@@ -29,4 +40,3 @@ def answer(request):
             raise SystemExit(f"{path} has appeared meanwhile: deploy again") from None
     finally:
         os.unlink(beside)
-    return {}

@@ -31,7 +31,11 @@ from nova_tables import FINISHED
 HOST, TASK = drains.HOST, drains.TASK
 MORE = ("image", "addresses")
 SERVICES = "uuid, host, last_seen_up, forced_down"
-TYPE = "OS-EXT-IPS:type"
+TYPE, KIND = "OS-EXT-IPS:type", "provider:network_type"
+OVERLAYS = ("vxlan", "geneve", "gre", "local")
+"""Networks whose addresses each project chooses: outside of them other hosts may have the same."""
+AT_ONCE = 50
+"""Networks named in one question: a line of it has to fit where proxies take 8 KiB."""
 EVACUATION = "evacuation"
 
 
@@ -84,34 +88,56 @@ def is_made_anew(guest):
     return bool(image_of(guest) or guest["flavor"]["ephemeral"])
 
 
-def described_guest(reader, guest, addresses):
+def described_guest(guest, addresses):
     return {
         **drains.described_guest(guest),
         "image": image_of(guest),
-        "addresses": addresses_of(reader, guest) if addresses else [],
+        "addresses": addresses,
     }
 
 
-def addresses_of(reader, guest):
-    """Where it would answer; of a floating address nobody asks the network."""
-    path = "/servers/{}/os-interface".format(rest.quoted(guest["id"]))
-    listed = reader.compute.get(path, "interfaceAttachments", allowed=(404,))
-    ports = listed["interfaceAttachments"] if listed else []
-    reader.compute.require(path, ports, ("net_id", "fixed_ips"))
-    found = [
-        {"address": each["ip_address"], "network": port["net_id"]}
-        for port in ports
-        for each in port["fixed_ips"] or ()
-    ]
-    for each in (one for several in guest["addresses"].values() for one in several):
-        if each.get(TYPE) == "floating":
-            found.append({"address": each["addr"], "network": None})
-    return found
+class Network:
+    """Neutron, and where guests on the hosts would answer: a question for each host."""
+
+    def __init__(self, cloud, hosts):
+        self.api = cloud.api("network", {})
+        self.ports = {}
+        for host in hosts:
+            fields = ("device_id", "network_id", "fixed_ips")
+            path = f"/v2.0/ports?binding%3Ahost_id={rest.quoted(host)}"
+            path += "".join(f"&fields={field}" for field in fields)
+            for port in self.api.listed(path, "ports", *fields):
+                self.ports.setdefault(port["device_id"], []).append(port)
+        ports = (port for several in self.ports.values() for port in several)
+        self.overlays = self.among(sorted({port["network_id"] for port in ports}))
+
+    def among(self, networks):
+        """Those of NETWORKS whose addresses mean something else outside of them."""
+        found = set()
+        for at in range(0, len(networks), AT_ONCE):
+            words = "".join(f"&id={rest.quoted(uuid)}" for uuid in networks[at : at + AT_ONCE])
+            path = f"/v2.0/networks?fields=id&fields={rest.quoted(KIND)}{words}"
+            listed = self.api.listed(path, "networks", "id")
+            found.update(one["id"] for one in listed if one.get(KIND) in OVERLAYS)
+        return found
+
+    def addresses_of(self, guest):
+        found = [
+            {
+                **{"address": each["ip_address"], "network": port["network_id"]},
+                "direct": port["network_id"] not in self.overlays,
+            }
+            for port in self.ports.get(guest["id"], ())
+            for each in port["fixed_ips"] or ()
+        ]
+        for each in (one for several in guest["addresses"].values() for one in several):
+            if each.get(TYPE) == "floating":
+                found.append({"address": each["addr"], "network": None, "direct": True})
+        return found
 
 
-def living_agents(cloud, hosts):
-    network = cloud.api("network", {})
-    listed = network.listed("/v2.0/agents", "agents", "host", "agent_type", "alive")
+def living_agents(network, hosts):
+    listed = network.api.listed("/v2.0/agents", "agents", "host", "agent_type", "alive")
     return {
         host: sorted(one["agent_type"] for one in listed if one["host"] == host and one["alive"])
         for host in hosts
@@ -143,25 +169,35 @@ def read(request):
     wanted = [reader.guests[uuid] for uuid in here if uuid not in set(request["placed"])]
     shown = sorted({*here, *moved, *told})
     reader.compute.require("/servers", [reader.guests[uuid] for uuid in shown], MORE)
-    addresses = request["addresses"]
+    network = Network(cloud, hosts) if request["addresses"] else None
+
+    def addresses(uuid):
+        return network.addresses_of(reader.guests[uuid]) if network and uuid in here else []
+
     return {
         "computes": {host: listed[host]["state"] for host in hosts if host in listed},
         "services": {host: described_service(services[host]) for host in hosts},
-        "guests": [
-            described_guest(reader, reader.guests[uuid], addresses and uuid in here)
-            for uuid in shown
-        ],
+        "guests": [described_guest(reader.guests[uuid], addresses(uuid)) for uuid in shown],
         "moves": [
             drains.described_move(reader, told[uuid], uuid in moved) for uuid in sorted(told)
         ],
         "targets": drain_targets.found(reader, wanted, listed, asked, dead=True),
         "domains": {},
-        "agents": living_agents(cloud, request["hosts"]) if addresses else {},
+        "agents": living_agents(network, request["hosts"]) if network else {},
         "error": None,
     }
 
 
 # --- one step -------------------------------------------------------------------------------------
+
+
+def silent(row, request):
+    """The service of ROW, whose nova-compute has to be silent: where it runs guests may run."""
+    service = described_service(row)
+    if service["age"] is not None and service["age"] <= request["down_time"]:
+        text = "the last heartbeat of its nova-compute is {:.0f} s old"
+        raise drains.NotNow(text.format(service["age"]))
+    return service
 
 
 def force_down(compute, request):
@@ -170,9 +206,7 @@ def force_down(compute, request):
     row = rows(request).get(host)
     if row is None:
         raise drains.NotNow(f"Nova has no nova-compute on {host}")
-    service = described_service(row)
-    if service["age"] is not None and service["age"] <= request["down_time"]:
-        raise drains.NotNow("its last heartbeat is {:.0f} s old".format(service["age"]))
+    service = silent(row, request)
     if service["forced_down"]:
         return
     path = "/os-services/" + rest.quoted(service["id"])
@@ -195,7 +229,8 @@ def evacuate(compute, request):
     if is_made_anew(guest) and not wanted["anew"]:
         raise drains.NotNow("a disk of it was only on {}".format(guest[HOST]))
     row = rows(request).get(guest[HOST])
-    if row is None or not row["forced_down"]:
+    # It may have got its power back since the run has begun: forced down it stays all the same.
+    if row is None or not silent(row, request)["forced_down"]:
         raise drains.NotNow("the nova-compute of {} is not forced down".format(guest[HOST]))
     path = "/os-migrations?instance_uuid={}&limit=1000".format(rest.quoted(guest["id"]))
     listed = compute.listed(path, "migrations", *drains.MOVE)

@@ -1,17 +1,19 @@
 """See from this host whether anything answers that should be dead: hosts, and guests on them.
 
 Request: {"hosts": [{"name", "addresses": [texts], "port": of SSH}],
-          "guests": [{"name", "host", "addresses": [{"address", "network": id|null}]}]}
+          "guests": [{"name", "host", "addresses": [{"address", "network": id|null,
+                                                      "direct": bool}]}]}
 Answer:  {"signs": {host's name: [what answers]}, "asked": {host's name: [ways]},
           "unasked": [why something could not be asked]}
-Only what answers is a sign: a reply to a ping, a connection, and one that is refused, for somebody
+Only what answers is a sign: a reply to a ping, a connection, and a no to either, for somebody
 has to live to refuse it. No route and no reply are silence. A ping that cannot be made is no
-silence: it is not asked. Guests are pinged from here, and from within the namespace of Neutron's
-DHCP server for their network, where this host has one.
+silence: it is not asked. Guests are pinged from here, where their address is `direct`, and from
+within the namespace of Neutron's DHCP server for their network, where this host has one.
 """
 
 import errno
 import os
+import re
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +23,8 @@ CONNECT, PING = 3.0, 2
 """Seconds for one connection, and for each of two replies."""
 NAMESPACES = ("/run/netns", "/var/run/netns")
 SILENT = (errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.EHOSTDOWN)
+WHOM, FROM = re.compile(rb"^PING .*?\((\S+?)\)"), re.compile(rb"^From (\S+?):? icmp_seq=", re.M)
+"""Whom iputils pings, and whose errors it has got."""
 LIVELY = (errno.ECONNREFUSED, errno.ECONNRESET)
 
 
@@ -29,7 +33,7 @@ class NotAsked(Exception):  # noqa: N818 - it is what came of asking
 
 
 def ping(address, before=()):
-    """Whether ADDRESS replies; iputils ends with 1 where nobody has, with 2 on any other error."""
+    """How ADDRESS replies; iputils ends with 1 where nobody has, with 2 on any other error."""
     command = [*before, "ping", "-n", "-c", "2", "-i", "0.5", "-W", str(PING), address]
     try:
         done = subprocess.run(
@@ -46,10 +50,12 @@ def ping(address, before=()):
         raise NotAsked(f"ping {address}: {error}") from None
     said = done.stderr.decode(errors="replace").strip()
     if done.returncode == 0:
-        return True
+        return "replies to"
     if done.returncode != 1 or "not permitted" in said:
         raise NotAsked(f"ping {address}: {(said.splitlines() or ['it says nothing'])[-1]}")
-    return False
+    # A firewall's no is its host's word, where a router's or this host's own is not.
+    whom = WHOM.match(done.stdout)
+    return "refuses" if whom and whom.group(1) in FROM.findall(done.stdout) else None
 
 
 def connect(address, port):
@@ -82,12 +88,16 @@ def namespaces():
 def of_host(host):
     """The questions about one host: for each its name, its way, and what finds the sign."""
     for address in host["addresses"]:
-        yield host["name"], "ping", pinged(address, f"{address} replies to a ping")
+        yield host["name"], "ping", pinged(address, address)
         yield host["name"], "connection", connected(address, host["port"])
 
 
-def pinged(address, text, before=()):
-    return lambda: text if ping(address, before) else None
+def pinged(address, who, before=(), where=""):
+    def ask():
+        said = ping(address, before)
+        return f"{who} {said} a ping{where}" if said else None
+
+    return ask
 
 
 def connected(address, port):
@@ -101,12 +111,12 @@ def connected(address, port):
 def of_guest(guest, there):
     for each in guest["addresses"]:
         address, name = each["address"], "qdhcp-{}".format(each["network"])
-        text = "{} at {} replies to a ping".format(guest["name"], address)
-        yield guest["host"], "ping of guests", pinged(address, text)
+        who = "{} at {}".format(guest["name"], address)
+        if each["direct"]:
+            yield guest["host"], "ping of guests", pinged(address, who)
         if name in there:
-            inside = ("ip", "netns", "exec", name)
-            text += f" in the network namespace {name}"
-            yield guest["host"], "ping of guests", pinged(address, text, inside)
+            inside, where = ("ip", "netns", "exec", name), f" in the network namespace {name}"
+            yield guest["host"], "ping of guests", pinged(address, who, inside, where)
 
 
 def asked(question):

@@ -71,7 +71,7 @@ def _uses(plan: HostPlan) -> Sequence[str]:
         left = records.left[compute.nova_host]
         if not left.service:
             return [f"{compute.name} is not retired: {text}" for text in left.uses]
-        drained = [drained_computes.retired(compute)]
+        drained = [drained_computes.unwritten(compute)]
         question = drains.Question(plan.site, primary.databases, drained)
         return drains.faults(controller, question)
 

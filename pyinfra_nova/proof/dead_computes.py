@@ -14,9 +14,9 @@ from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import ctx_host, ctx_state
 
 from pyinfra_nova.nova_conf.folders import instances_path
-from pyinfra_nova.proof.drained_computes import taking
+from pyinfra_nova.proof.drained_computes import taking, unwritten
 from pyinfra_nova.resources import shared_folders
-from pyinfra_nova.resources.drains.state import Seen
+from pyinfra_nova.resources.drains.state import Guest, Seen
 from pyinfra_nova.resources.evacuations import Question, state_of
 from pyinfra_nova.resources.evacuations.decision import Dead, EvacuationRun
 from pyinfra_nova.resources.evacuations.signs import Looks, Sought, looked, of_nova
@@ -29,6 +29,8 @@ from pyinfra_nova.site.settings import HostSettings, Site
 WITNESSES = 3
 """Computes that are asked whether anything answers to them, beside the controllers."""
 SSH = 22
+RBD_POOL = "rbd"
+"""Nova's own images_rbd_pool."""
 DEAD = "dead"
 
 
@@ -46,15 +48,21 @@ def question(plan: HostPlan) -> Question | None:
         for compute in plan.scope.dead
         if not compute.is_retired or compute in plan.leaving
     ]
-    return Question(plan.site, plan.databases, computes, *taking(plan)) if computes else None
+    if not computes:
+        return None
+    near = [unwritten(compute) for compute in plan.scope.computes]
+    return Question(plan.site, plan.databases, computes, *taking(plan), near=near)
 
 
 def _on_ceph(site: Site, compute: HostSettings) -> bool:
-    """Whether Nova makes disks on Ceph, there and wherever a guest may go."""
-    kinds = (
-        each.nova_conf.get("libvirt", {}).get("images_type") for each in (compute, *site.computes)
-    )
-    return all(kind == "rbd" for kind in kinds)
+    """Whether Nova makes disks on Ceph, there and wherever a guest may go, in the same pool.
+
+    On Ceph it takes a disk for there without a look, and makes one where there is none
+    (nova/virt/libvirt/driver.py, instance_on_disk).
+    """
+    found = [each.nova_conf.get("libvirt", {}) for each in (compute, *site.computes)]
+    on_ceph = all(options.get("images_type") == "rbd" for options in found)
+    return on_ceph and len({options.get("images_rbd_pool", RBD_POOL) for options in found}) == 1
 
 
 def _sought(state: State, computes: Sequence[HostSettings]) -> list[Sought]:
@@ -64,7 +72,8 @@ def _sought(state: State, computes: Sequence[HostSettings]) -> list[Sought]:
         other = data.get("ssh_hostname")
         addresses = [str(compute.my_ip), *([str(other)] if other else [])]
         port = int(data.get("ssh_port") or SSH)
-        found.append(Sought(compute.name, compute.nova_host, addresses, port))
+        reached = "" if other else compute.name
+        found.append(Sought(compute.name, compute.nova_host, addresses, port, reached))
     return found
 
 
@@ -109,6 +118,8 @@ def _looks(state: State, plans: Mapping[str, HostPlan], seen: Seen | None) -> Lo
     evacuated = {m.guest for m in seen.state.moves if not m.has_ended} if seen else set()
     # One that is being evacuated may answer from where it goes.
     guests = [g for g in seen.state.guests if g.uuid not in evacuated] if seen else []
+    ours = {str(host.my_ip) for host in scope.site.hosts.values()} if guests else set()
+    guests = [_without(guest, ours) for guest in guests]
     # What this machine reaches in no other way than by SSH, it would hear of.
     names = [compute.name for compute in scope.dead]
     is_near = all(
@@ -120,6 +131,15 @@ def _looks(state: State, plans: Mapping[str, HostPlan], seen: Seen | None) -> Lo
         for reason in dict.fromkeys(looks.unasked[:FEW]):
             say(f"not asked whether a dead compute lives: {reason}")
     return looks
+
+
+def _without(guest: Guest, ours: Collection[str]) -> Guest:
+    """GUEST, not asked at the addresses that are OURS: there a host of the site would answer."""
+    places = [
+        place.model_copy(update={"direct": place.direct and place.address not in ours})
+        for place in guest.addresses
+    ]
+    return guest.model_copy(update={"addresses": places})
 
 
 def verdicts(state: State, plans: Mapping[str, HostPlan]) -> list[Verdict]:

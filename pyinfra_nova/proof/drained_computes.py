@@ -24,7 +24,7 @@ def question(plan: HostPlan, plan_of: Callable[[HostSettings], HostPlan]) -> Que
     ]
     gone = plan.scope.retired
     leaving = [compute for compute in gone if compute in plan.leaving and not compute.is_dead]
-    computes += map(retired, leaving)
+    computes += map(unwritten, leaving)
     if not computes:
         return None
     return Question(plan.site, plan.databases, computes, *taking(plan))
@@ -39,8 +39,8 @@ def taking(plan: HostPlan) -> tuple[list[str], list[str]]:
     return closing, [name for name, state in states.items() if state == "open"]
 
 
-def retired(compute: HostSettings) -> Drained:
-    """A retired compute, on which nothing is written any more, so that only overrides tell."""
+def unwritten(compute: HostSettings) -> Drained:
+    """A compute of which only overrides tell, as on a retired one nothing is written any more."""
     given = compute.nova_conf.get("libvirt", {}).get("connection_uri")
     uri = str(given) if given else host_proof.LIBVIRT_URI
     return Drained(compute.name, compute.nova_host, uri)

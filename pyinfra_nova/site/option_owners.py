@@ -172,6 +172,7 @@ FOLLOWED: Mapping[str, str] = {
     "DEFAULT/instances_path": "proof/host_proof.py: where it is tried to write",
     "DEFAULT/update_resources_interval": "proof/host_proof.py: how old a failed audit may be",
     "libvirt/connection_uri": "proof/host_proof.py: which libvirt has to answer",
+    "libvirt/images_rbd_pool": "proof/dead_computes.py: whether guests' disks are elsewhere",
     "libvirt/images_type": "proof/dead_computes.py: whether guests' disks are elsewhere",
     "libvirt/live_migration_inbound_addr": "nova_conf/migration_ssh.py: who is let in, and where",
     "libvirt/live_migration_uri": "run/preflight.py: whose deprecation is worth a word",

@@ -31,8 +31,18 @@ GONE = (
     " openstack server delete --force --wait $id || openstack server delete --wait $id; done;"
     f" openstack flavor delete {FLAVOR}; sleep 5; openstack volume delete {RUNS} {OFF}"
 )
-
-
+# What an evacuation leaves that fails once Nova has started the guest on the other side.
+HALF = (
+    "INSERT INTO nova.migrations (created_at, updated_at, deleted, uuid, source_compute,"
+    " dest_compute, source_node, dest_node, status, instance_uuid, migration_type, hidden)"
+    " VALUES (UTC_TIMESTAMP(), UTC_TIMESTAMP(), 0, UUID(), 'compute2', 'compute1', 'compute2',"
+    " 'compute1', 'error', '{0}', 'evacuation', 0)"
+)
+NO_HALF = "DELETE FROM nova.migrations WHERE migration_type = 'evacuation' AND status = 'error'"
+DOMAIN = (
+    "<domain type='qemu'><name>half</name><uuid>{0}</uuid>"
+    "<memory>1024</memory><os><type>hvm</type></os></domain>"
+)
 DEAD = {"state": "drained", "dead": True}
 
 
@@ -111,6 +121,23 @@ def test_the_plan_says_guest_by_guest_what_becomes_of_it(dead: Path) -> None:
         assert text in planned.stdout, text
     assert f"evacuate guest {LOCAL} " not in planned.stdout
     assert [host for host, _ in where()] == ["compute2"] * 3
+
+
+def test_a_guest_that_libvirt_elsewhere_has_already_is_not_evacuated(dead: Path) -> None:
+    uuid = openstack(f"server show -f value -c id {RUNS}").split()[-1]
+    defined = f'echo "{DOMAIN.format(uuid)}" >/root/half.xml && virsh define /root/half.xml'
+    try:
+        assert on("compute1", defined).returncode == 0
+        assert on("controller", f'mysql -e "{HALF.format(uuid)}"').returncode == 0
+        planned = run("./run", "-i", str(dead), "plan")
+        assert "stays: libvirt on compute1 has it, too, since its evacuation, which is error" in (
+            planned.stdout
+        )
+        assert f"evacuate guest {RUNS} " not in planned.stdout
+        assert f"evacuate guest {OFF} " in planned.stdout
+    finally:
+        on("compute1", "virsh undefine half; rm -f /root/half.xml")
+        assert on("controller", f'mysql -e "{NO_HALF}"').returncode == 0
 
 
 def test_a_killed_deploy_is_gone_on_with_and_what_only_the_host_had_stays(dead: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import time
 from datetime import datetime, timezone
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from typing_extensions import override
 
@@ -26,8 +27,7 @@ class DeadCloud(Cloud):
     Attributes:
         records: Nova's rows of nova-compute, by host.
         evacuated: how many guests Nova has evacuated from a host and not yet cleared there.
-        agents: Neutron's.
-        ports: of each guest.
+        agents, ports, networks: Neutron's.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,8 @@ class DeadCloud(Cloud):
         self.records["compute1"]["last_seen_up"] = ago(600)
         self.evacuated: dict[str, int] = {}
         self.agents: list[Json] = []
-        self.ports: dict[str, list[Json]] = {}
+        self.ports: list[Json] = []
+        self.networks: list[Json] = []
 
     @override
     def guest(
@@ -63,14 +64,27 @@ class DeadCloud(Cloud):
     @override
     def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:
         if target.startswith("/network"):
-            return {"agents": self.agents}
+            url = urlsplit(target)
+            return self.neutron(url.path.rpartition("/")[2], parse_qs(url.query))
         return super().answer(method, target, body, headers)
+
+    def neutron(self, kind: str, query: dict[str, list[str]]) -> Json:
+        if kind == "agents":
+            return {"agents": self.agents}
+        if kind == "ports":
+            found = [p for p in self.ports if [p["binding:host_id"]] == query["binding:host_id"]]
+        else:
+            found = [n for n in self.networks if n["id"] in query["id"]]
+        return {kind: [{field: one[field] for field in query["fields"]} for one in found]}
+
+    def port(self, uuid: str, network: str, *addresses: str, host: str = "compute1") -> None:
+        fixed = [{"ip_address": address, "subnet_id": "s"} for address in addresses]
+        port = {"device_id": uuid, "network_id": network, "fixed_ips": fixed}
+        self.ports.append({**port, "binding:host_id": host})
 
     @override
     def nova(self, method: str, words: list[str], query: Json, body: Any) -> Any:
         place = " ".join([method, *words])
-        if match := re.fullmatch(r"GET servers (\S+) os-interface", place):
-            return {"interfaceAttachments": self.ports.get(match[1], [])}
         if match := re.fullmatch(r"PUT os-services id-(\S+)", place):
             self.acted.append((place.partition(" ")[2], body))
             if body["forced_down"] is False and self.evacuated.get(match[1]):

@@ -57,6 +57,17 @@ def test_one_that_has_appeared_meanwhile_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    """The folder is on a disk that is not mounted, say, or the file a link into one."""
+    with pytest.raises(SystemExit, match="compute_id cannot be written: No such file or directory"):
+        write(tmp_path / "gone" / "compute_id")
+    path = tmp_path / "compute_id"
+    path.symlink_to("/nowhere/compute_id")
+    with pytest.raises(SystemExit, match="compute_id cannot be written: No such file or directory"):
+        write(path)
+    assert list(tmp_path.iterdir()) == [path] and path.is_symlink()
+
+
 def test_the_same_one_is_right(tmp_path: Path) -> None:
     path = tmp_path / "compute_id"
     path.write_text(f"{ONE}\n")

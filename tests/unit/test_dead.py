@@ -13,6 +13,8 @@ from pyinfra_nova.nova_conf import migration_ssh
 from pyinfra_nova.proof import dead_computes, drained_computes, site_proof
 from pyinfra_nova.resources import forced_down
 from pyinfra_nova.resources.compute_states import Closed, steps
+from pyinfra_nova.resources.drains.state import Drained, Seen
+from pyinfra_nova.resources.evacuations import EvacuationState
 from pyinfra_nova.resources.evacuations.decision import Dead
 from pyinfra_nova.resources.evacuations.signs import Looks, Sought
 from pyinfra_nova.run.host_plan import HostPlan
@@ -173,6 +175,7 @@ def test_its_guests_are_evacuated_and_not_moved(compute2: dict[str, Any]) -> Non
     assert asked is not None
     assert asked.computes == [Dead("compute2", "compute2", "")]
     assert (asked.closing, asked.opening) == (["compute2"], ["compute1"])
+    assert asked.near == [Drained("compute1", "compute1", "qemu:///system")]
     assert drained_computes.question(plan(of), lambda compute: plan(of, compute.name)) is None
 
 
@@ -197,7 +200,12 @@ def test_its_disks_are_elsewhere_if_all_computes_make_them_on_ceph() -> None:
         assert isinstance(dead, Dead) and dead.lost
         return dead.elsewhere
 
-    assert on_ceph(RBD, RBD)
+    def pool(name: str) -> dict[str, Any]:
+        return {"libvirt": {"images_type": "rbd", "images_rbd_pool": name}}
+
+    assert on_ceph(RBD, RBD) and on_ceph(pool("vms"), pool("vms")) and on_ceph(RBD, pool("rbd"))
+    assert not on_ceph(pool("vms"), pool("rack2"))
+    assert not on_ceph(RBD, pool("vms"))
     assert not on_ceph({}, RBD)
     assert not on_ceph(RBD, {})
 
@@ -218,6 +226,37 @@ def test_one_that_lives_again_is_to_count_again() -> None:
 
 
 # --- who is asked whether it lives ----------------------------------------------------------------
+
+
+def test_at_an_address_of_the_site_no_guest_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project may have chosen the same for its network; the controller would answer there."""
+    of = where()
+    plans = {"controller": plan(of)}
+    host = SimpleNamespace(data={}, connector_cls=SSHConnector, print_prefix="")
+    state: Any = SimpleNamespace(inventory=SimpleNamespace(get_host=lambda _: host))
+    addresses = [
+        {"address": address, "network": "n1", "direct": True}
+        for address in ("203.0.113.9", str(of.hosts["controller"].my_ip))
+    ]
+    guest: dict[str, Any] = {
+        "uuid": "g1",
+        "name": "web",
+        "host": "compute2",
+        "state": "active",
+        "task": None,
+    }
+    guest |= {"power": 1, "fault": None, "addresses": addresses}
+    told: dict[str, Any] = {"error": None, "guests": [guest]}
+    seen = Seen([Dead("compute2", "compute2", "")], EvacuationState.model_validate(told))
+    asked: list[Any] = []
+
+    def looked(_: Any, sought: Any, guests: Any, *who: Any, here: bool) -> Looks:
+        asked.extend(guests)
+        return Looks()
+
+    monkeypatch.setattr(dead_computes, "looked", looked)
+    dead_computes._looks(state, plans, seen)
+    assert [place.direct for place in asked[0].addresses] == [True, False]
 
 
 def test_a_few_are_asked_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,6 +283,10 @@ def test_a_few_are_asked_however_many_there_are(monkeypatch: pytest.MonkeyPatch)
     assert sought == [Sought("compute2", "compute2", ["10.0.0.32", "192.0.2.2"], 2222)]
     assert guests == [] and here
     assert who == (["controller"], ["c0", "c1", "c2"])
+    del data["ssh_hostname"]
+    dead_computes.verdicts(state, plans)
+    (again,) = asked.pop()[0]
+    assert (again.addresses, again.reached) == (["10.0.0.32"], "compute2")
     host.connector_cls = object  # not reached by SSH
     dead_computes.verdicts(state, plans)
     assert asked[1][3] is False

@@ -11,7 +11,8 @@ import pytest
 from pyinfra.api import OperationError
 
 from pyinfra_nova.resources import drains, evacuations
-from pyinfra_nova.resources.drains.state import Seen
+from pyinfra_nova.resources.drains import Libvirts
+from pyinfra_nova.resources.drains.state import Drained, Seen
 from pyinfra_nova.resources.evacuations.decision import Dead
 from pyinfra_nova.session import steps
 from pyinfra_nova.site.drain import Drain
@@ -27,7 +28,9 @@ class Nova:
 
     Attributes:
         fails: guests whose evacuations end with an error.
+        wakes: guests that are not stopped again at the end of theirs.
         lives: what is said to live on compute1, at each time that it is asked.
+        domains: by host what its libvirt has; one that is not here does not answer.
         done: what was done, in order.
     """
 
@@ -35,9 +38,12 @@ class Nova:
         self.guests: dict[str, dict[str, Any]] = {}
         self.moves: dict[str, dict[str, Any]] = {}
         self.fails: set[str] = set()
+        self.wakes: set[str] = set()
         self.lives: list[list[str]] = []
         self.asked_living = 0
         self.shared: dict[str, frozenset[str]] = {}
+        self.domains: dict[str, list[str]] = {"compute2": []}
+        self.asked_libvirts: list[str] = []
         self.forced, self.is_there, self.error = False, True, ""
         self.did: list[tuple[str, str]] = []
         self.said: list[str] = []
@@ -81,7 +87,8 @@ class Nova:
                 guest.update(task=None, state="error")
             elif move["status"] == "pre-migrating":
                 move["status"] = "done"
-                state = "active" if guest["state"] == "error" else guest["state"]
+                wakes = guest["state"] == "error" or uuid in self.wakes
+                state = "active" if wakes else guest["state"]
                 guest.update(task=None, host="compute2", state=state)
 
     def do(self, step: dict[str, Any]) -> dict[str, Any]:
@@ -106,12 +113,22 @@ class Nova:
     def folders(self, guests: Collection[str]) -> dict[str, frozenset[str]]:
         return {uuid: self.shared.get(uuid, frozenset()) for uuid in guests}
 
+    def libvirts(self, computes: Collection[Drained], _: Any) -> Libvirts:
+        names = [compute.host for compute in computes]
+        self.asked_libvirts += names
+        silent = [f"libvirt on {n} does not say its guests: x" for n in names
+                  if n not in self.domains]  # fmt: skip
+        return Libvirts({n: self.domains[n] for n in names if n in self.domains}, silent)
+
     def run(self, *, executing: bool = True, unseen: tuple[str, ...] = (), **dead: bool) -> Any:
         """Have the operation do all it wants; the commands that end it with an error."""
         self.host.state = SimpleNamespace(is_executing=executing)
         databases: Any = SimpleNamespace(as_request=dict)
         compute = Dead("compute1", "compute1", "", **dead)
-        question = evacuations.Question(site(), databases, [compute], ["compute1"], ["compute2"])
+        near = [Drained(name, name, "qemu:///system") for name in ("compute2", "compute3")]
+        question = evacuations.Question(
+            site(), databases, [compute], ["compute1"], ["compute2"], near=near
+        )
         errors = []
         operation: Any = evacuations.evacuated
         for command in operation._inner(
@@ -140,6 +157,7 @@ def nova(monkeypatch: pytest.MonkeyPatch) -> Nova:
     monkeypatch.setattr(drains, "gevent", SimpleNamespace(sleep=sleep))
     monkeypatch.setattr(drains, "time", SimpleNamespace(monotonic=lambda: 5.0 * found.slept))
     monkeypatch.setattr(drains, "ask", found.ask)
+    monkeypatch.setattr(Libvirts, "of", found.libvirts)
     return found
 
 
@@ -213,13 +231,33 @@ def test_a_failed_one_ends_the_run_with_its_words_and_is_not_tried_again_in_it(n
     assert nova.guests["g1"]["host"] == "compute2"
 
 
-@pytest.mark.parametrize("look", range(2, 6))
-def test_a_killed_run_is_gone_on_with(
-    nova: Nova, look: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("domains", [{"compute2": ["g1"]}, {}])
+def test_a_guest_that_a_failed_evacuation_has_left_running_runs_no_second_time(
+    nova: Nova, domains: dict[str, list[str]]
 ) -> None:
-    """No guest twice, none lost."""
-    for uuid in ("g1", "g2", "g3"):
-        nova.guest(uuid)
+    """Nova has it in ERROR on compute1: what fails after its start takes nothing back."""
+    nova.guest("g1")
+    nova.guest("g2")
+    nova.fails = {"g1"}
+    nova.run()
+    nova.did.clear()
+    nova.fails.clear()
+    nova.domains = domains
+    (error,) = nova.run()
+    said = {
+        True: "stays: libvirt on compute2 has it, too, since its evacuation, which is error; it ",
+        False: "stays: it may run on compute2, since its evacuation, which is error, and libvirt "
+        "there was not asked: libvirt on compute2 does not say its guests: x. Have it answer",
+    }
+    assert f"guest web-g1 (g1) on compute1 {said[bool(domains)]}" in error
+    assert nova.did == [] and set(nova.asked_libvirts) == {"compute2"}
+    nova.domains = {"compute2": []}
+    assert nova.run() == []
+    assert nova.did == [("evacuate", "g1")]
+
+
+def kill(nova: Nova, look: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin a run, and have it killed after that many looks."""
 
     class Killed(Exception):  # noqa: N818 - what happens
         pass
@@ -233,9 +271,33 @@ def test_a_killed_run_is_gone_on_with(
     with pytest.raises(Killed):
         nova.run()
     monkeypatch.setattr(drains, "ask", nova.ask)
+
+
+@pytest.mark.parametrize("look", range(2, 6))
+def test_a_killed_run_is_gone_on_with(
+    nova: Nova, look: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No guest twice, none lost."""
+    for uuid in ("g1", "g2", "g3"):
+        nova.guest(uuid)
+    kill(nova, look, monkeypatch)
     assert nova.run() == []
     assert sorted(nova.did) == sorted([FORCE, *(("evacuate", f"g{n}") for n in (1, 2, 3))])
     assert {guest["host"] for guest in nova.guests.values()} == {"compute2"}
+
+
+@pytest.mark.parametrize("wakes", [False, True])
+def test_that_a_stopped_guest_is_stopped_again_the_next_run_sees_too(
+    nova: Nova, wakes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Nova has ended it by then, it has stopped it before (rebuild_instance)."""
+    nova.guest("g1", "stopped")
+    nova.wakes = {"g1"} if wakes else set()
+    kill(nova, 3, monkeypatch)
+    errors = nova.run()
+    assert nova.guests["g1"]["host"] == "compute2" and nova.did == [FORCE, ("evacuate", "g1")]
+    said = "guest web-g1 (g1) on compute2 was stopped and evacuated, and is active"
+    assert [said in error for error in errors] == ([True] if wakes else [])
 
 
 def test_once_all_is_done_nothing_is_asked_but_nova(nova: Nova) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pyinfra_nova.resources.drains.decision import Decision
 from pyinfra_nova.resources.drains.plan_lines import planned
 from pyinfra_nova.resources.drains.state import DrainState, Seen
-from pyinfra_nova.resources.evacuations.decision import Dead, EvacuationRun, decide
+from pyinfra_nova.resources.evacuations.decision import Dead, EvacuationRun, decide, doubtful
 from pyinfra_nova.site.drain import Drain
 
 from .test_drains_decision import ANYWHERE, move, stays, steps
@@ -60,6 +60,7 @@ def test_what_nova_evacuates_goes_where_its_scheduler_sends_it(state: str) -> No
         ("suspended", "`openstack server set --state error g1` (what it had in memory is lost)"),
         ("rescued", "is RESCUED, which Nova does not evacuate"),
         ("shelved", "is SHELVED, which Nova does not evacuate"),
+        ("shelved", "(what it had in memory is lost; a disk is in image web-g1-shelved)"),
         ("resized", "waits (VERIFY_RESIZE) for somebody to confirm a change, which needs compute1"),
         ("soft-delete", "`openstack server delete --force g1`"),
         ("building", "is being built there, and never will be: `openstack server delete g1`"),
@@ -104,7 +105,7 @@ def test_guests_elsewhere_are_no_concern() -> None:
     ("task", "said"),
     [
         ("migrating", "where it does not end, `openstack server set --state active g1` resets"),
-        (None, "see `./run audit`"),
+        (None, "`UPDATE migrations SET status = 'error' WHERE id = 7 AND status = 'running'`"),
     ],
 )
 def test_a_move_to_a_dead_compute_that_has_not_ended_is_named(task: str | None, said: str) -> None:
@@ -112,6 +113,16 @@ def test_a_move_to_a_dead_compute_that_has_not_ended_is_named(task: str | None, 
     (text,) = stays(decided(guest(host="compute2", task=task), moves=(under_way,)))
     assert "has a live migration to compute1 from compute2 that is running, and compute1 is" in text
     assert said in text
+
+
+def test_a_resize_whose_source_is_dead_is_named_with_what_ends_it() -> None:
+    """Nova answers 503 to who confirms it; taken back, its guest would be on the dead one."""
+    waits = move(status="finished", kind="resize")
+    (text,) = stays(decided(guest(host="compute2", state="resized"), moves=(waits,)))
+    assert "from compute1 that is finished, and compute1 is dead: bring compute1 back; " in text
+    assert "where it never comes, `openstack server set --state active g1` resets that, and" in text
+    assert "SET status = 'confirmed' WHERE id = 7 AND status = 'finished'`" in text
+    assert text.endswith(AGAIN)
 
 
 # --- its data -------------------------------------------------------------------------------------
@@ -181,9 +192,10 @@ def test_as_many_go_at_once_as_the_site_says() -> None:
 def test_one_that_takes_too_long_is_named_and_left() -> None:
     late = evacuation(age=700.0)
     decision = decided(guest(task="rebuilding"), guest("g2"), moves=(late,))
-    assert stays(decision) == [
-        "guest web-g1 (g1) on compute1 is being evacuated for 700 s by now: let it end" + AGAIN
-    ]
+    (text,) = stays(decision)
+    assert text.startswith("guest web-g1 (g1) on compute1 is being evacuated for 700 s by now: let")
+    assert "where nova-compute on compute2 is not at it any more, `openstack server set" in text
+    assert text.endswith("SET status = 'error' WHERE id = 7 AND status = 'accepted'`" + AGAIN)
     assert decision.held == ("g1",) and [s.guest.uuid for s in decision.later] == ["g2"]
 
 
@@ -257,3 +269,81 @@ def test_what_has_no_room_beside_the_others_is_said() -> None:
         "evacuate guest web-g1 (g1) of compute1 to compute2",
         "evacuate guest web-g2 (g2) of compute1 to compute2, if the others leave it room",
     ]
+
+
+# --- what an earlier run has evacuated ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "task", "arrives"),
+    [
+        ("stopped", "rebuilding", "stopped"),
+        ("active", "powering-off", "stopped"),
+        ("active", "rebuild_spawning", "active"),
+        ("error", "rebuilding", "active"),
+    ],
+)
+def test_one_that_was_seen_on_the_way_arrives_in_the_state_that_it_had(
+    state: str, task: str, arrives: str
+) -> None:
+    run = EvacuationRun()
+    decided(guest(state=state, task=task), moves=(evacuation(),), run=run)
+    there, done = guest(host="compute2", state=arrives), evacuation(status="done")
+    assert stays(decided(there, moves=(done,), run=run)) == []
+    other = {"active": "stopped", "stopped": "active"}[arrives]
+    (text,) = stays(decided({**there, "state": other}, moves=(done,), run=run))
+    assert text.endswith(f"and evacuated, and is {other}")
+
+
+def test_of_one_that_was_at_nothing_just_then_nobody_knows_its_state() -> None:
+    """Nova has started it, and is about to stop it again, or not."""
+    run = EvacuationRun()
+    decided(guest(), moves=(evacuation(status="pre-migrating"),), run=run)
+    for state in ("active", "stopped"):
+        there, done = guest(host="compute2", state=state), evacuation(status="done")
+        assert stays(decided(there, moves=(done,), run=run)) == []
+
+
+# --- what may run elsewhere -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "doubt"),
+    [
+        ("live-migration", "running", True),
+        ("live-migration", "post-migrating", True),
+        ("live-migration", "completed", True),  # which Nova writes before the guest's new host
+        ("live-migration", "cancelled", False),
+        ("live-migration", "failed", False),
+        ("migration", "error", False),
+        ("evacuation", "failed", True),
+        ("evacuation", "error", True),
+        ("evacuation", "done", True),
+    ],
+)
+def test_after_which_moves_a_guest_may_run_where_nova_does_not_have_it(
+    kind: str, status: str, doubt: bool
+) -> None:
+    """Its task was reset by a person, say; else it is not evacuated anyway."""
+    moved = move("g1", status, kind=kind, target="compute2")
+    found = doubtful(seen(guest(), moves=(moved,)))
+    assert {uuid: each.target for uuid, each in found.items()} == (
+        {"g1": "compute2"} if doubt else {}
+    )
+    assert doubtful(seen(guest(task="migrating"), moves=(moved,))) == {}
+
+
+@pytest.mark.parametrize("changes", [{"target": None}, {"target": "compute1"}, {"source": "c7"}])
+def test_one_that_was_never_sent_from_here_to_one_that_lives_is_in_no_doubt(
+    changes: dict[str, Any],
+) -> None:
+    failed = evacuation(status="error", **changes)
+    assert doubtful(seen(guest(), moves=(failed,))) == {}
+
+
+def test_one_that_another_libvirt_has_is_not_evacuated() -> None:
+    run = EvacuationRun(elsewhere={"g1": "stays: libvirt on compute2 has it, too"})
+    decision = decided(guest(), guest("g2"), run=run)
+    assert [step.guest.uuid for step in decision.now] == ["g2"]
+    (stay,) = decision.stays
+    assert stay.text == "guest web-g1 (g1) on compute1 stays: libvirt on compute2 has it, too"

@@ -66,17 +66,40 @@ def test_one_in_error_may_go_and_one_at_something_is_not_asked_about(nova: DeadC
 
 
 def test_addresses_are_asked_for_where_they_are_needed(nova: DeadCloud) -> None:
-    fixed = {"net_id": "n1", "fixed_ips": [{"ip_address": "10.9.0.5", "subnet_id": "s"}]}
     floating = {"addr": "198.51.100.7", "OS-EXT-IPS:type": "floating"}
     inner = {"addr": "10.9.0.5", "OS-EXT-IPS:type": "fixed"}
     nova.guest("g1", addresses={"inner": [inner, floating]})
-    nova.ports["g1"] = [fixed]
-    assert well(nova)["guests"][0]["addresses"] == []
-    assert "GET /compute/servers/g1/os-interface" not in nova.asked
-    assert well(nova, **MORE)["guests"][0]["addresses"] == [
-        {"address": "10.9.0.5", "network": "n1"},
-        {"address": "198.51.100.7", "network": None},
+    nova.guest("g2")
+    nova.port("g1", "n1", "10.9.0.5")
+    nova.port("g2", "n2", "203.0.113.5", "2001:db8::5")
+    nova.port("", "n1", "10.9.0.9")  # a DHCP server's
+    nova.networks = [
+        {"id": "n1", "provider:network_type": "vxlan"},
+        {"id": "n2", "provider:network_type": "flat"},
     ]
+    assert well(nova)["guests"][0]["addresses"] == []
+    assert not any("/network" in asked for asked in nova.asked)
+    one, two = (guest["addresses"] for guest in well(nova, **MORE)["guests"])
+    assert one == [
+        {"address": "10.9.0.5", "network": "n1", "direct": False},
+        {"address": "198.51.100.7", "network": None, "direct": True},
+    ]
+    assert two == [
+        {"address": "203.0.113.5", "network": "n2", "direct": True},
+        {"address": "2001:db8::5", "network": "n2", "direct": True},
+    ]
+
+
+def test_of_many_guests_addresses_are_asked_for_together(nova: DeadCloud) -> None:
+    for number in range(120):
+        nova.guest(f"g{number}")
+        nova.port(f"g{number}", f"n{number}", f"10.9.0.{number}")
+    nova.networks = [
+        {"id": f"n{number}", "provider:network_type": "geneve"} for number in range(120)
+    ]
+    guests = well(nova, **MORE)["guests"]
+    assert len(guests) == 120 and not any(guest["addresses"][0]["direct"] for guest in guests)
+    assert sum("/network" in asked for asked in nova.asked) == 5  # ports, networks, agents
 
 
 def test_neutrons_agents_that_live_are_told(nova: DeadCloud) -> None:
@@ -163,7 +186,7 @@ def test_a_silent_service_is_forced_down_once(nova: DeadCloud) -> None:
 
 def test_one_that_has_spoken_meanwhile_is_not(nova: DeadCloud) -> None:
     nova.records["compute1"]["last_seen_up"] = ago(20)
-    assert force(nova)["late"] == "its last heartbeat is 20 s old"
+    assert force(nova)["late"] == "the last heartbeat of its nova-compute is 20 s old"
     assert nova.acted == []
 
 
@@ -197,6 +220,16 @@ def test_not_before_its_compute_is_forced_down(nova: DeadCloud) -> None:
     nova.guest("g1")
     assert evacuate(nova)["late"] == "the nova-compute of compute1 is not forced down"
     assert nova.acted == []
+
+
+def test_not_once_its_compute_has_its_power_back(nova: DeadCloud) -> None:
+    """In the middle of a long run, say: forced down it still is, and its guests may run again."""
+    nova.guest("g1")
+    force(nova)
+    nova.records["compute1"]["last_seen_up"] = ago(3)
+    late = evacuate(nova)["late"]
+    assert late == "the last heartbeat of its nova-compute is 3 s old"
+    assert len(nova.acted) == 1
 
 
 @pytest.mark.parametrize(
@@ -262,6 +295,8 @@ def prepared(nova: DeadCloud) -> int:
     nova.guest("g2", host="compute2")
     nova.group("anti-affinity", "g1", "g2")
     nova.migration("g2", "evacuation", "done")
+    nova.port("g1", "n1", "10.9.0.5")
+    nova.networks = [{"id": "n1", "provider:network_type": "vlan"}]
     assert evacuations.answer(everything(nova))["error"] is None
     return len(nova.asked)
 

@@ -15,8 +15,10 @@ HOST: dict[str, Any] = {"name": "compute2", "addresses": ["10.0.0.32"], "port": 
 NETWORK = "6f0c"
 
 
-def guest(address: str = "10.9.0.5", network: str | None = NETWORK) -> dict[str, Any]:
-    places = [{"address": address, "network": network}]
+def guest(
+    address: str = "10.9.0.5", network: str | None = NETWORK, *, direct: bool = True
+) -> dict[str, Any]:
+    places = [{"address": address, "network": network, "direct": direct}]
     return {"name": "guest web (g1)", "host": "compute2", "addresses": places}
 
 
@@ -25,7 +27,7 @@ class Network:
 
     def __init__(self) -> None:
         self.pinged: list[Sequence[str]] = []
-        self.code, self.said = 1, ""
+        self.code, self.said, self.printed = 1, "", b""
         self.replies: set[str] = set()
         self.error: OSError | None = TimeoutError("timed out")
 
@@ -34,7 +36,7 @@ class Network:
         if self.code == 127:
             raise FileNotFoundError(command[0])
         code = 0 if " ".join(command) in self.replies or command[-1] in self.replies else self.code
-        return subprocess.CompletedProcess(command, code, b"", self.said.encode())
+        return subprocess.CompletedProcess(command, code, self.printed, self.said.encode())
 
 
 @pytest.fixture
@@ -62,6 +64,33 @@ def test_silence_is_no_sign_and_was_asked(network: Network) -> None:
 def test_who_replies_to_a_ping_lives(network: Network) -> None:
     network.replies = {"10.0.0.32"}
     assert asked()["signs"]["compute2"] == ["10.0.0.32 replies to a ping"]
+
+
+# What iputils 20221126 prints.
+ERRORS = {
+    "10.0.0.32": "PING 10.0.0.32 (10.0.0.32) 56(84) bytes of data.\n"
+    "From {} icmp_seq=1 Packet filtered\nFrom {} icmp_seq=2 Packet filtered\n",
+    "fd77::2": "PING fd77::2(fd77::2) 56 data bytes\n"
+    "From {} icmp_seq=1 Destination unreachable: Administratively prohibited\n",
+    "compute2.example": "PING compute2.example (10.0.0.32) 56(84) bytes of data.\n"
+    "From {} icmp_seq=1 Destination Host Prohibited\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "whose"),
+    [("10.0.0.32", "10.0.0.32"), ("fd77::2", "fd77::2"), ("compute2.example", "10.0.0.32")],
+)
+def test_whose_firewall_refuses_a_ping_lives(network: Network, address: str, whose: str) -> None:
+    host = {**HOST, "addresses": [address]}
+    network.printed = ERRORS[address].replace("{}", whose).encode()
+    assert asked(hosts=(host,))["signs"]["compute2"] == [f"{address} refuses a ping"]
+
+
+@pytest.mark.parametrize("whose", ["10.0.0.11", "10.0.0.3", "10.0.0.321"])
+def test_a_routers_no_and_that_of_this_host_are_silence(network: Network, whose: str) -> None:
+    network.printed = ERRORS["10.0.0.32"].replace("{}", whose).encode()
+    assert asked()["signs"]["compute2"] == []
 
 
 @pytest.mark.parametrize(("said", "verb"), [("takes", "takes"), ("refuses", "refuses")])
@@ -103,6 +132,19 @@ def test_a_guest_is_pinged_from_within_its_network_too(
         "guest web (g1) at 10.9.0.5 replies to a ping in the network namespace qdhcp-6f0c"
     ]
     assert len(network.pinged) == 4  # the host, both addresses, and one within
+
+
+def test_who_has_a_guests_address_outside_of_its_network_is_somebody_else(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.replies = {"10.9.0.5"}
+    assert asked(guest(direct=False)) == {
+        "signs": {"compute2": []},
+        "asked": {"compute2": ["ping", "connection"]},
+        "unasked": [],
+    }
+    monkeypatch.setattr(signs_of_life, "namespaces", lambda: {f"qdhcp-{NETWORK}"})
+    assert len(asked(guest(direct=False))["signs"]["compute2"]) == 1
 
 
 def test_namespaces_are_those_of_dhcp_servers(

@@ -47,6 +47,13 @@ def test_a_host_is_asked_at_each_of_its_addresses_once() -> None:
     assert SOUGHT.as_request() == {"name": "compute2", "addresses": ["10.0.0.32"], "port": 22}
 
 
+def test_this_machine_asks_it_also_where_it_would_connect_to_it() -> None:
+    """Its management address may be cut off, and it alive on the network of its administrators."""
+    sought = Sought("compute2", "compute2", ("10.0.0.32",), 22, "compute2.example.org")
+    assert sought.as_request(here=True)["addresses"] == ["10.0.0.32", "compute2.example.org"]
+    assert sought.as_request()["addresses"] == ["10.0.0.32"]
+
+
 def test_silence_everywhere_is_no_sign() -> None:
     assert looks(controller=SILENCE, compute1=SILENCE).lives(SOUGHT) == []
 

@@ -16,10 +16,15 @@ LIVE, COLD = "live-migration", "migration"
 
 
 class Place(BaseModel):
-    """An address of a guest, and the network of Neutron's that it is in, if that is known."""
+    """An address of a guest, and the network of Neutron's that it is in, if that is known.
+
+    Attributes:
+        direct: whether it is the guest's also for who has no part in that network.
+    """
 
     address: str
     network: str | None
+    direct: bool
 
 
 class Guest(BaseModel):

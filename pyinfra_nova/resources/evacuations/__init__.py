@@ -16,8 +16,15 @@ from pyinfra_nova.resources import drains
 from pyinfra_nova.resources.drains import Libvirts, moving
 from pyinfra_nova.resources.drains.decision import Decision, Run, Step
 from pyinfra_nova.resources.drains.plan_lines import planned
-from pyinfra_nova.resources.drains.state import DrainState, Seen
-from pyinfra_nova.resources.evacuations.decision import Dead, EvacuationRun, decide, is_local
+from pyinfra_nova.resources.drains.state import Drained, DrainState, Seen
+from pyinfra_nova.resources.evacuations.decision import (
+    Dead,
+    EvacuationRun,
+    decide,
+    doubtful,
+    is_local,
+    is_there,
+)
 from pyinfra_nova.session.host_script import ScriptFact, answered
 from pyinfra_nova.session.steps import Commands, Heard, changing, refused, say
 from pyinfra_nova.site.drain import Drain
@@ -60,11 +67,13 @@ class Question(drains.Question):
 
     Attributes:
         addresses: whether those of the guests are asked, and Neutron's agents.
+        near: the computes whose libvirt can be asked whether it has a guest already.
     """
 
     fact = GuestsToEvacuate
     answers = EvacuationState
     addresses: bool = False
+    near: Sequence[Drained] = ()
 
     @override
     def as_request(self) -> dict[str, Any]:
@@ -72,8 +81,32 @@ class Question(drains.Question):
         return {**super().as_request(), "down_time": down_time, "addresses": self.addresses}
 
     @override
+    def asked(self, controller: Host, run: Run, domains: Collection[str] = ()) -> Seen:
+        """What Nova says, and libvirt where a guest may run that Nova has on a dead compute."""
+        seen = super().asked(controller, run, domains)
+        if isinstance(run, EvacuationRun) and not self.addresses:
+            run.elsewhere = self._elsewhere(controller, seen, run)
+        return seen
+
+    def _elsewhere(self, controller: Host, seen: Seen, run: Run) -> dict[str, str]:
+        moves = {uuid: move for uuid, move in doubtful(seen).items() if uuid not in run.sent}
+        targets = {move.target for move in moves.values()}
+        if not targets:
+            return {}
+        libvirts = Libvirts.of([c for c in self.near if c.host in targets], controller.state)
+        found = {}
+        for uuid, move in moves.items():
+            domains = libvirts.domains.get(str(move.target))
+            if domains is None:
+                why = "; ".join(libvirts.silent) or f"{move.target} is no compute of this run"
+                found[uuid] = is_there(move, why)
+            elif uuid in domains:
+                found[uuid] = is_there(move, None)
+        return found
+
+    @override
     def looked(self, controller: Host, run: Run) -> tuple[Seen, Libvirts]:
-        """No libvirt is asked: nothing there answers."""
+        """No libvirt of theirs is asked: nothing there answers."""
         return self.asked(controller, run), Libvirts({}, [])
 
     @override

@@ -34,7 +34,10 @@ REMEDIES = {
     "paused": TO_ERROR,
     "suspended": TO_ERROR,
     "rescued": TO_ERROR,
-    "shelved": TO_ERROR,
+    # What Nova makes when it shelves (compute/api.py, shelve); it is made anew of its first image.
+    "shelved": TO_ERROR.replace(
+        "memory is lost", "memory is lost; a disk is in image {name}-shelved"
+    ),
     "resized": "waits (VERIFY_RESIZE) for somebody to confirm a change, which needs {host}: bring "
     "{host} back, or `openstack server set --state error {uuid}`" + AGAIN,
     "soft-delete": "is deleted, and can still be restored: `openstack server delete --force {uuid}`"
@@ -43,6 +46,25 @@ REMEDIES = {
 }
 RESET = "`openstack server set --state {state} {uuid}` resets that"
 DELETED = "`openstack server delete {uuid}` once more: Nova does it without {host}"
+RECORD = (
+    "in the cell's database `UPDATE migrations SET status = '{end}' WHERE id = {id} AND status = "
+    "'{status}'`"
+)
+"""Nova has no command that ends a migration of which one side is dead."""
+UNDONE = ("cancelled", "error", "failed")
+"""How Nova ends a migration that both sides have taken back; of an evacuation it says less."""
+ELSEWHERE = (
+    "stays: libvirt on {target} has it, too, since its {move}, which is {status}; it would run "
+    "twice, and destroy its disk. Where it is not wanted there, `virsh destroy {uuid}` and `virsh "
+    "undefine {uuid}` on {target}" + AGAIN
+)
+UNKNOWN = (
+    "stays: it may run on {target}, since its {move}, which is {status}, and libvirt there was not "
+    "asked: {why}. Have it answer"
+    + AGAIN
+    + "; or see there that it has no {uuid}, then `openstack "
+    "server evacuate {uuid}`"
+)
 ONLY_THERE = (
     "stays: its disk was only on {host}: bring {host} back, or give up what is on it, with "
     '"disks_lost": True beside "dead" in the inventory' + AGAIN
@@ -67,12 +89,37 @@ class EvacuationRun(Run):
     """What the present run has done and seen, of guests that are evacuated.
 
     Attributes:
-        had: the state of each when it was evacuated.
+        had: the state of each when it was evacuated, also by an earlier run, as far as it is known.
         shared: of each guest the hosts of nova-compute that have its folder on shared storage.
+        elsewhere: of guests that another libvirt has, or may have, why they stay.
     """
 
     had: dict[str, str] = field(default_factory=dict)
     shared: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+
+def doubtful(seen: Seen) -> dict[str, Move]:
+    """The moves after which a guest may run where Nova does not have it, by guest.
+
+    One that is alive when its source dies may be there. An evacuation that fails after the guest
+    was started leaves it running (nova/compute/manager.py, rebuild_instance).
+    """
+    found = {}
+    for guest in seen.state.guests:
+        move = seen.moves.get(guest.uuid)
+        if guest.host not in seen.hosts or guest.task or not move or move.source != guest.host:
+            continue
+        undone = move.kind != EVACUATION and move.status in UNDONE
+        if move.target and move.target not in seen.hosts and not undone:
+            found[guest.uuid] = move
+    return found
+
+
+def is_there(move: Move, why: str | None) -> str:
+    """Why a guest stays that libvirt at the target of MOVE has, or that was not asked, and WHY."""
+    words = {"target": move.target, "status": move.status, "uuid": move.guest, "why": why}
+    return (UNKNOWN if why else ELSEWHERE).format(move=move.kind, **words)
 
 
 def is_local(guest: Guest) -> bool:
@@ -90,7 +137,7 @@ def decide(seen: Seen, limits: Drain, run: EvacuationRun) -> Decision:
     held: list[str] = []
     for guest in sorted(seen.state.guests, key=lambda guest: (guest.name, guest.uuid)):
         move = seen.moves.get(guest.uuid)
-        if not seen.touched(guest) and guest.uuid not in run.sent:
+        if not seen.touched(guest) and guest.uuid not in run.moved:
             continue
         verdict = _judged(guest, move, seen, limits, run)
         if isinstance(verdict, Step):
@@ -102,6 +149,8 @@ def decide(seen: Seen, limits: Drain, run: EvacuationRun) -> Decision:
         unheard = run.is_unheard(guest, move)
         if unheard or _is_evacuated(move, seen):
             run.moved.add(guest.uuid)
+            if had := _had(guest):
+                run.had.setdefault(guest.uuid, had)
             if guest.uuid not in run.given_up:
                 left.append(str(move.source if move and not unheard else guest.host))
             if isinstance(verdict, Stay) and not unheard:
@@ -110,6 +159,13 @@ def decide(seen: Seen, limits: Drain, run: EvacuationRun) -> Decision:
     for step in now:
         run.had[step.guest.uuid] = step.guest.state
     return Decision(tuple(now), tuple(later), tuple(ways), tuple(stays), tuple(held))
+
+
+def _had(guest: Guest) -> str | None:
+    """The state of one that is being evacuated; Nova starts each, then stops it again."""
+    if guest.task == "powering-off":
+        return "stopped"
+    return guest.state if guest.task else None  # between the two nobody can tell
 
 
 def _is_evacuated(move: Move | None, seen: Seen) -> bool:
@@ -125,9 +181,13 @@ def _judged(
     if move and _is_evacuated(move, seen):
         if move.age <= limits.timeout:
             return Way(guest, move)
-        return Stay(guest, f"is being evacuated for {move.age:.0f} s by now: let it end{AGAIN}")
+        reset = f"`openstack server set --state error {guest.uuid}`, and {_record(move)}"
+        who = f"nova-compute on {move.target}" if move.target else "nova-conductor"
+        how = f"let it end; where {who} is not at it any more, {reset}"
+        return Stay(guest, f"is being evacuated for {move.age:.0f} s by now: {how}")
     if guest.host not in seen.hosts:
-        return _arrived(guest, move, run) if guest.uuid in run.sent else _between(guest, move, seen)
+        came = guest.uuid in run.moved
+        return _arrived(guest, move, run) if came else _between(guest, move, seen)
     if run.is_unheard(guest, move):
         return Stay(guest, "is to be evacuated, and Nova has no record of it yet", passing=True)
     if guest.task:
@@ -143,14 +203,14 @@ def _reset_to(guest: Guest) -> str:
 
 
 def _arrived(guest: Guest, move: Move | None, run: EvacuationRun) -> Verdict:
-    """One that this run has evacuated: it has to be there in the state that it had."""
+    """One that this run has evacuated, or has seen on the way: it has the state that it had."""
     if guest.state == "error":
         return Stay(guest, BROKEN.format(uuid=guest.uuid, fault=guest.fault or "no reason given"))
     if guest.task:
         return Stay(guest, f"is at {guest.task}", passing=True)
-    wanted = "stopped" if run.had.get(guest.uuid) == "stopped" else "active"
-    if guest.state != wanted:
-        was = run.had.get(guest.uuid, wanted)
+    was = run.had.get(guest.uuid)
+    wanted = "stopped" if was == "stopped" else "active"
+    if was and guest.state != wanted:
         return Stay(guest, f"was {was} and evacuated, and is {guest.state}", passing=True)
     if move and move.kind == EVACUATION and not move.has_ended:
         return Stay(guest, f"has an evacuation that is {move.status}", passing=True)
@@ -167,7 +227,16 @@ def _between(guest: Guest, move: Move | None, seen: Seen) -> Verdict:
         # A live migration ends once its source notices; no other does.
         words = RESET.format(state=_reset_to(guest), uuid=guest.uuid)
         return Stay(guest, f"{what}: where it does not end, {words}{AGAIN}", passing=True)
-    return Stay(guest, f"{what}: see `./run audit`")
+    if guest.state == "resized" and move.source == dead:
+        # Nova answers 503 to who confirms it (nova/compute/api.py, confirm_resize).
+        reset = RESET.format(state="active", uuid=guest.uuid)
+        how = f"{reset}, and {_record(move, 'confirmed')}"
+        return Stay(guest, f"{what}: bring {dead} back; where it never comes, {how}")
+    return Stay(guest, f"{what}: where it does not end, {_record(move)}")
+
+
+def _record(move: Move, end: str = "error") -> str:
+    return RECORD.format(end=end, id=move.id, status=move.status) + AGAIN
 
 
 def _idle(guest: Guest, move: Move | None, seen: Seen, run: EvacuationRun) -> Verdict:
@@ -175,10 +244,12 @@ def _idle(guest: Guest, move: Move | None, seen: Seen, run: EvacuationRun) -> Ve
         return Stay(guest, _failed(guest, move))
     if guest.state not in STATES:
         text = REMEDIES.get(guest.state, TO_ERROR)
-        words = {"state": guest.state.upper(), "uuid": guest.uuid, "host": guest.host}
-        return Stay(guest, text.format(**words))
+        words = {"state": guest.state.upper(), "uuid": guest.uuid, "name": guest.name}
+        return Stay(guest, text.format(**words, host=guest.host))
     if refused := run.refused.get((guest.uuid, "evacuate")):
         return Stay(guest, f"is not evacuated by Nova: {refused}")
+    if why := run.elsewhere.get(guest.uuid):
+        return Stay(guest, why)
     target = run.targets.get(guest.uuid)
     if target is None:  # it was at something when its targets were asked for
         return Stay(guest, "is looked at anew", passing=True)

@@ -52,15 +52,18 @@ class Sought:
         host: in Nova.
         addresses: where it would answer.
         port: of its SSH server.
+        reached: the name by which this machine, and perhaps no other, would connect to it; or "".
     """
 
     name: str
     host: str
     addresses: Sequence[str]
     port: int
+    reached: str = ""
 
-    def as_request(self) -> dict[str, Any]:
-        addresses = list(dict.fromkeys(self.addresses))
+    def as_request(self, *, here: bool = False) -> dict[str, Any]:
+        more = [self.reached] if here and self.reached else []
+        addresses = list(dict.fromkeys([*self.addresses, *more]))
         return {"name": self.name, "addresses": addresses, "port": self.port}
 
 
@@ -121,12 +124,13 @@ def looked(
         if guest.host in names and guest.addresses
     ]
     short: dict[str, Any] = {"hosts": hosts, "guests": []}
+    near = {**short, "hosts": [each.as_request(here=True) for each in sought]}
     whole = {**short, "guests": of_guests}
     pool = at_once(state)
     jobs = {
         **{name: pool.spawn(_asked, state, name, whole) for name in controllers},
         **{name: pool.spawn(_asked, state, name, short) for name in others},
-        **({HERE: pool.spawn(_asked_here, short)} if here else {}),
+        **({HERE: pool.spawn(_asked_here, near)} if here else {}),
     }
     looks = Looks()
     for who, job in jobs.items():
