@@ -7,11 +7,12 @@ A guest whose move has failed is not moved again in the same run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pyinfra_nova.resources.drains.state import COLD, LIVE, Apart, Guest, Move, Seen, Target
+from pyinfra_nova.resources.drains.room import Room
+from pyinfra_nova.resources.drains.state import COLD, LIVE, Guest, Move, Seen, Target
 from pyinfra_nova.site.drain import Drain
 from pyinfra_nova.site.names import named
 
@@ -36,6 +37,9 @@ MADE = ("completed", "confirmed", "done")
 PASSING = ("building",)
 SENT = ("migrating", "resize_prep", "resize_migrating", "resize_migrated", "resize_finish")
 """nova/compute/task_states.py: Nova notes them before nova-conductor makes the move's record."""
+QUEUED = "queued"
+"""nova-compute sends off one live migration at a time (max_concurrent_live_migrations); the others
+that it was told wait so (compute/manager.py, live_migration)."""
 ENDING = 120
 """Seconds that a live migration may take to end once it is told to: it is undone on both sides."""
 
@@ -107,6 +111,7 @@ class Run:
         sent: the newest move that a guest had when this run told Nova to move it, or 0.
         given_up: the guests on the way that hold nobody up any more.
         asked_after: how many had been moved when it was last asked where the others could go.
+        behind: how old each live migration was when it last waited for another one's end.
     """
 
     targets: dict[str, Target] = field(default_factory=dict)
@@ -117,6 +122,11 @@ class Run:
     sent: dict[str, int] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
     asked_after: int = 0
+    behind: dict[int, float] = field(default_factory=dict)
+
+    def age_of(self, move: Move) -> float:
+        """The seconds that count of MOVE: not those in which it was not yet its turn."""
+        return move.age - self.behind.get(move.id, 0.0)
 
     def asks_again(self) -> bool:
         """Forget of whom it is known that they can go nowhere, if others have moved since."""
@@ -191,6 +201,7 @@ Verdict = Step | Stay | Way | None
 def decide(seen: Seen, limits: Drain, run: Run) -> Decision:
     """What is next, of what was SEEN just now, within LIMITS; RUN is told what was seen."""
     run.targets.update(seen.state.targets)
+    run.behind.update(_in_line(seen, limits, run))
     steps: list[Step] = []
     ways: list[Way] = []
     stays: list[Stay] = []
@@ -255,6 +266,21 @@ def _leaves(guest: Guest, move: Move | None) -> str | None:
     return guest.host if guest.task in SENT else None
 
 
+def _in_line(seen: Seen, limits: Drain, run: Run) -> dict[int, float]:
+    """The live migrations whose turn it is not, by number with their age.
+
+    What one waits for that nobody waits for any more is not the reason: else it were without end.
+    """
+    here = [(guest, seen.moves.get(guest.uuid)) for guest in seen.state.guests]
+    live = [(g, m) for g, m in here if m and m.kind == LIVE and _is_under_way(g, m)]
+    at_work = {
+        move.source
+        for guest, move in live
+        if move.status != QUEUED and not isinstance(_on_the_way(guest, move, seen, limits, run), Stay)
+    }
+    return {m.id: m.age for _, m in live if m.status == QUEUED and m.source in at_work}
+
+
 def _judged(guest: Guest, move: Move | None, seen: Seen, limits: Drain, run: Run) -> Verdict:
     if guest.task in ("deleting", "soft-deleting"):
         return Stay(guest, "is being deleted", passing=True)
@@ -273,13 +299,16 @@ def _judged(guest: Guest, move: Move | None, seen: Seen, limits: Drain, run: Run
 
 
 def _on_the_way(guest: Guest, move: Move, seen: Seen, limits: Drain, run: Run) -> Verdict:
-    if move.age <= limits.timeout:
+    age = run.age_of(move)
+    if age <= limits.timeout:
         return Way(guest, move)
-    taken = f"is on the way for {move.age:.0f} s by now"
+    taken = f"is on the way for {age:.0f} s by now"
     if move.kind != LIVE or move.source not in seen.hosts:
         return Stay(guest, f"{taken} ({move.called}): let it end{AGAIN}")
-    # A guest that is paused has nothing to force (compute/api.py, live_migrate_force_complete).
-    forced = limits.then == "force_complete" and guest.state == "active"
+    # A guest that is paused has nothing to force, nor has what does not run yet (compute/api.py,
+    # live_migrate_force_complete).
+    runs = guest.state == "active" and move.status not in (QUEUED, "preparing")
+    forced = limits.then == "force_complete" and runs
     kind: StepKind = "force_complete" if forced else "abort"
     if refused := run.refused.get((guest.uuid, kind)):
         # It may be about to end: then there is nothing to abort any more.
@@ -290,7 +319,7 @@ def _on_the_way(guest: Guest, move: Move, seen: Seen, limits: Drain, run: Run) -
         verb = "force" if forced else "abort"
         text = f"{verb} the {move.called} of {guest.called}: it {taken}"
         return Step(kind, guest, str(move.source), text, move.id)
-    if move.age > tried + max(limits.timeout, ENDING):
+    if age > tried + max(limits.timeout, ENDING):
         return Stay(guest, f"{taken}, though it was told to {kind}: {abort}{AGAIN}")
     return Way(guest, move)
 
@@ -362,38 +391,3 @@ def planned(decision: Decision, run: Run) -> list[str]:
         lines.append(step.text + (room.promise(wanted) if step.moves and wanted else ""))
     lines += [f"wait for {way.guest.called}: {way.text}" for way in decision.ways]
     return lines + [stay.text for stay in decision.stays]
-
-
-class Room:
-    """What the hosts have left once some guests are there."""
-
-    def __init__(self, targets: Iterable[Target]) -> None:
-        self.free: dict[str, dict[str, int]] = {}
-        self.taken: dict[tuple[str, str], int] = {}
-        for target in targets:
-            for host, amounts in target.free.items():
-                self.free.setdefault(host, dict(amounts))
-
-    def promise(self, target: Target) -> str:
-        """Take the room for a guest where most is left; what its move depends on, or ""."""
-        apart = [host for host in target.hosts if self._keeps_apart(host, target.group)]
-        if target.group and not apart:
-            return f", if no other of server group {target.group.name} goes there"
-        fitting = [host for host in apart if self._fits(host, target)]
-        if not fitting:
-            return ", if the others leave it room"
-        chosen = max(fitting, key=lambda host: self.free.get(host, {}).get("MEMORY_MB", 0))
-        for name, amount in target.needs.items():
-            if name in self.free.get(chosen, {}):
-                self.free[chosen][name] -= amount
-        if target.group:
-            place = (target.group.id, chosen)
-            self.taken[place] = self.taken.get(place, 0) + 1
-        return ""
-
-    def _keeps_apart(self, host: str, group: Apart | None) -> bool:
-        return not group or self.taken.get((group.id, host), 0) < group.left.get(host, 0)
-
-    def _fits(self, host: str, target: Target) -> bool:
-        left = self.free.get(host, {})
-        return all(left[name] >= amount for name, amount in target.needs.items() if name in left)
