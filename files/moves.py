@@ -3,7 +3,9 @@
 Request: as for nova_state.py
 Answer:  {"moves": [{"guest", "kind", "status", "source", "target"}], "error": text|null}
 A record that has not ended is not enough: what a compute was at when it died stays so for ever. The
-guest has to be at something, too (instances.task_state).
+guest has to be at something, too (instances.task_state). While a resize is confirmed it is at
+nothing
+(nova/compute/api.py, confirm_resize): there the record has to be a new one.
 """
 
 import nova_state
@@ -12,16 +14,22 @@ from nova_tables import FINISHED
 OVER = (*FINISHED, "finished")
 """A resize that is `finished` waits for a person."""
 WORDS = ", ".join(f"'{status}'" for status in OVER)
-MIGRATIONS = "instance_uuid, migration_type, status, source_compute, dest_compute"
+LONGEST = 600
+"""Seconds for which a confirmation counts; it takes one call to the source, which removes disks."""
+CONFIRMS = (
+    f"(status = 'confirming' AND updated_at > UTC_TIMESTAMP() - INTERVAL {LONGEST} SECOND)"
+    " AS confirms"
+)
+MIGRATIONS = f"instance_uuid, migration_type, status, source_compute, dest_compute, {CONFIRMS}"
 
 
 def under_way(connection, request):
     cell1 = request["names"]["cell1"]
     where = f" WHERE deleted = 0 AND status NOT IN ({WORDS})"
     rows = nova_state.read_if_there(connection, cell1, "migrations", MIGRATIONS, where)
-    where = " WHERE deleted = 0 AND task_state IS NOT NULL"
-    busy = nova_state.read_if_there(connection, cell1, "instances", "uuid", where)
-    guests = {row["uuid"] for row in busy}
+    where = " WHERE deleted = 0 AND (task_state IS NOT NULL OR vm_state = 'resized')"
+    found = nova_state.read_if_there(connection, cell1, "instances", "uuid, task_state", where)
+    tasks = {row["uuid"]: row["task_state"] for row in found}
     return [
         {
             "guest": row["instance_uuid"],
@@ -31,7 +39,8 @@ def under_way(connection, request):
             "target": row["dest_compute"],
         }
         for row in rows
-        if row["instance_uuid"] in guests
+        if tasks.get(row["instance_uuid"])
+        or (row["confirms"] and row["instance_uuid"] in tasks)
     ]
 
 

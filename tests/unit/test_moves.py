@@ -22,20 +22,29 @@ SAID = "guest g1 (live-migration, running)"
 
 def row(**changes: Any) -> dict[str, Any]:
     found = {"instance_uuid": "g1", "migration_type": "live-migration", "status": "running"}
-    return {**found, "source_compute": "compute1", "dest_compute": "compute2", **changes}
+    found |= {"source_compute": "compute1", "dest_compute": "compute2", "confirms": 0}
+    return {**found, **changes}
 
 
 @pytest.fixture
 def under_way(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the script finds in rows of cell1, guests at something among them."""
 
-    def found(migrations: list[dict[str, Any]], busy: tuple[str, ...] = ("g1",)) -> Any:
-        tables = {"migrations": migrations, "instances": [{"uuid": uuid} for uuid in busy]}
+    def found(
+        migrations: list[dict[str, Any]],
+        busy: tuple[str, ...] = ("g1",),
+        resized: tuple[str, ...] = (),
+    ) -> Any:
+        guests = [{"uuid": uuid, "task_state": "migrating"} for uuid in busy]
+        guests += [{"uuid": uuid, "task_state": None} for uuid in resized]
+        tables = {"migrations": migrations, "instances": guests}
 
         def rows(_: Any, name: str, table: str, what: str, where: str) -> list[dict[str, Any]]:
             assert name == "nova"
             assert "deleted = 0" in where
             assert ("task_state IS NOT NULL" in where) == (table == "instances")
+            assert "vm_state = 'resized'" in where or table == "migrations"
+            assert script.CONFIRMS in what or table == "instances"
             over = [s for s in script.OVER if f"'{s}'" in where]
             return [each for each in tables[table] if each.get("status") not in over]
 
@@ -65,6 +74,24 @@ def test_every_other_status_is(under_way: Any, status: str) -> None:
 
 def test_a_record_that_a_dead_process_has_left_is_not(under_way: Any) -> None:
     assert under_way([row()], busy=("g2",)) == []
+
+
+def test_a_resize_that_is_being_confirmed_is_though_its_guest_is_at_nothing(
+    under_way: Any,
+) -> None:
+    """A restart of its source in the middle of that would leave the guest at it for good."""
+    row_ = row(migration_type="migration", status="confirming", confirms=1)
+    (found,) = under_way([row_], busy=(), resized=("g1",))
+    assert (found["guest"], found["kind"], found["status"]) == ("g1", "migration", "confirming")
+
+
+@pytest.mark.parametrize("confirms", [0, None])
+def test_one_that_a_dead_process_has_left_at_it_keeps_no_restart_from_being_made(
+    under_way: Any, confirms: int | None
+) -> None:
+    row_ = row(migration_type="migration", status="confirming", confirms=confirms)
+    assert under_way([row_], busy=(), resized=("g1",)) == []
+    assert under_way([row(migration_type="migration", status="confirming", confirms=1)], ()) == []
 
 
 def test_databases_that_do_not_answer_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
