@@ -4,8 +4,7 @@ Request: as for nova_state.py
 Answer:  {"moves": [{"guest", "kind", "status", "source", "target"}], "error": text|null}
 A record that has not ended is not enough: what a compute was at when it died stays so for ever. The
 guest has to be at something, too (instances.task_state). While a resize is confirmed it is at
-nothing
-(nova/compute/api.py, confirm_resize): there the record has to be a new one.
+nothing (nova/compute/api.py, confirm_resize): there the record has to be a new one.
 """
 
 import nova_state

@@ -13,6 +13,7 @@ from pyinfra.api.host import Host
 from pyinfra_nova.resources.packages import PACKAGERS, PackagerName
 from pyinfra_nova.session.host_script import (
     NO_ANSWER,
+    LostError,
     ScriptFact,
     answered,
     ask,
@@ -21,6 +22,12 @@ from pyinfra_nova.session.host_script import (
     shell_command,
 )
 from pyinfra_nova.session.steps import changing
+
+COMMAND_LOST = (
+    "Once the host answers, the next call says so if it still runs, and runs it again unless it "
+    "has ended with 0 by then; a command that reboots its host never has: --reboot does that"
+)
+UPGRADE_LOST = "Once the host answers, the next call waits for it, and upgrades what is left"
 
 
 class HostMaintenance(ScriptFact):
@@ -84,17 +91,20 @@ def forget(host: Host, begun: str) -> None:
 def run(host: Host, begun: str, command: str, mark: str) -> str:
     """Run COMMAND on HOST, which keeps its MARK; what it prints is shown. How it failed, or ""."""
     request = {"begun": begun, "command": command, "mark": mark}
-    return _shown(host, _command("command", request))
+    return _shown(host, _command("command", request), COMMAND_LOST)
 
 
 def upgrade(host: Host, packager: PackagerName) -> str:
     """Upgrade all packages of HOST, and show what is printed; how that has failed, or ""."""
-    return _shown(host, shell_command(PACKAGERS[packager].upgrader))
+    return _shown(host, shell_command(PACKAGERS[packager].upgrader), UPGRADE_LOST)
 
 
-def _shown(host: Host, command: StringCommand) -> str:
+def _shown(host: Host, command: StringCommand, lost: str) -> str:
+    """How COMMAND has failed, or ""; where its connection was LOST, what that means."""
     try:
         carried_out(host, changing(command), shown=True)
+    except LostError as error:
+        return f"{error}. {lost}"
     except PyinfraError as error:
         return str(error)
     return ""

@@ -97,6 +97,17 @@ def _say_its_end(client: SSHClient) -> None:
     client.exec_command = exec_command  # type: ignore[method-assign]
 
 
+def is_lost(host: Host) -> bool:
+    """Whether the connection of HOST has ended.
+
+    For pyinfra a command that was under way has then ended with an error, and without a word.
+    """
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client else None
+    gevent.sleep(0)  # it says so to who waits for the command before it notes it for itself
+    return transport is not None and not transport.is_active()
+
+
 def show_errors_once() -> None:
     """Keep gevent from printing pyinfra's own errors with a traceback.
 

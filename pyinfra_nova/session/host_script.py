@@ -20,6 +20,7 @@ from pyinfra.api.exceptions import FactProcessError, PyinfraError
 from pyinfra.api.host import Host
 from typing_extensions import override
 
+from pyinfra_nova.session.connections import is_lost
 from pyinfra_nova.session.redaction import SecretInput
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "files"
@@ -41,7 +42,12 @@ Answer = dict[str, Any]
 NO_ANSWER = "nothing was answered"
 """What is said of an empty answer, which pyinfra makes of a command that ends well without a word:
 nothing that was asked about is as it should be for that."""
+LOST = "the connection was lost, so nobody knows how it has ended: it may still run there"
 FactT = TypeVar("FactT", bound="ScriptFact")
+
+
+class LostError(PyinfraError):
+    """A command whose connection ended before it did."""
 
 
 def script_input(
@@ -161,6 +167,7 @@ def carried_out(host: Host, command: StringCommand, *, shown: bool = False) -> l
     """What COMMAND prints on HOST, outside a deploy; it is SHOWN as it comes.
 
     Raises:
+        LostError: the connection ended first.
         PyinfraError: it failed; the text is its own last line.
     """
     # What the inventory says of sudo, su and the like.
@@ -168,6 +175,8 @@ def carried_out(host: Host, command: StringCommand, *, shown: bool = False) -> l
     how = {key: value for key, value in given.items() if key in CONNECTOR_ARGUMENT_KEYS}
     how.update(command.connector_arguments)
     succeeded, output = host.run_shell_command(command, print_output=shown, **how)
+    if not succeeded and is_lost(host):
+        raise LostError(LOST)
     if not succeeded:
         raise PyinfraError((list(output.stderr_lines) or ["it says nothing"])[-1])
     return list(output.stdout_lines)
