@@ -18,7 +18,8 @@ class Drain(Section):
         at_once_per_host: guests on the way from one compute; nova-compute itself sends off one live
             migration at a time (max_concurrent_live_migrations) and lets others wait.
         at_once: guests on the way from all of them.
-        timeout: seconds that a move may take, from when Nova was told of it.
+        timeout: seconds that a move may take, from when Nova was told of it; of a live migration
+            that a run has seen wait in nova-compute's queue, from the end of that.
         then: what becomes of a live migration that takes longer: it is given up, and its guest
             stays; or it is brought to its end, for which Nova pauses the guest, or goes over to
             post-copy where nova.conf permits that. A cold one goes on, but is not waited for.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pyinfra_nova.resources.drains.decision import Decision, Run, decide
@@ -41,6 +43,68 @@ def test_a_guest_whose_move_has_no_record_yet_takes_its_place_already(task: str)
     assert steps(other) == [("live", "g2")]
     before = move("g1", "completed", source="compute3", target="compute1")
     assert steps(decided(guest("g1", task=task), guest("g2"), moves=(before,))) == []
+
+
+# --- what nova-compute has not begun with ---------------------------------------------------------
+
+
+def queue(*ages: float, first: str = "running") -> tuple[dict[str, Any], ...]:
+    """Live migrations of g1, g2 and so on, all from compute1, of which the first is at work."""
+    return tuple(
+        move(f"g{at}", first if at == 1 else "queued", id=6 + at, age=age)
+        for at, age in enumerate(ages, 1)
+    )
+
+
+def waiting(run: Run, *moves: dict[str, Any], **more: Any) -> Decision:
+    guests = [guest(each["guest"], task="migrating") for each in moves]
+    return decided(*guests, moves=moves, run=run, **more)
+
+
+def test_a_live_migration_that_waits_for_another_one_has_all_its_time_from_its_turn_on() -> None:
+    """By default nova-compute sends off one at a time, and Nova has them all begun at once."""
+    run = Run()
+    late = waiting(run, *queue(700.0, 690.0, 690.0))
+    assert steps(late) == [("abort", "g1")]
+    assert [way.guest.uuid for way in late.ways] == ["g2", "g3"]
+    run.note(late.now[0], 700.0, None, None)
+    assert len(waiting(run, *queue(710.0, 700.0, 700.0)).ways) == 3
+    # The first one was aborted, and it is the second one's turn.
+    after = (*queue(700.0, 1299.0)[1:], move("g3", "queued", id=9, age=1299.0))
+    after = ({**after[0], "status": "running"}, after[1])
+    assert [way.guest.uuid for way in waiting(run, *after).ways] == ["g2", "g3"]
+    after = ({**after[0], "age": 1301.0}, {**after[1], "age": 1301.0})
+    (step,) = waiting(run, *after).now
+    assert (step.kind, step.guest.uuid) == ("abort", "g2")
+    assert "it is on the way for 601 s by now" in step.text
+
+
+def test_one_that_waits_for_what_cannot_be_aborted_does_not_wait_without_end() -> None:
+    run = Run()
+    (step,) = waiting(run, *queue(601.0, 600.0)).now
+    run.note(step, 601.0, None, None)
+    stuck = waiting(run, *queue(1202.0, 1200.0))
+    assert [stay.guest.uuid for stay in stuck.stays] == ["g1"]
+    assert [way.guest.uuid for way in stuck.ways] == ["g2"]
+    (step,) = waiting(run, *queue(1202.5, 1201.0)).now
+    assert (step.kind, step.guest.uuid) == ("abort", "g2")
+
+
+def test_one_that_waits_with_nothing_before_it_has_no_more_time_than_others() -> None:
+    (step,) = waiting(Run(), *queue(601.0, first="queued")).now
+    assert (step.kind, step.guest.uuid) == ("abort", "g1")
+    elsewhere = move("g2", "running", source="compute2", target="compute1", id=8)
+    computes = (COMPUTE1, COMPUTE2)
+    found = waiting(Run(), *queue(601.0, first="queued"), elsewhere, computes=computes)
+    assert steps(found) == [("abort", "g1")]
+
+
+@pytest.mark.parametrize("status", ["queued", "preparing"])
+def test_what_does_not_run_yet_cannot_be_forced_so_it_is_aborted(status: str) -> None:
+    limits = Drain(then="force_complete")
+    found = waiting(Run(), *queue(601.0, first=status), limits=limits)
+    assert steps(found) == [("abort", "g1")]
+    assert steps(waiting(Run(), *queue(601.0), limits=limits)) == [("force_complete", "g1")]
 
 
 # --- what has failed half-way ---------------------------------------------------------------------

@@ -310,7 +310,7 @@ def _done(
         yield command
         answer = answered(question.fact.script, command.lines)
         move = seen.moves.get(step.guest.uuid)
-        run.note(step, move.age if move else 0.0, answer["refused"], answer["late"])
+        run.note(step, run.age_of(move) if move else 0.0, answer["refused"], answer["late"])
         if words := answer["refused"] or answer["late"]:
             say(f"not done: {words}")
 

@@ -47,6 +47,9 @@ SECOND_DISK = ", or `openstack server unshelve {uuid}` to keep its ephemeral dis
 SENT = ("migrating", "resize_prep", "resize_migrating", "resize_migrated", "resize_finish")
 """nova/compute/task_states.py: Nova notes them before nova-conductor makes the move's record."""
 ENDS = "let it end; `./run audit` says what to do where nobody is at it any more"
+QUEUED = "queued"
+"""nova-compute sends off one live migration at a time (max_concurrent_live_migrations); the others
+that it was told wait so (compute/manager.py, live_migration)."""
 ENDING = 120
 """Seconds that a live migration may take to end once it is told to: it is undone on both sides."""
 
@@ -118,6 +121,7 @@ class Run:
         sent: the newest move that a guest had when this run told Nova to move it, or 0.
         given_up: the guests on the way that hold nobody up any more.
         asked_after: how many had been moved when it was last asked where the others could go.
+        behind: how old each live migration was when it last waited for another one's end.
     """
 
     targets: dict[str, Target] = field(default_factory=dict)
@@ -128,6 +132,11 @@ class Run:
     sent: dict[str, int] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
     asked_after: int = 0
+    behind: dict[int, float] = field(default_factory=dict)
+
+    def age_of(self, move: Move) -> float:
+        """The seconds that count of MOVE: not those in which it was not yet its turn."""
+        return move.age - self.behind.get(move.id, 0.0)
 
     def asks_again(self) -> bool:
         """Forget of whom it is known that they can go nowhere, if others have moved since."""
@@ -202,6 +211,7 @@ Verdict = Step | Stay | Way | None
 def decide(seen: Seen, limits: Drain, run: Run) -> Decision:
     """What is next, of what was SEEN just now, within LIMITS; RUN is told what was seen."""
     run.targets.update(seen.state.targets)
+    run.behind.update(_in_line(seen, limits, run))
     steps: list[Step] = []
     ways: list[Way] = []
     stays: list[Stay] = []
@@ -266,6 +276,21 @@ def _leaves(guest: Guest, move: Move | None) -> str | None:
     return guest.host if guest.task in SENT else None
 
 
+def _in_line(seen: Seen, limits: Drain, run: Run) -> dict[int, float]:
+    """The live migrations whose turn it is not, by number with their age.
+
+    What one waits for that nobody waits for any more is not the reason: else it were without end.
+    """
+    here = [(guest, seen.moves.get(guest.uuid)) for guest in seen.state.guests]
+    live = [(g, m) for g, m in here if m and m.kind == LIVE and _is_under_way(g, m)]
+    at_work = {
+        move.source
+        for guest, move in live
+        if move.status != QUEUED and not isinstance(_on_the_way(guest, move, seen, limits, run), Stay)
+    }
+    return {m.id: m.age for _, m in live if m.status == QUEUED and m.source in at_work}
+
+
 def _judged(guest: Guest, move: Move | None, seen: Seen, limits: Drain, run: Run) -> Verdict:
     if guest.task in ("deleting", "soft-deleting"):
         return Stay(guest, BEING_DELETED.format(uuid=guest.uuid), passing=True)
@@ -284,13 +309,16 @@ def _judged(guest: Guest, move: Move | None, seen: Seen, limits: Drain, run: Run
 
 
 def _on_the_way(guest: Guest, move: Move, seen: Seen, limits: Drain, run: Run) -> Verdict:
-    if move.age <= limits.timeout:
+    age = run.age_of(move)
+    if age <= limits.timeout:
         return Way(guest, move)
-    taken = f"is on the way for {move.age:.0f} s by now"
+    taken = f"is on the way for {age:.0f} s by now"
     if move.kind != LIVE or move.source not in seen.hosts:
         return Stay(guest, f"{taken} ({move.called}): let it end{AGAIN}")
-    # A guest that is paused has nothing to force (compute/api.py, live_migrate_force_complete).
-    forced = limits.then == "force_complete" and guest.state == "active"
+    # A guest that is paused has nothing to force, nor has what does not run yet (compute/api.py,
+    # live_migrate_force_complete).
+    runs = guest.state == "active" and move.status not in (QUEUED, "preparing")
+    forced = limits.then == "force_complete" and runs
     kind: StepKind = "force_complete" if forced else "abort"
     if refused := run.refused.get((guest.uuid, kind)):
         # It may be about to end: then there is nothing to abort any more.
@@ -301,7 +329,7 @@ def _on_the_way(guest: Guest, move: Move, seen: Seen, limits: Drain, run: Run) -
         verb = "force" if forced else "abort"
         text = f"{verb} the {move.called} of {guest.called}: it {taken}"
         return Step(kind, guest, str(move.source), text, move.id)
-    if move.age > tried + max(limits.timeout, ENDING):
+    if age > tried + max(limits.timeout, ENDING):
         return Stay(guest, f"{taken}, though it was told to {kind}: {abort}{AGAIN}")
     return Way(guest, move)
 
