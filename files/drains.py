@@ -29,11 +29,11 @@ of live migrations, 2.25 block migration as the disks need it, 2.59 pages of mig
 abort of one that waits.
 """
 
-import calendar
 import time
 
 import cloud_session
 import drain_targets
+import newest_moves
 import rest
 import sql
 from nova_tables import FINISHED
@@ -41,10 +41,6 @@ from nova_tables import FINISHED
 HOST, STATE = "OS-EXT-SRV-ATTR:host", "OS-EXT-STS:vm_state"
 TASK, POWER = "OS-EXT-STS:task_state", "OS-EXT-STS:power_state"
 GUEST = ("id", "name", "flavor", HOST, STATE, TASK, POWER)
-MOVE = (
-    *("id", "instance_uuid", "migration_type", "status", "source_compute", "dest_compute"),
-    *("created_at", "old_instance_type_id", "new_instance_type_id"),
-)
 BADLY = ("cancelled", "error", "failed")
 NOWHERE = "no compute"
 LIVE = "live-migration"
@@ -113,17 +109,6 @@ class Reader:
             raise rest.Failed("Nova has no nova-compute on " + ", ".join(sorted(lost)))
         return {service["host"]: service for service in listed}
 
-    def newest_moves(self):
-        """Of each guest that was ever moved from or to the hosts, the newest."""
-        newest = {}
-        for host in self.hosts:
-            path = f"/os-migrations?host={rest.quoted(host)}&limit=1000"
-            for move in self.compute.listed(path, "migrations", *MOVE):
-                known = newest.get(move["instance_uuid"])
-                if known is None or known["id"] < move["id"]:
-                    newest[move["instance_uuid"]] = move
-        return newest
-
 
 def read_guest(compute, uuid):
     """The guest; None only where Nova itself says that there is none."""
@@ -134,14 +119,6 @@ def read_guest(compute, uuid):
         if error.status == 404 and "itemNotFound" in error.answer.json():
             return None
         raise
-
-
-def moment(text):
-    """A time of Nova's in seconds since 1970: it has no zone but is UTC, and may have fractions."""
-    try:
-        return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
-    except (TypeError, ValueError):
-        raise rest.BadAnswer(f"Nova says {text!r} where a time is to be") from None
 
 
 def described_guest(guest):
@@ -168,7 +145,7 @@ def described_move(reader, move, explained):
         "status": move["status"],
         "source": move["source_compute"],
         "target": move["dest_compute"],
-        "age": max(0.0, time.time() - moment(asked_for(move))),
+        "age": max(0.0, time.time() - newest_moves.moment(asked_for(move))),
         "same_flavor": move["old_instance_type_id"] == move["new_instance_type_id"],
         "total": total,
         "remaining": remaining,
@@ -217,7 +194,7 @@ def read(request):
     hosts = request["hosts"]
     cloud = cloud_session.Cloud(request)
     reader = Reader(cloud, hosts)
-    moves = reader.newest_moves()
+    moves = newest_moves.found(reader.compute, hosts, request)
     # After the moves: one that has ended meanwhile has its guest where it says.
     for host in hosts:
         reader.list_guests(host)
@@ -271,11 +248,10 @@ def act(compute, uuid, body):
 
 
 def newest_move(compute, uuid):
-    path = f"/os-migrations?instance_uuid={rest.quoted(uuid)}&limit=1000"
-    found = compute.listed(path, "migrations", *MOVE)
-    if not found:
+    found = newest_moves.of_guest(compute, uuid)
+    if found is None:
         raise NotNow("Nova has no migration of it")
-    return max(found, key=lambda move: move["id"])
+    return found
 
 
 def idle_here(guest, hosts, *states):

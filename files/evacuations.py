@@ -23,6 +23,7 @@ import time
 import cloud_session
 import drain_targets
 import drains
+import newest_moves
 import nova_state
 import rest
 import sql
@@ -128,7 +129,7 @@ def read(request):
     hosts = [host for host in request["hosts"] if host in services]
     asked = {**request, "hosts": hosts}
     reader = Reader(cloud, hosts)
-    moves = reader.newest_moves()
+    moves = newest_moves.found(reader.compute, hosts, asked)
     # After the moves: one that has ended meanwhile has its guest where it says.
     for host in hosts:
         reader.list_guests(host)
@@ -198,7 +199,7 @@ def evacuate(compute, request):
     if row is None or not row["forced_down"]:
         raise drains.NotNow("the nova-compute of {} is not forced down".format(guest[HOST]))
     path = "/os-migrations?instance_uuid={}&limit=1000".format(rest.quoted(guest["id"]))
-    listed = compute.listed(path, "migrations", *drains.MOVE)
+    listed = compute.listed(path, "migrations", *newest_moves.MOVE)
     if any(under_way(move) and move["migration_type"] == EVACUATION for move in listed):
         raise drains.NotNow("an evacuation of it is under way")
     drains.act(compute, guest["id"], {"evacuate": {}})

@@ -10,6 +10,7 @@ evacuation is of a compute that was lost: neither is undone.
 
 import cloud_session
 import drains
+import newest_moves
 import rest
 
 MOVES = (drains.LIVE, "migration")
@@ -19,14 +20,17 @@ MADE = ("completed", "confirmed", "done")
 def has_left(move, host, since):
     kept = move["old_instance_type_id"] == move["new_instance_type_id"]
     made = move["migration_type"] in MOVES and move["status"] in MADE and kept
-    return made and move["source_compute"] == host and drains.moment(move["created_at"]) >= since
+    return (
+        made and move["source_compute"] == host and newest_moves.moment(move["created_at"]) >= since
+    )
 
 
 def found(request):
     host = request["host"]
     reader = drains.Reader(cloud_session.Cloud(request), [host])
+    moves = newest_moves.found(reader.compute, [host], request, request["since"])
     guests = []
-    for uuid, move in sorted(reader.newest_moves().items()):
+    for uuid, move in sorted(moves.items()):
         if has_left(move, host, request["since"]):
             guest = reader.guest(uuid)
             if guest and guest[drains.HOST] == move["dest_compute"]:

@@ -38,8 +38,7 @@ def under_way(connection, request):
             "target": row["dest_compute"],
         }
         for row in rows
-        if tasks.get(row["instance_uuid"])
-        or (row["confirms"] and row["instance_uuid"] in tasks)
+        if tasks.get(row["instance_uuid"]) or (row["confirms"] and row["instance_uuid"] in tasks)
     ]
 
 

@@ -36,6 +36,7 @@ class Cloud(Served):
         room: what each compute has left, by resource class.
         is_down: the cell does not answer, and the API leaves it out.
         page: how many migrations it answers at once.
+        told: how many it has answered of a host.
     """
 
     def __init__(self) -> None:
@@ -53,6 +54,7 @@ class Cloud(Served):
         self.queries: list[Json] = []
         self.is_down = False
         self.page = 1000
+        self.told = 0
         for name in self.room:
             self.services[name] = {
                 **{"id": f"id-{name}", "host": name, "binary": "nova-compute", "state": "up"},
@@ -80,7 +82,7 @@ class Cloud(Served):
         made = {
             **{"id": len(self.migrations) + 1, "instance_uuid": uuid, "migration_type": kind},
             **{"status": status, "source_compute": "compute1", "dest_compute": "compute2"},
-            **{"created_at": times, "updated_at": None},
+            **{"created_at": times, "updated_at": times},
             **{"old_instance_type_id": 1, "new_instance_type_id": 1, **more},
         }
         self.migrations.insert(0, made)
@@ -178,19 +180,38 @@ class Cloud(Served):
         return [guest for guest in self.guests.values() if guest[HOST] == query["host"]]
 
     def page_of_migrations(self, query: Json) -> Json:
+        if "instance_uuid" in query:
+            assert query.keys() == {"instance_uuid", "limit"}
+            mine = [m for m in self.migrations if m["instance_uuid"] == query["instance_uuid"]]
+            return {"migrations": mine[: int(query["limit"])]}
         assert query["limit"] == "1000"
-        host, uuid = query.get("host"), query.get("instance_uuid")
+        host, since = query["host"], query["changes-since"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", since)
         mine = [
             m
             for m in self.migrations
-            if m["instance_uuid"] == uuid or host in (m["source_compute"], m["dest_compute"])
+            if host in (m["source_compute"], m["dest_compute"])
+            and (m["updated_at"] or "") >= since.removesuffix("Z")  # NULL in SQL is never
         ]
         start = int(query.get("marker", 0))
         found: Json = {"migrations": mine[start : start + self.page]}
+        self.told += len(found["migrations"])
         if mine[start + self.page :]:
-            href = f"http://x/os-migrations?host={host}&limit=1000&marker={start + self.page}"
+            more = f"host={host}&changes-since={since}&limit=1000&marker={start + self.page}"
+            href = f"http://x/os-migrations?{more}"
             found["migrations_links"] = [{"rel": "next", "href": href}]
         return found
+
+    def open_migrations(self, what: str, statement: str) -> list[Json]:
+        """What the cell's database answers."""
+        assert what == "instance_uuid" and "deleted = 0" in statement
+        hosts = re.findall("'([^']+)'", statement.partition("source_compute IN ")[2])
+        return [
+            {"instance_uuid": m["instance_uuid"]}
+            for m in self.migrations
+            if f"'{m['status']}'" not in statement.partition("AND (")[0]
+            and {m["source_compute"], m["dest_compute"]}.intersection(hosts)
+        ]
 
     def placement(self, path: str, query: Json, headers: Headers) -> Any:
         assert headers["OpenStack-API-Version"] == "placement 1.36"
@@ -219,7 +240,10 @@ class Cloud(Served):
         return {"allocation_requests": requests, "provider_summaries": summaries}
 
     def read_table(self, _: None, name: str, table: str, what: str, statement: str) -> list[Json]:
-        """What Nova's API database answers."""
+        """What Nova's databases answer."""
+        if table == "migrations":
+            assert name == "nova"
+            return self.open_migrations(what, statement)
         assert (name, table, what) == ("nova_api", "request_specs", "instance_uuid, spec")
         return self.rows(statement)
 

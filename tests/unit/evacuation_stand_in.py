@@ -87,7 +87,7 @@ class DeadCloud(Cloud):
             assert (name, what) == ("nova", "uuid, host, last_seen_up, forced_down")
             assert "`binary` = 'nova-compute'" in statement
             return [dict(row) for row in self.records.values()]
-        if table == "migrations":
+        if table == "migrations" and "migration_type" in statement:
             assert "migration_type = 'evacuation'" in statement
             return [{"host": host, "guests": n} for host, n in self.evacuated.items() if n]
         return super().read_table(_, name, table, what, statement)

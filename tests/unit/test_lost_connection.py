@@ -87,7 +87,7 @@ def test_a_command_whose_connection_ends_is_not_one_that_says_nothing(host: Host
 
 @pytest.mark.parametrize("host", [fails], indirect=True)
 def test_one_that_fails_over_a_connection_that_stays_has_its_own_word(host: Host) -> None:
-    with pytest.raises(PyinfraError, match="^no room$") as failed:
+    with pytest.raises(PyinfraError, match=r"^no room$") as failed:
         carried_out(host, StringCommand("true"))
     assert not isinstance(failed.value, LostError)
 

@@ -99,6 +99,54 @@ def test_the_newest_move_of_each_guest_is_told_page_by_page(nova: Cloud) -> None
     assert [(m["guest"], m["status"]) for m in well(nova)["moves"]] == [("g1", "completed")]
 
 
+def old(days: int = 30) -> Json:
+    times = time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime(time.time() - days * 86400))
+    return {"created_at": times, "updated_at": times}
+
+
+def test_what_a_look_costs_does_not_grow_with_the_age_of_a_cloud(nova: Cloud) -> None:
+    nova.guest("g1")
+    for number in range(500):
+        nova.migration(f"h{number}", "live-migration", "completed", **old())
+    nova.migration("g1", "live-migration", "completed", **old())
+    nova.migration("g1", "live-migration", "error")
+    assert [(m["guest"], m["status"]) for m in well(nova)["moves"]] == [("g1", "error")]
+    assert nova.told == 1
+    assert nova.asked.count("GET /compute/os-migrations") == 1
+
+
+def test_a_move_that_has_gone_on_for_long_or_has_just_begun_is_told_all_the_same(
+    nova: Cloud,
+) -> None:
+    nova.guest("g1", "resized", host="compute2")
+    nova.migration("g1", "migration", "finished", **old())
+    nova.guest("g2", task="migrating")
+    nova.migration("g2", "live-migration", "accepted", updated_at=None)
+    found = [(m["guest"], m["status"]) for m in well(nova)["moves"]]
+    assert found == [("g1", "finished"), ("g2", "accepted")]
+
+
+def test_a_record_that_never_ended_is_no_move_once_there_is_a_newer_one(nova: Cloud) -> None:
+    """A dead process has left it; the guest has moved on since, long ago."""
+    nova.guest("g1", host="compute2")
+    nova.migration("g1", "live-migration", "running", **old(60))
+    nova.migration("g1", "live-migration", "completed", **old(30))
+    assert well(nova)["moves"] == []
+    elsewhere = {"source_compute": "compute2", "dest_compute": "compute3"}
+    nova.migration("g1", "live-migration", "completed", **elsewhere, **old(20))
+    assert well(nova)["moves"] == []
+
+
+def test_a_database_that_does_not_answer_is_no_end_of_all_moves(
+    nova: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nova.guest("g1", "resized", host="compute2")
+    nova.migration("g1", "migration", "finished", **old())
+    refused = (None, OSError("1205: Lock wait timeout"), False)
+    monkeypatch.setattr(drain_targets.nova_state, "look", lambda *_: refused)
+    assert read(nova) == {"error": "1205: Lock wait timeout"}
+
+
 def test_a_live_migration_has_its_figures(nova: Cloud) -> None:
     nova.guest("g1", task="migrating")
     move = nova.migration("g1", "live-migration", "running")

@@ -54,6 +54,14 @@ def test_a_move_before_that_moment_was_somebodys_own(nova: Cloud) -> None:
     assert names(nova, since=50) == []
 
 
+def test_only_what_has_moved_since_is_asked_for(nova: Cloud) -> None:
+    moved(nova)
+    for number in range(9):
+        moved(nova, f"h{number}", updated_at="2026-01-01T00:00:00.000000")
+    assert names(nova, since=2 * 86400) == ["g1"]
+    assert nova.told == 1
+
+
 @pytest.mark.parametrize(
     "move",
     [

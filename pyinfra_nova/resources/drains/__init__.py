@@ -38,7 +38,7 @@ from pyinfra_nova.site.settings import Site
 
 USES = (
     *("rest", "keystone", "compute_api", "cloud_session", "sql", "nova_state"),
-    *("nova_tables", "compute_states", "drain_targets"),
+    *("nova_tables", "newest_moves", "compute_states", "drain_targets"),
 )
 EVERY = 5.0
 """Seconds from one look at the guests to the next."""

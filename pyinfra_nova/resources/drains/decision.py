@@ -286,7 +286,8 @@ def _in_line(seen: Seen, limits: Drain, run: Run) -> dict[int, float]:
     at_work = {
         move.source
         for guest, move in live
-        if move.status != QUEUED and not isinstance(_on_the_way(guest, move, seen, limits, run), Stay)
+        if move.status != QUEUED
+        and not isinstance(_on_the_way(guest, move, seen, limits, run), Stay)
     }
     return {m.id: m.age for _, m in live if m.status == QUEUED and m.source in at_work}
 
