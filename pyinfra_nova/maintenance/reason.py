@@ -100,7 +100,7 @@ def maintenance_of(host: HostSettings, closed: str | None, work: Work, now: floa
     Raises:
         MaintenanceError: it is closed for what is not ours to end.
     """
-    if closed is None or (host.state != "open" and closed == host.state_reason):
+    if closed in (None, as_wanted(host)):
         return Maintenance.new(now, work)
     known = Maintenance.of(closed)
     if known and known.work == work.text:

@@ -221,6 +221,23 @@ def test_a_host_that_is_not_proven_stays_closed_and_stops_it() -> None:
     assert "compute1" in fake.records
 
 
+def test_a_host_that_somebody_has_opened_by_hand_is_proven_all_the_same() -> None:
+    """Opened is not proven, and the next host is only begun with after that."""
+    fake = cloud()
+    fake.unproven = {"compute1"}
+    reboot = fake.reboot
+
+    def rebooted(name: str, begun: str) -> str:
+        boot = reboot(name, begun)
+        fake.closed[name] = None
+        return boot
+
+    fake.reboot = rebooted  # type: ignore[method-assign]
+    said = stopped(fake, work=Work(reboot=True))
+    assert fake.did == ["drain compute1", "reboot compute1", "deploy compute1"]
+    assert "compute1: what is to be there is not proven" in said
+
+
 def test_a_guest_that_does_not_return_stops_nothing_but_is_named_at_the_end() -> None:
     fake = cloud()
     fake.stays = {"guest-of-compute1": "guest g can go nowhere: compute1 is full"}
