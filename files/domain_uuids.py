@@ -1,7 +1,7 @@
 """The domains of this host's libvirt, whatever they are at.
 
 Request: {"libvirt": URI}
-Answer:  {"uuids": [texts]|null, "error": text|null}
+Answer:  {"uuids": [texts]|null, "running": [those that are not off]|null, "error": text|null}
 """
 
 import re
@@ -11,12 +11,19 @@ import host_guests
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+def listed(uri, *words):
+    uuids = [line.strip() for line in host_guests.virsh(uri, "list", *words, "--uuid")]
+    uuids = [uuid for uuid in uuids if uuid]
+    if not all(map(UUID.fullmatch, uuids)):
+        said = " ".join(" ".join(uuids).split())[-300:]
+        raise host_guests.NoDomainsError("virsh list: " + said)
+    return uuids
+
+
 def answer(request):
     try:
-        lines = host_guests.virsh(request["libvirt"], "list", "--all", "--uuid")
+        uuids = listed(request["libvirt"], "--all")
+        running = listed(request["libvirt"]) if uuids else []
     except host_guests.NoDomainsError as error:
-        return {"uuids": None, "error": str(error)}
-    uuids = [line.strip() for line in lines if line.strip()]
-    if not all(map(UUID.fullmatch, uuids)):
-        return {"uuids": None, "error": "virsh list: " + " ".join(" ".join(uuids).split())[-300:]}
-    return {"uuids": uuids, "error": None}
+        return {"uuids": None, "running": None, "error": str(error)}
+    return {"uuids": uuids, "running": running, "error": None}

@@ -155,7 +155,7 @@ class MaintainedCloud:
         decision = decide(_known(seen), self.site.settings.drain, run)
         lines = [*planned(decision, run), *libvirts.left(seen), *libvirts.silent]
         left = {host.name: _left(host, seen, libvirts) for host in hosts}
-        told = [*libvirts.strange(seen), *lines]
+        told = [*libvirts.strange(seen), *libvirts.harmed(seen), *lines]
         return Look(seen.state.now, _closed(hosts, seen), left, told)
 
     def away(self, host: HostSettings, since: float) -> list[Guest]:
@@ -325,8 +325,8 @@ def _left(host: HostSettings, seen: Seen, libvirts: Libvirts) -> list[str]:
     texts = [f"{guest.called}, {guest.task or guest.state}" for guest in mine]
     if host.nova_host not in libvirts.domains:
         return [*texts, *(text for text in libvirts.silent if f" on {host.name} " in text)]
-    own = Libvirts({host.nova_host: libvirts.domains[host.nova_host]}, [])
-    return [*texts, *own.left(seen)]
+    own = libvirts.of_host(host.nova_host)
+    return [*texts, *own.left(seen), *own.harmed(seen)]
 
 
 class _Heard(logging.Handler):

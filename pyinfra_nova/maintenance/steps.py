@@ -177,7 +177,7 @@ class _Do(Step):
             if left:
                 said = "\n".join(f"  {text}" for text in left)
                 raise MaintenanceError(
-                    f"{name} has guests again, so nothing is done there:\n{said}\n"
+                    f"{name} is not empty, so nothing is done there:\n{said}\n"
                     f"Have them move, {AGAIN}, {OR_OPEN}"
                 )
 

@@ -23,7 +23,9 @@ def _host(name: str, address: str, **data: _Any) -> tuple[str, dict[str, _Any]]:
         "drains read": _InTurn(list(_TOLD.get("drains", [{}]))),
         "drains live": _json.dumps({"refused": None, "late": None}),
         "guest_returns read": _json.dumps(_TOLD.get("away", {"guests": [], "error": None})),
-        "domain_uuids read": _json.dumps({"uuids": [], "error": None}),
+        "domain_uuids read": _json.dumps(
+            {"uuids": _TOLD.get("domains", []), "running": _TOLD.get("running", []), "error": None}
+        ),
         "maintenance read": _InTurn(list(_TOLD.get("hosts", [{}]))),
         "maintenance command": _TOLD.get("command", {"stdout": "done"}),
         "maintenance reboot": _json.dumps({"boot": "boot-1"}),

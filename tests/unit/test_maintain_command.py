@@ -183,6 +183,27 @@ def test_it_types_the_deploy_with_the_state_and_without(run: Run) -> None:
     assert "@fake/compute1  done drain, reboot, open" in done.out
 
 
+UNKNOWN = "00000000-0000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_domain_that_nova_does_not_know_is_not_rebooted_while_it_runs(
+    run: Run, runs: bool
+) -> None:
+    drained = nova(REASON, domains={UNKNOWN: None})
+    told: dict[str, Any] = {"domains": [UNKNOWN], "running": [UNKNOWN] if runs else []}
+    again = {**HOST, "boot": "boot-2", "rebooted": True}
+    told |= {"drains": [nova(REASON), drained], "hosts": [HOST, HOST, again]}
+    done = run(told, "@fake/compute1", "--reboot", "-y")
+    if runs:
+        assert done.code == 1
+        assert "@fake/compute1 is not empty, so nothing is done there:" in done.err
+        assert f"libvirt on compute1 runs {UNKNOWN}, of which Nova knows nothing" in done.err
+        assert f"virsh shutdown {UNKNOWN}" in done.err
+    else:
+        assert done.code == 0, done.err
+
+
 def test_a_host_that_does_not_come_back_ends_it(run: Run) -> None:
     told = {"drains": [nova(), nova(), nova(), nova(REASON)], "hosts": [HOST]}
     done = run(told, "@fake/compute1", "@fake/compute2", "--reboot", "-y", "--wait", "1")

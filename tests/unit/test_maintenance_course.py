@@ -269,7 +269,7 @@ def test_a_guest_that_has_come_meanwhile_stops_it(look: int) -> None:
     fake = cloud()
     fake.meanwhile = {look: lambda: fake.guests["compute1"].append("newcomer")}
     said = stopped(fake)
-    assert "compute1 has guests again, so nothing is done there:\n  newcomer\n" in said
+    assert "compute1 is not empty, so nothing is done there:\n  newcomer\n" in said
     assert len(fake.did) == look - 1
 
 

@@ -22,21 +22,23 @@ def virsh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def does(virsh: Path, script: str) -> dict[str, object]:
-    virsh.write_text(f'#!/bin/sh\necho "$*" >{virsh}.words\n{script}\n')
+    virsh.write_text(f'#!/bin/sh\necho "$*" >>{virsh}.words\n{script}\n')
     virsh.chmod(0o755)
     found: dict[str, object] = domain_uuids.answer({"libvirt": URI})
     return found
 
 
 def test_every_domain_is_listed_those_that_are_off_too(virsh: Path) -> None:
-    found = does(virsh, f"printf '{ONE}\\n{TWO}\\n\\n'")
-    assert found == {"uuids": [ONE, TWO], "error": None}
-    words = Path(f"{virsh}.words").read_text()
-    assert words == f"--quiet --connect {URI} list --all --uuid\n"
+    all_ = f"case $* in *--all*) echo {ONE};; esac"
+    found = does(virsh, f"{all_}; printf '{TWO}\\n\\n'")
+    assert found == {"uuids": [ONE, TWO], "running": [TWO], "error": None}
+    words = Path(f"{virsh}.words").read_text().splitlines()
+    assert words == [f"--quiet --connect {URI} list {more}--uuid" for more in ("--all ", "")]
 
 
 def test_without_domains_there_are_none(virsh: Path) -> None:
-    assert does(virsh, "echo") == {"uuids": [], "error": None}
+    assert does(virsh, "echo") == {"uuids": [], "running": [], "error": None}
+    assert len(Path(f"{virsh}.words").read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,7 @@ def test_without_domains_there_are_none(virsh: Path) -> None:
         (f"echo {ONE}; exit 3", "virsh list: ended with 3"),
         ("exit 1", "virsh list: ended with 1"),
         ("echo 'a banner'", "virsh list: a banner"),
+        (f"case $* in *--all*) echo {ONE};; *) exit 3;; esac", "virsh list: ended with 3"),
         ("sleep 9", "timed out"),
     ],
 )

@@ -151,10 +151,12 @@ class Libvirts:
     Attributes:
         domains: by the compute's host in Nova, the domains that it has.
         silent: what those say that do not answer.
+        running: of the domains those that are not off.
     """
 
     domains: dict[str, list[str]]
     silent: list[str]
+    running: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, computes: Sequence[Drained], state: State) -> Libvirts:
@@ -176,7 +178,12 @@ class Libvirts:
             {c.host: list(a["uuids"]) for c, a in answers.items() if not a["error"]},
             [f"libvirt on {c.name} does not say its guests: {a['error']}"
              for c, a in answers.items() if a["error"]],
+            {c.host: a.get("running") or () for c, a in answers.items()},
         )  # fmt: skip
+
+    def of_host(self, name: str) -> Self:
+        """The same of the compute NAME, in Nova, alone; it has answered."""
+        return replace(self, domains={name: self.domains[name]}, silent=[])
 
     @property
     def all(self) -> set[str]:
@@ -196,13 +203,26 @@ class Libvirts:
             and (uuid not in seen.moves or seen.moves[uuid].has_ended)
         ]
 
+    def _unknown(self, seen: Seen) -> Iterator[tuple[str, str]]:
+        for name, uuids in self.domains.items():
+            for uuid in uuids:
+                if uuid in seen.state.domains and seen.state.domains[uuid] is None:
+                    yield name, uuid
+
     def strange(self, seen: Seen) -> list[str]:
         """What only libvirt knows; it is not Nova's, so nobody moves it."""
         return [
             f"libvirt on {name} has {uuid}, of which Nova knows nothing: it stays there"
-            for name, uuids in self.domains.items()
-            for uuid in uuids
-            if uuid in seen.state.domains and seen.state.domains[uuid] is None
+            for name, uuid in self._unknown(seen)
+        ]
+
+    def harmed(self, seen: Seen) -> list[str]:
+        """What of that runs: a drain leaves it alone, and a reboot would end it."""
+        return [
+            f"libvirt on {name} runs {uuid}, of which Nova knows nothing, so nobody moves it: see "
+            f"whose it is, and stop it (`virsh shutdown {uuid}`), or move it away"
+            for name, uuid in self._unknown(seen)
+            if uuid in self.running.get(name, ())
         ]
 
 
