@@ -25,6 +25,7 @@ BOOT = "/proc/sys/kernel/random/boot_id"
 WANTS = "/run/reboot-required"
 """What packages of Debian and Ubuntu leave (update-notifier-common, unattended-upgrades)."""
 NOVA = ("nova-common", "openstack-nova-common", "python3-nova")
+DONE_TO = {"Remv": "removal of", "Conf": "configuration of"}
 AT_REST = ("running", "degraded")
 PATIENCE = 120
 
@@ -61,7 +62,9 @@ def recorded(begun):
     except FileNotFoundError:
         return nothing
     except ValueError:
-        raise SystemExit(RECORD + " is no JSON: remove it") from None
+        found = None
+    if not isinstance(found, dict):
+        raise SystemExit(RECORD + " is no JSON object: remove it")
     return found if found.get("begun") == begun else nothing
 
 
@@ -104,7 +107,7 @@ def starting():
 
 
 def upgrades(packager, refresh):
-    """What an upgrade of all packages would bring, and remove: names, each with its new version.
+    """What an upgrade of all packages would bring, remove and end: names with their new versions.
 
     Those that are held are left out.
     """
@@ -118,14 +121,20 @@ def upgrades(packager, refresh):
         code, said, error = ran(*words)
         if code:
             failed(words, code, error)
-        # Inst NAME [OLD] (NEW ...); Remv NAME [OLD]
+        # Inst NAME [OLD] (NEW ...); Remv NAME [OLD]; Conf NAME (NEW ...)
         brought = re.findall(r"^Inst (\S+) (?:\[\S+\] )?\((\S+)", said, re.MULTILINE)
-        return [*brought, *re.findall(r"^(Remv) (\S+)", said, re.MULTILINE)]
+        new = dict(brought)
+        # An upgrade that was cut off, or is still at it, has unpacked these.
+        halves = re.findall(r"^(Conf) (\S+)", said, re.MULTILINE)
+        halves = [half for half in halves if half[1] not in new]
+        return [*brought, *re.findall(r"^(Remv) (\S+)", said, re.MULTILINE), *halves]
     words = ("dnf", "-q", "--refresh" if refresh else "--cacheonly", "check-update")
     code, said, error = ran(*words)
     if code not in (0, 100):
         failed(words, code, error)
-    rows = [row.split() for row in said.partition("Obsoleting Packages")[0].splitlines()]
+    # What is too long for 80 columns goes on in the next line, behind spaces (dnf/cli/output.py).
+    said = re.sub(r"\n[ \t]+", " ", said.partition("Obsoleting Packages")[0])
+    rows = [row.split() for row in said.splitlines()]
     return [(row[0].rpartition(".")[0], row[1]) for row in rows if len(row) == 3]
 
 
@@ -144,7 +153,7 @@ def wants_reboot(packager):
 def read(request):
     known, boot, packager = recorded(request["begun"]), boot_id(), request["packager"]
     found = upgrades(packager, request["refresh"]) if packager else []
-    named = ["removal of " + what if name == "Remv" else name for name, what in found]
+    named = [f"{DONE_TO[name]} {what}" if name in DONE_TO else name for name, what in found]
     nova = [version for name, version in found if name in NOVA]
     return {
         "boot": boot,

@@ -214,10 +214,11 @@ def test_the_record_goes_when_it_is_over(host: Host) -> None:
     assert not host.record.exists()
 
 
-def test_a_record_that_cannot_be_read_is_named(host: Host) -> None:
+@pytest.mark.parametrize("text", ["{", "", "[]", "null"])
+def test_a_record_that_cannot_be_read_is_named(host: Host, text: str) -> None:
     host.record.parent.mkdir()
-    host.record.write_text("{")
-    with pytest.raises(SystemExit, match=r"maintenance.json is no JSON: remove it"):
+    host.record.write_text(text)
+    with pytest.raises(SystemExit, match=r"maintenance.json is no JSON object: remove it"):
         read()
 
 
@@ -232,6 +233,34 @@ def test_apt_says_what_would_come_and_go(host: Host, tmp_path: Path) -> None:
     assert " update" not in host.ran.read_text()
     read(packager="apt", refresh=True)
     assert host.ran.read_text().splitlines()[1].endswith(" update")
+
+
+def test_what_an_upgrade_that_was_cut_off_has_left_is_to_be_upgraded(
+    host: Host, tmp_path: Path
+) -> None:
+    """All was unpacked by then, so nothing more is to be installed."""
+    (tmp_path / "says").write_text("Conf libvirt-daemon (9.0.0-4 Debian:12/stable [amd64])\n")
+    host.program("apt-get", f"cat {tmp_path}/says")
+    assert read(packager="apt")["upgrades"] == ["configuration of libvirt-daemon"]
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_an_upgrade_asks_nobody_and_nothing_reads_what_is_left_of_it(
+    host: Host, tmp_path: Path, shell: str
+) -> None:
+    for name in ("apt-get", "dpkg"):
+        host.program(name, f'echo "{name} $*" >>{host.ran}; cat >>{tmp_path}/read')
+    folder = Path(__file__).resolve().parents[2] / "files"
+    with (folder / "upgrade_packages_apt.sh").open() as script:
+        done = subprocess.run([shell, "-s", "--"], stdin=script, check=False)
+    assert done.returncode == 0
+    assert host.ran.read_text().splitlines() == [
+        "apt-get -q -o DPkg::Lock::Timeout=300 update",
+        "dpkg --force-confdef --force-confold --configure -a",
+        "apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confdef"
+        " -o Dpkg::Options::=--force-confold dist-upgrade",
+    ]
+    assert (tmp_path / "read").read_text() == ""
 
 
 @pytest.mark.parametrize(
@@ -264,6 +293,9 @@ def test_dnf_says_what_would_come(host: Host, tmp_path: Path) -> None:
     assert read(packager="dnf")["upgrades"] == ["bash", "kernel"]
     (tmp_path / "says").write_text("openstack-nova-common.noarch 1:29.2.0-1.el9 rdo\n")
     assert read(packager="dnf")["nova"] == "29.2.0"
+    wraps = "kernel-with-a-long-name.x86_64\n        5.14.0-503.el9    baseos\nbash.x86_64 1-1 b\n"
+    (tmp_path / "says").write_text(wraps)
+    assert read(packager="dnf")["upgrades"] == ["kernel-with-a-long-name", "bash"]
     host.program("dnf", "exit 0")
     assert read(packager="dnf")["upgrades"] == []
     host.program("dnf", "echo 'Error: no repository' >&2; exit 1")
