@@ -21,7 +21,11 @@ SAID = "guest g1 (live-migration, running)"
 
 
 def row(**changes: Any) -> dict[str, Any]:
-    found = {"instance_uuid": "g1", "migration_type": "live-migration", "status": "running"}
+    found: dict[str, Any] = {
+        "instance_uuid": "g1",
+        "migration_type": "live-migration",
+        "status": "running",
+    }
     found |= {"source_compute": "compute1", "dest_compute": "compute2", "confirms": 0}
     return {**found, **changes}
 
@@ -35,7 +39,7 @@ def under_way(monkeypatch: pytest.MonkeyPatch) -> Any:
         busy: tuple[str, ...] = ("g1",),
         resized: tuple[str, ...] = (),
     ) -> Any:
-        guests = [{"uuid": uuid, "task_state": "migrating"} for uuid in busy]
+        guests: list[dict[str, Any]] = [{"uuid": uuid, "task_state": "migrating"} for uuid in busy]
         guests += [{"uuid": uuid, "task_state": None} for uuid in resized]
         tables = {"migrations": migrations, "instances": guests}
 
