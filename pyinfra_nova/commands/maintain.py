@@ -22,6 +22,7 @@ from pyinfra_nova.session.loaded_site import loaded
 from pyinfra_nova.session.redaction import Redactor
 from pyinfra_nova.session.unmatched_patterns import WARNING, UnmatchedPattern
 from pyinfra_nova.session.usage import Parser
+from pyinfra_nova.site.names import named
 from pyinfra_nova.site.settings import HostSettings, Site
 
 DESCRIPTION = """\
@@ -32,12 +33,14 @@ back. Called again by the same words it goes on where it was. See docs/maintain.
 EPILOG = (
     "Exit status: 0 all was done, 1 it has stopped, a guest did not return, or the words are wrong."
 )
+MOST = 1_000_000_000
+"""A time that no float holds is no time to wait."""
 WORK = ("--packages", "--command", "--reboot")
 
 
 def _number(text: str) -> int:
     number = int(text)
-    if number < 1:
+    if not 1 <= number <= MOST:
         raise ValueError
     return number
 
@@ -79,6 +82,10 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"say what is to be done: {', '.join(WORK)}")
     if found.command is not None and not found.command.strip():
         parser.error("--command: give a command")
+    try:
+        (found.command or "").encode()
+    except UnicodeEncodeError:
+        parser.error("--command: it is not UTF-8; put it into a file, and run that")
     return found
 
 
@@ -87,6 +94,7 @@ def named_hosts(inventory: Inventory, patterns: Sequence[str]) -> list[str]:
 
     Raises:
         UnmatchedPattern: one stands for none.
+        MaintenanceError: for ``--limit`` the name of one would stand for others.
     """
     found: set[str] = set()
     for pattern in patterns:
@@ -96,6 +104,13 @@ def named_hosts(inventory: Inventory, patterns: Sequence[str]) -> list[str]:
             with using(ctx_inventory, inventory):
                 raise UnmatchedPattern(f"{WARNING}HOST pattern: {pattern}")
         found.update(mine)
+    for name in found:
+        others = [host.name for host in inventory.groups.get(name, ()) if host.name != name]
+        if others:
+            raise MaintenanceError(
+                f"{name} is also a group, with {named(others)} in it, and --limit would take that: "
+                "call one of them otherwise"
+            )
     return [name for name in inventory.hosts if name in found]
 
 

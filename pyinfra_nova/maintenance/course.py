@@ -5,14 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pyinfra.api.exceptions import PyinfraError
 
 from pyinfra_nova.maintenance.reason import Maintenance, MaintenanceError, Work, maintenance_of
-from pyinfra_nova.maintenance.steps import NOTHING, Batch, Cloud, Packages, Step, steps_of
+from pyinfra_nova.maintenance.steps import (
+    NOTHING,
+    Batch,
+    Cloud,
+    Open,
+    Packages,
+    Reboot,
+    Step,
+    steps_of,
+)
 from pyinfra_nova.session.answering import NoAnswerError
 from pyinfra_nova.site.names import named
 from pyinfra_nova.site.settings import HostSettings
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def this_boot() -> str | None:
+    """Which boot of this machine it is; None where its system does not say."""
+    return BOOT.read_text().strip() if BOOT.exists() else None
 
 
 @dataclass
@@ -100,8 +117,17 @@ class Course:
                 self._maintain(hosts)
         except (PyinfraError, NoAnswerError) as error:
             self.cloud.say(str(error))
+            self._say_what_is_over()
             return False
         return not self.stayed
+
+    def _say_what_is_over(self) -> None:
+        """Nothing is left by which the next call could know it."""
+        over = [name for name, outcome in self.outcomes.items() if Open.name in outcome.done]
+        if over and (self.work.command is not None or self.work.reboot):
+            self.cloud.say(
+                f"{named(over)}: done; leave out of the next call what is not to be anew"
+            )
 
     def _batch(
         self, hosts: Sequence[HostSettings], *, is_plan: bool = False
@@ -125,7 +151,21 @@ class Course:
 
         if wrong := self.cloud.side_by_side(sorted(under_way), awaited):
             raise MaintenanceError("\n".join(map(str, wrong.values())))
-        return Batch(by_name, known, self.work, self.patience, is_plan=is_plan), under_way
+        batch = Batch(by_name, known, self.work, self.patience, is_plan=is_plan, stayed=self.stayed)
+        self._require_elsewhere(batch)
+        return batch, under_way
+
+    def _require_elsewhere(self, batch: Batch) -> None:
+        """See, before a guest moves, that no reboot ends this call itself."""
+        if not self.work.reboot:
+            return
+        own = this_boot()
+        states = Reboot(self.cloud, batch).states()
+        if mine := [name for name, state in states.items() if state.boot == own]:
+            raise MaintenanceError(
+                f"{named(mine)} is the machine on which this runs, and a reboot would end it: call "
+                "from another one"
+            )
 
     def _maintain(self, hosts: Sequence[HostSettings]) -> None:
         began = time.monotonic()
@@ -138,7 +178,6 @@ class Course:
             for step in steps_of(self.cloud, batch, returning=self.returning):
                 if batch.hosts:
                     self._take(step, batch)
-            self.stayed += batch.stayed
         finally:
             for host in hosts:
                 self.outcomes[host.name].seconds = time.monotonic() - began

@@ -132,8 +132,13 @@ def refused(host: HostSettings | None, name: str) -> str | None:
         return f"{name} has no part in Nova: name computes"
     if host.is_controller:
         return f"{name} is a controller: its services would go, and Nova with them; name computes"
+    if host.is_dead:
+        return f"{name} is 'dead' in the inventory: nobody connects to it"
     if host.is_retired:
         return f"{name} is 'retired' in the inventory: it is a compute no more"
     if not host.is_compute:
         return f"{name} is no compute: it has no guests to be moved away"
+    if more := sorted(host.roles & {"database", "messaging"}):
+        what = f"Nova's {' and '.join(more)} {'are' if len(more) > 1 else 'is'} there, too"
+        return f"{name} is no compute alone: {what}, and would go with it; name other computes"
     return None

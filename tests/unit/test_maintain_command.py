@@ -12,12 +12,13 @@ from typing import Any
 import gevent
 import pytest
 from pyinfra.api import output
+from pyinfra.api.inventory import Inventory
 
 from pyinfra_nova.commands import maintain
 from pyinfra_nova.maintenance import cloud
-from pyinfra_nova.maintenance.reason import Work
+from pyinfra_nova.maintenance.reason import MaintenanceError, Work, refused
 
-from .site_data import AWKWARD
+from .site_data import AWKWARD, GROUPS, HOSTS, site
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGUN = "2026-11-27T22:41:58Z"
@@ -99,7 +100,18 @@ def test_without_anything_to_do_it_is_an_error_that_names_the_three(
         assert said.endswith("error: say what is to be done: --packages, --command, --reboot\n")
 
 
-@pytest.mark.parametrize("word", ["--batch=0", "--wait=x", "--command= ", "--frob"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "--batch=0",
+        "--batch=-1",
+        "--wait=x",
+        "--wait=1" + "0" * 400,
+        "--command= ",
+        "--frob",
+        "--command=\udcff",
+    ],
+)
 def test_words_that_mean_nothing_are_an_error(run: Run, word: str) -> None:
     with pytest.raises(SystemExit) as ended:
         run({}, "@fake/compute1", "--reboot", word)
@@ -132,6 +144,38 @@ def test_what_is_no_compute_to_be_maintained_is_refused_before_the_first_connect
     assert (done.code, done.typed) == (1, [])
     assert said in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_host_whose_name_is_also_a_group_of_others_is_refused() -> None:
+    """--limit takes the group, and would drain those."""
+    inventory = Inventory(
+        (["compute1", "compute2"], {}), computes=(["compute1", "compute2"], {}),
+        compute1=(["compute2"], {}), compute2=(["compute2"], {}),
+    )  # fmt: skip
+    with pytest.raises(MaintenanceError, match="compute1 is also a group, with compute2 in it"):
+        maintain.named_hosts(inventory, ["computes"])
+    assert maintain.named_hosts(inventory, ["compute2"]) == ["compute2"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"hosts": {"state": "drained", "dead": True}}, "c2 is 'dead' in the inventory"),
+        ({"groups": {"database": ["compute2"]}}, "is no compute alone: Nova's database is there"),
+        (
+            {"groups": {"database": ["compute2"], "messaging": ["compute2"]}},
+            "Nova's database and messaging are there, too, and would go with it",
+        ),
+        ({}, None),
+    ],
+)
+def test_what_nova_stands_on_and_what_has_no_power_is_refused(
+    more: dict[str, Any], said: str | None
+) -> None:
+    hosts = {**HOSTS, "compute2": {**HOSTS["compute2"], **more.get("hosts", {})}}
+    found = site(groups={**GROUPS, **more.get("groups", {})}, hosts=hosts)
+    wrong = refused(found.host("compute2"), "c2")
+    assert wrong is None if said is None else said in str(wrong)
 
 
 def test_names_groups_and_patterns_are_those_of_limit(run: Run) -> None:
@@ -168,7 +212,7 @@ LIMIT = ["tests/unit/maintained_hosts.py", "deploy.py", "-y", "--limit", "@fake/
 
 def test_it_types_the_deploy_with_the_state_and_without(run: Run) -> None:
     drained, rebooted = nova(REASON), {**HOST, "boot": "boot-2", "rebooted": True}
-    told = {"drains": [nova(), nova(), nova(), drained], "hosts": [HOST, HOST, rebooted]}
+    told = {"drains": [nova(), nova(), nova(), drained], "hosts": [HOST, HOST, HOST, rebooted]}
     done = run(told, "@fake/compute1", "--reboot", "-y")
     assert done.code == 0, done.err
     assert done.typed == [
@@ -193,7 +237,7 @@ def test_a_domain_that_nova_does_not_know_is_not_rebooted_while_it_runs(
     drained = nova(REASON, domains={UNKNOWN: None})
     told: dict[str, Any] = {"domains": [UNKNOWN], "running": [UNKNOWN] if runs else []}
     again = {**HOST, "boot": "boot-2", "rebooted": True}
-    told |= {"drains": [nova(REASON), drained], "hosts": [HOST, HOST, again]}
+    told |= {"drains": [nova(REASON), drained], "hosts": [HOST, HOST, HOST, again]}
     done = run(told, "@fake/compute1", "--reboot", "-y")
     if runs:
         assert done.code == 1

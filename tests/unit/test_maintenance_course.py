@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pyinfra_nova.maintenance import course as course_module
 from pyinfra_nova.maintenance.course import Course
 from pyinfra_nova.maintenance.reason import MaintenanceError, Work
+from pyinfra_nova.resources.drains.state import Guest
+from pyinfra_nova.session.answering import NoAnswerError
 from pyinfra_nova.site.settings import HostSettings
 
 from .maintained_cloud import BEGUN, FakeCloud, KilledError
@@ -246,6 +250,57 @@ def test_a_guest_that_does_not_return_stops_nothing_but_is_named_at_the_end() ->
     assert course_.stayed == ["guest g can go nowhere: compute1 is full"]
     assert fake.guests["compute2"] == ["guest-of-compute2"]
     assert course_.outcomes["compute2"].failed is None
+
+
+def test_what_did_not_return_is_named_though_something_fails_after_that() -> None:
+    fake = cloud()
+    fake.stays = {"guest-of-compute1": "guest g can go nowhere: compute1 is full"}
+    fake.stuck = {"compute2"}
+    failed = course(fake, returning=True)
+    assert not failed.run()
+    assert failed.stayed == ["guest g can go nowhere: compute1 is full"]
+    batch = cloud()
+    batch.stays = fake.stays
+    back = batch.bring_back
+
+    def silent(host: HostSettings, guests: Sequence[Guest]) -> list[str]:
+        if host.name == "compute2":
+            raise NoAnswerError("Nova does not answer")
+        return back(host, guests)
+
+    batch.bring_back = silent  # type: ignore[method-assign]
+    failed = course(batch, at_once=2, returning=True)
+    assert not failed.run()
+    assert failed.stayed == ["guest g can go nowhere: compute1 is full"]
+
+
+def test_hosts_that_are_done_are_named_for_the_next_call_would_begin_them_anew() -> None:
+    said = "compute1: done; leave out of the next call what is not to be anew"
+    fake = cloud()
+    fake.stuck = {"compute2"}
+    assert not course(fake).run()
+    assert fake.said[-1] == said
+    fake = cloud()
+    fake.stuck = {"compute2"}
+    assert not course(fake, work=Work(packages=True)).run()  # there it is left alone
+    assert said not in fake.said
+
+
+def test_the_machine_that_this_runs_on_is_not_rebooted_by_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "boot_id").write_text("boot-1\n")
+    monkeypatch.setattr(course_module, "BOOT", tmp_path / "boot_id")
+    fake = cloud()
+    fake.boots["compute1"] = 7
+    failed = course(fake, "compute2", "compute1", work=Work(reboot=True))
+    assert not failed.run()
+    assert fake.did == []
+    assert fake.said[-1].startswith("compute2 is the machine on which this runs")
+    assert course(fake, "compute1", work=Work(reboot=True)).run()
+    assert course(fake, "compute2", work=Work(command="date")).run()
+    with pytest.raises(MaintenanceError, match="compute2 is the machine"):
+        list(course(fake, "compute2", work=Work(reboot=True)).plan())
 
 
 # --- nobody's work is under guests ----------------------------------------------------------------
