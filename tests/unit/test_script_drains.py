@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import drains
+import newest_moves
 import pytest
 
 from .drain_stand_in import Cloud
@@ -143,7 +144,7 @@ def test_a_database_that_does_not_answer_is_no_end_of_all_moves(
     nova.guest("g1", "resized", host="compute2")
     nova.migration("g1", "migration", "finished", **old())
     refused = (None, OSError("1205: Lock wait timeout"), False)
-    monkeypatch.setattr(drain_targets.nova_state, "look", lambda *_: refused)
+    monkeypatch.setattr(newest_moves.nova_state, "look", lambda *_: refused)
     assert read(nova) == {"error": "1205: Lock wait timeout"}
 
 
