@@ -54,8 +54,9 @@ def guests_under_way(hosts, request):
         name = asked["names"]["cell1"]
         return nova_state.read_table(connection, name, "migrations", "instance_uuid", where)
 
+    # Where Nova's account has drifted root has looked in its place.
     rows, error, _ = nova_state.look(request, look)
-    if error:
+    if rows is None:
         raise rest.Failed(str(error))
     return sorted({row["instance_uuid"] for row in rows})
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import drain_targets
 import drains
+import newest_moves
 import pytest
 
 from .drain_stand_in import Cloud
@@ -144,8 +144,21 @@ def test_a_database_that_does_not_answer_is_no_end_of_all_moves(
     nova.guest("g1", "resized", host="compute2")
     nova.migration("g1", "migration", "finished", **old())
     refused = (None, OSError("1205: Lock wait timeout"), False)
-    monkeypatch.setattr(drain_targets.nova_state, "look", lambda *_: refused)
+    monkeypatch.setattr(newest_moves.nova_state, "look", lambda *_: refused)
     assert read(nova) == {"error": "1205: Lock wait timeout"}
+
+
+def test_what_root_has_read_in_the_place_of_an_account_that_has_drifted_is_an_answer(
+    nova: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nova.guest("g1", "resized", host="compute2")
+    nova.migration("g1", "migration", "finished", **old())
+    refused = OSError("1045: Access denied")
+    look = newest_moves.nova_state.look
+    monkeypatch.setattr(
+        newest_moves.nova_state, "look", lambda *asked: (look(*asked)[0], refused, True)
+    )
+    assert [m["status"] for m in well(nova)["moves"]] == ["finished"]
 
 
 def test_a_live_migration_has_its_figures(nova: Cloud) -> None:
