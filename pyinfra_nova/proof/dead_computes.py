@@ -72,7 +72,7 @@ def _sought(state: State, computes: Sequence[HostSettings]) -> list[Sought]:
         other = data.get("ssh_hostname")
         addresses = [str(compute.my_ip), *([str(other)] if other else [])]
         port = int(data.get("ssh_port") or SSH)
-        reached = "" if other else compute.name
+        reached = str(other or compute.name)
         found.append(Sought(compute.name, compute.nova_host, addresses, port, reached))
     return found
 

@@ -280,7 +280,7 @@ def test_a_few_are_asked_however_many_there_are(monkeypatch: pytest.MonkeyPatch)
     (verdict,) = dead_computes.verdicts(state, plans)
     assert (verdict.host, verdict.ok, verdict.detail) == ("compute2", True, "no sign of life")
     ((sought, guests, who, here),) = asked
-    assert sought == [Sought("compute2", "compute2", ["10.0.0.32", "192.0.2.2"], 2222)]
+    assert sought == [Sought("compute2", "compute2", ["10.0.0.32", "192.0.2.2"], 2222, "192.0.2.2")]
     assert guests == [] and here
     assert who == (["controller"], ["c0", "c1", "c2"])
     del data["ssh_hostname"]

@@ -17,7 +17,7 @@ from pyinfra_nova.resources.evacuations.signs import (
     of_nova,
 )
 
-SOUGHT = Sought("compute2", "compute2", ("10.0.0.32", "10.0.0.32"), 22)
+SOUGHT = Sought("compute2", "compute2", ("10.0.0.32", "10.0.0.32"), 22, "10.0.0.32")
 DEAD = Dead("compute2", "compute2", "")
 SILENCE: dict[str, Any] = {"signs": {"compute2": []}, "asked": {"compute2": ["ping"]}}
 SILENCE |= {"unasked": []}
@@ -47,10 +47,10 @@ def test_a_host_is_asked_at_each_of_its_addresses_once() -> None:
     assert SOUGHT.as_request() == {"name": "compute2", "addresses": ["10.0.0.32"], "port": 22}
 
 
-def test_this_machine_asks_it_also_where_it_would_connect_to_it() -> None:
-    """Its management address may be cut off, and it alive on the network of its administrators."""
+def test_this_machine_asks_it_where_it_would_connect_to_it_and_nowhere_else() -> None:
+    """At home 10.0.0.32 may be a printer; and a host without its management network may live."""
     sought = Sought("compute2", "compute2", ("10.0.0.32",), 22, "compute2.example.org")
-    assert sought.as_request(here=True)["addresses"] == ["10.0.0.32", "compute2.example.org"]
+    assert sought.as_request(here=True)["addresses"] == ["compute2.example.org"]
     assert sought.as_request()["addresses"] == ["10.0.0.32"]
 
 

@@ -52,18 +52,18 @@ class Sought:
         host: in Nova.
         addresses: where it would answer.
         port: of its SSH server.
-        reached: the name by which this machine, and perhaps no other, would connect to it; or "".
+        reached: where this machine would connect to it. Elsewhere it may be in another network,
+            in which somebody else has those addresses.
     """
 
     name: str
     host: str
     addresses: Sequence[str]
     port: int
-    reached: str = ""
+    reached: str
 
     def as_request(self, *, here: bool = False) -> dict[str, Any]:
-        more = [self.reached] if here and self.reached else []
-        addresses = list(dict.fromkeys([*self.addresses, *more]))
+        addresses = [self.reached] if here else list(dict.fromkeys(self.addresses))
         return {"name": self.name, "addresses": addresses, "port": self.port}
 
 
