@@ -84,6 +84,7 @@ GONE = (
     f"for id in $(openstack server list --name {PREFIX} -f value -c ID); do"
     " openstack server delete --force --wait $id || openstack server delete --wait $id; done;"
     f" openstack flavor delete {FLAVOR} {LARGER}; openstack server group delete {GROUP};"
+    " openstack quota delete --compute admin;"
     f" sleep 5; openstack volume delete {VOLUME}"
 )
 
@@ -124,7 +125,18 @@ def guests(deployed: Deployed) -> Iterator[None]:
     """Guests on compute1 in many states; one of them is reached from outside."""
     assert deployed.returncode == 0
     assert run("./run", "workshop", "--keep").returncode == 0
+    try:
+        make_guests()
+        yield
+    finally:
+        on("controller", GONE)
+        assert run("./run", "workshop", "--clean").returncode == 0
+    assert deploy("inventory.py").returncode == 0
+
+
+def make_guests() -> None:
     openstack(f"server delete --wait {SECOND}")
+    openstack(f"quota set --instances {2 * len(HERE)} admin")
     if place(FIRST) != "compute1":
         openstack(f"{ON} server migrate --live-migration --wait {FIRST}")
     openstack(f"flavor create --vcpus 1 --ram 128 --disk 0 {FLAVOR}")
@@ -144,10 +156,6 @@ def guests(deployed: Deployed) -> Iterator[None]:
     for name, (words, wanted) in STATES.items():
         openstack(words.format(PREFIX + name))
         assert becomes(PREFIX + name, wanted)
-    yield
-    on("controller", GONE)
-    assert run("./run", "workshop", "--clean").returncode == 0
-    assert deploy("inventory.py").returncode == 0
 
 
 def shelve() -> None:
