@@ -84,7 +84,7 @@ GONE = (
     f"for id in $(openstack server list --name {PREFIX} -f value -c ID); do"
     " openstack server delete --force --wait $id || openstack server delete --wait $id; done;"
     f" openstack flavor delete {FLAVOR} {LARGER}; openstack server group delete {GROUP};"
-    " openstack quota delete --compute admin;"
+    " openstack quota set --instances 10 admin;"
     f" sleep 5; openstack volume delete {VOLUME}"
 )
 
