@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from .conftest import ROOT, on, run
-from .test_drain import becomes, deploy, status
+from .guests import ON, becomes, deploy, status
 from .test_moves import openstack
 
 Deployed = subprocess.CompletedProcess[str]
 PREFIX = "back-"
 GUEST, FLAVOR = f"{PREFIX}guest", f"{PREFIX}flavor"
-ON = "--os-compute-api-version 2.74"
 NODES = (
     "mysql --batch --skip-column-names --execute"
     " \"SELECT uuid FROM nova.compute_nodes WHERE deleted = 0 AND host = 'compute2'\""

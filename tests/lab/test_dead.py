@@ -11,7 +11,7 @@ import pytest
 from lab import machines
 
 from .conftest import inventory_with, on, run
-from .test_drain import deploy, killed_when_said, migrations, place, status
+from .guests import ON, deploy, killed_when_said, migrations, place, status
 from .test_main_job import PYINFRA
 from .test_moves import eventually, openstack
 
@@ -20,7 +20,6 @@ Deployed = subprocess.CompletedProcess[str]
 PREFIX = "dead-"
 RUNS, OFF, LOCAL = f"{PREFIX}runs", f"{PREFIX}off", f"{PREFIX}local"
 FLAVOR = f"{PREFIX}flavor"
-ON = "--os-compute-api-version 2.74"
 CREATE = f"server create {ON} --flavor {FLAVOR} --nic none --host compute2 --wait"
 SERVICES = "compute service list -f value -c Binary -c Host -c State --service nova-compute"
 FORCED = (

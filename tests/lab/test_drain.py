@@ -3,8 +3,6 @@ way; a killed drain is gone on with; then the compute takes guests again."""
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,6 +17,19 @@ from lab.workshop.place import Place
 from lab.workshop.steps import FIRST, SECOND
 
 from .conftest import MINUTE, ROOT, inventory_with, on, run
+from .guests import (
+    ON,
+    becomes,
+    deploy,
+    killed_when_said,
+    migrations,
+    names,
+    place,
+    says,
+    started,
+    status,
+    task,
+)
 from .pings import pinged
 from .planted import sql
 from .test_main_job import PYINFRA
@@ -35,7 +46,6 @@ pytestmark = pytest.mark.rotated("long", whole=True)
 Deployed = subprocess.CompletedProcess[str]
 PREFIX = "drain-"
 FLAVOR, LARGER, GROUP = f"{PREFIX}flavor", f"{PREFIX}larger", f"{PREFIX}apart"
-ON = "--os-compute-api-version 2.74"
 CREATE = f"server create {ON} --flavor {FLAVOR} --image tiny --nic none --wait"
 HERE = (
     *("runs", "paused", "stopped", "suspended", "rescued", "error", "resized", "apart"),
@@ -87,30 +97,6 @@ GONE = (
     " openstack quota set --instances 10 admin;"
     f" sleep 5; openstack volume delete {VOLUME}"
 )
-
-
-def status(guest: str) -> str:
-    return openstack(f"server show -f value -c status {guest}").split()[-1]
-
-
-def becomes(guest: str, wanted: str) -> bool:
-    return eventually(lambda: status(guest) == wanted)
-
-
-def place(guest: str) -> str:
-    return openstack(f"server show -f value -c OS-EXT-SRV-ATTR:host {guest}").split()[-1]
-
-
-def task(guest: str) -> str:
-    return openstack(f"server show -f value -c OS-EXT-STS:task_state {guest}").split()[-1]
-
-
-def names() -> list[str]:
-    return sorted(openstack("server list --all-projects -f value -c Name").split())
-
-
-def deploy(inventory: Path | str) -> Deployed:
-    return run(PYINFRA, str(inventory), "deploy.py", "-y", timeout=30 * MINUTE)
 
 
 @pytest.fixture(scope="module")
@@ -179,13 +165,6 @@ def stop_in_the_middle_of_a_deletion(guest: str) -> None:
 
 def address_of_guest() -> str:
     return Place.of(read_settings(ROOT / "inventory.py"), Path("inventory.py")).first
-
-
-def migrations(guest: str) -> list[str]:
-    """What became of each move of GUEST."""
-    uuid = openstack(f"server show -f value -c id {guest}").split()[-1]
-    listed = openstack(f"{ON} server migration list --server {uuid} -f value -c Status")
-    return listed.split()
 
 
 def test_the_plan_says_of_each_guest_what_becomes_of_it(guests: None, drained: Path) -> None:
@@ -262,41 +241,6 @@ def test_once_they_can_they_move_too(guests: None, drained: Path) -> None:
     assert run("./run", "audit").returncode == 0
     without_guests = ("--deselect", "tests/verify/test_guests.py")
     assert run("./run", "-i", str(drained), "verify", *without_guests).returncode == 0
-
-
-@contextmanager
-def started(*command: str) -> Iterator[subprocess.Popen[str]]:
-    """COMMAND, in a session of its own."""
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        yield process
-
-
-def says(process: subprocess.Popen[str], text: str) -> bool:
-    """Whether it has said TEXT by now, or does so before it ends; what it says is printed."""
-    assert process.stdout
-    for line in process.stdout:
-        print(line, end="")
-        if text in line:
-            return True
-    return False
-
-
-def killed_when_said(text: str, *command: str, after: float = 3) -> bool:
-    """Run COMMAND, and kill it so long AFTER it has said TEXT; False if it never did."""
-    with started(*command) as process:
-        if not says(process, text):
-            return False
-        time.sleep(after)
-        os.killpg(process.pid, signal.SIGKILL)
-        return True
 
 
 @pytest.mark.slow

@@ -14,13 +14,12 @@ from lab import machines
 from lab.workshop.steps import FIRST, SECOND
 
 from .conftest import MINUTE, ROOT, on, run
-from .test_drain import deploy, killed_when_said, migrations, place, status
+from .guests import ON, deploy, killed_when_said, migrations, place, status
 from .test_moves import BOOT_ID, eventually, in_guest, openstack
 
 Deployed = subprocess.CompletedProcess[str]
 PREFIX = "maintained-"
 GUEST, FLAVOR = f"{PREFIX}guest", f"{PREFIX}flavor"
-ON = "--os-compute-api-version 2.74"
 CREATE = f"server create {ON} --flavor {FLAVOR} --image tiny --nic none --wait"
 SERVICES = "compute service list --long -f value -c Host -c Status --service nova-compute"
 RECORD = "/var/lib/pyinfra-nova/maintenance.json"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import inventory_with, on, run
-from .test_drain import deploy, killed_when_said, migrations, place, status
+from .guests import ON, deploy, killed_when_said, migrations, place, status
 from .test_main_job import PYINFRA
 from .test_moves import openstack
 
@@ -18,7 +18,6 @@ pytestmark = pytest.mark.rotated("long", whole=True)
 Deployed = subprocess.CompletedProcess[str]
 PREFIX = "retired-"
 GUEST, FLAVOR, AGGREGATE = f"{PREFIX}guest", f"{PREFIX}flavor", f"{PREFIX}aggregate"
-ON = "--os-compute-api-version 2.74"
 CREATE = f"server create {ON} --flavor {FLAVOR} --image tiny --nic none --wait"
 UNIT = "systemctl show -P LoadState -P ActiveState nova-compute"
 QUEUE = "rabbitmqctl --quiet list_queues name | grep -Fx compute."
