@@ -34,6 +34,7 @@ import figures
 import finding
 import guests
 import heartbeats
+import migrations
 import neighbours
 import nodes
 import providers
@@ -51,6 +52,7 @@ DETECTORS = (
     *access.DETECTORS,
     *expiry.DETECTORS,
     *guests.DETECTORS,
+    *migrations.DETECTORS,
     *allocations.DETECTORS,
     *domains.DETECTORS,
     *disks.DETECTORS,

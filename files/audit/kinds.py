@@ -80,6 +80,10 @@ EFFECTS = {
     "migration-stuck": (
         "the guest takes its resources on two hosts, and neither can be drained or removed"
     ),
+    "move-unconfirmable": (
+        "neither of its hosts can be retired, what it holds in Placement stays taken, and Nova may "
+        "confirm or revert the guest's next resize by it"
+    ),
     "build-request-left": "its owner sees a guest that is never built, or one guest twice",
     "guest-in-error": "its owner cannot use it, and it counts against the quota",
     "guest-on-unnamed-host": "no deploy, upgrade or check reaches the host that it runs on",

@@ -74,6 +74,7 @@ class CloudAudit(ScriptFact):
         "expiry",
         "guest_rows",
         "guests",
+        "migrations",
         "allocations",
         "domains",
         "disks",
@@ -87,7 +88,10 @@ class Repairs(ScriptFact):
     """What has come of repairs, made on the primary controller."""
 
     script = "repairs"
-    uses = (*CloudAudit.uses, "cloud_audit", "provider_allocations", "repair_steps", "api_repairs")
+    uses = (
+        *CloudAudit.uses,
+        *("cloud_audit", "provider_allocations", "repair_steps", "api_repairs", "sql_repairs"),
+    )
     folder = ScriptFact.folder / "audit"
 
 

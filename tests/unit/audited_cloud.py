@@ -11,6 +11,7 @@ import cloud_audit
 import disks
 import domains
 import guests
+import migrations
 from evidence import Evidence
 from finding import judged
 from nova_state import CELL0
@@ -25,6 +26,7 @@ DAY = 86400
 OLD = 30 * DAY
 OF_GUESTS = {
     *guests.DETECTORS,
+    *migrations.DETECTORS,
     *allocations.DETECTORS,
     *domains.DETECTORS,
     *disks.DETECTORS,
