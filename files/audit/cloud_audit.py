@@ -40,6 +40,7 @@ import nodes
 import providers
 import queues
 import records
+import server_settings
 
 DETECTORS = (
     *causes.DETECTORS,
@@ -51,6 +52,7 @@ DETECTORS = (
     *neighbours.DETECTORS,
     *access.DETECTORS,
     *expiry.DETECTORS,
+    *server_settings.DETECTORS,
     *guests.DETECTORS,
     *migrations.DETECTORS,
     *allocations.DETECTORS,

@@ -72,6 +72,7 @@ class CloudAudit(ScriptFact):
         "access",
         "neighbours",
         "expiry",
+        "server_settings",
         "guest_rows",
         "guests",
         "migrations",

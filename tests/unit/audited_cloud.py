@@ -208,6 +208,7 @@ class Cloud:
             "aggregate_hosts": [member("compute1")],
             "cell0_services": [],
             "deleted": [],
+            "settings": [],
         }
         inventory = {"VCPU": [4, 0, 4.0], "MEMORY_MB": [8000, 512, 1.0]}
         self.placement: Row | None = {
