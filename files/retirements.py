@@ -7,6 +7,8 @@ Request: {"auth_url", "region", "interface", "places", "admin": as for cloud_obj
           "there": bool, whether Nova's tables have to be there: before a first deploy none is}
 Answer:  {"left": {host: {
               "guests": [uuids], "moves": [uuids of guests with one that has not ended],
+              "unconfirmed": [uuids of those whose waits to be confirmed],
+              "unconfirmable": [uuids of those whose waits for that and is not let],
               "service": uuid|null, "nodes": [uuids], "cell": uuid of that it is mapped to|null,
               "aggregates": [{"id", "name"}], "providers": [{"uuid", "name"}], leaves first,
               "agents": [{"id", "kind", "alive", "bound"}], "queues": [names]}},
@@ -29,7 +31,7 @@ import nova_state
 import provider_allocations
 import rest
 from nova_tables import FINISHED_SQL
-from sql import text_list
+from retired_rows import read_rows
 
 PATIENCE = 300
 """Seconds that a nova-manage may take."""
@@ -39,73 +41,13 @@ QUEUES = ("compute", "compute-alt")
 """The topics of a compute; the second since Nova 33 (nova/compute/rpcapi.py)."""
 BOUND = {"L3 agent": ("l3-routers", "routers"), "DHCP agent": ("dhcp-networks", "networks")}
 """What Neutron forgets with an agent, where it is, and what it is called there."""
+MOVES = {
+    "moves": "has moves under way of guests",
+    "unconfirmed": "has moves that wait for `openstack server resize confirm` of guests",
+    "unconfirmable": "has moves that nobody can confirm (see `./run audit`) of guests",
+}
 ANEW = "set its state to 'drained' and deploy, then to 'retired'"
 SILENCE = (OSError, ValueError, struct.error, IndexError)
-
-
-# --- what Nova's databases say --------------------------------------------------------------------
-
-
-class Rows:
-    """What the databases have of HOSTS: one query for each table, whatever their number."""
-
-    def __init__(self, connection, request):
-        names = request["names"]
-        self.connection, self.cell, self.api = connection, names["cell1"], names["api"]
-        self.read = nova_state.read_table if request["there"] else nova_state.read_if_there
-        mine = text_list(request["hosts"])
-        where = f" WHERE deleted = 0 AND `binary` = 'nova-compute' AND host IN {mine}"
-        self.services = self.of(self.cell, "services", "uuid, host", where)
-        where = f" WHERE deleted = 0 OR host IN {mine}"
-        self.nodes = self.of(
-            self.cell, "compute_nodes", "uuid, host, hypervisor_hostname, deleted", where
-        )
-        where = f" WHERE deleted = 0 AND host IN {mine}"
-        self.guests = self.of(self.cell, "instances", "uuid, host", where)
-        where = f" WHERE deleted = 0 AND status NOT IN {FINISHED_SQL}"
-        where += f" AND (source_compute IN {mine} OR dest_compute IN {mine})"
-        what = "uuid, instance_uuid, source_compute, dest_compute"
-        self.moves = self.of(self.cell, "migrations", what, where)
-        where = f" WHERE host IN {mine}"
-        self.mappings = self.of(self.api, "host_mappings", "host, cell_id", where)
-        cells = self.of(self.api, "cell_mappings", "id, uuid") if self.mappings else []
-        self.cells = {row["id"]: row["uuid"] for row in cells}
-        # A move of a guest that is gone is over, whatever its record says.
-        moved = text_list(sorted({row["instance_uuid"] for row in self.moves}))
-        where = f" WHERE deleted = 0 AND uuid IN {moved}"
-        found = self.of(self.cell, "instances", "uuid", where) if self.moves else []
-        alive = {row["uuid"] for row in found}
-        self.moves = [row for row in self.moves if row["instance_uuid"] in alive]
-
-    def of(self, *what):
-        return self.read(self.connection, *what)
-
-    def left(self, host):
-        # A database may compare names without regard to case; Nova does not.
-        services = [row["uuid"] for row in self.services if row["host"] == host]
-        mapped = [row["cell_id"] for row in self.mappings if row["host"] == host]
-        return {
-            "guests": sorted(row["uuid"] for row in self.guests if row["host"] == host),
-            "moves": sorted(
-                row["instance_uuid"]
-                for row in self.moves
-                if host in (row["source_compute"], row["dest_compute"])
-            ),
-            "service": next(iter(services), None),
-            "nodes": [r["uuid"] for r in self.nodes if r["host"] == host and not r["deleted"]],
-            "cell": self.cells.get(mapped[0], "") if mapped else None,
-        }
-
-    def names_of(self, host):
-        """The identifiers of the nodes that HOST has or had, and the names of their providers."""
-        mine = [row for row in self.nodes if row["host"] == host]
-        names = {host, *(row["hypervisor_hostname"] for row in mine)}
-        return {row["uuid"] for row in mine}, names
-
-
-def read_rows(connection, request):
-    rows = Rows(connection, request)
-    return rows, {host: rows.left(host) for host in request["hosts"]}
 
 
 # --- what the others say --------------------------------------------------------------------------
@@ -232,7 +174,7 @@ class Retirement:
         if found is None or error:
             raise rest.Failed(f"Nova's databases could not be read: {error}")
         self.left = read_others(self.cloud, *found)[self.host]
-        for what, verb in (("guests", "has guests"), ("moves", "has moves under way of guests")):
+        for what, verb in (("guests", "has guests"), *MOVES.items()):
             if self.left[what]:
                 raise rest.Failed(f"{self.host} {verb}: " + ", ".join(self.left[what]))
 

@@ -34,11 +34,13 @@ import figures
 import finding
 import guests
 import heartbeats
+import migrations
 import neighbours
 import nodes
 import providers
 import queues
 import records
+import server_settings
 
 DETECTORS = (
     *causes.DETECTORS,
@@ -50,7 +52,9 @@ DETECTORS = (
     *neighbours.DETECTORS,
     *access.DETECTORS,
     *expiry.DETECTORS,
+    *server_settings.DETECTORS,
     *guests.DETECTORS,
+    *migrations.DETECTORS,
     *allocations.DETECTORS,
     *domains.DETECTORS,
     *disks.DETECTORS,

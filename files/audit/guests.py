@@ -7,7 +7,7 @@ them have to agree on is left alone for GRACE seconds, too.
 import guest_rows
 import nova_state
 from finding import finding, needs
-from guest_rows import BUILDING, ERROR, LIBVIRT, UNCONFIRMED, called, some
+from guest_rows import BUILDING, ERROR, LIBVIRT, called, some
 from names import word
 
 NOWHERE = "no host"
@@ -33,8 +33,6 @@ PATIENCE = dict.fromkeys(
 """Tasks that copy an image, a volume or a disk."""
 SHORT = 15 * MINUTE
 MOVES = ("migrating", "resize_migrating", "resize_migrated", "resize_finish")
-UNWRITTEN = HOUR
-UNDER_WAY = ("preparing", "running", "post-migrating")
 ENDED_WELL = ("completed", "confirmed", "done")
 """Statuses of a migration that Nova writes down after it has written down the guest's new host."""
 
@@ -85,54 +83,6 @@ def unstuck(row, host):
         )
     state = "active" if vm_state == "active" else ERROR
     return before + f"`openstack server set --state {state} {uuid}` clears the task"
-
-
-@needs("databases")
-def stuck_migrations(evidence):
-    """Migrations that have not ended and of which nobody has written anything for an hour.
-
-    Nova moves guests off a host one after the other (max_concurrent_live_migrations): those that
-    are queued wait for that one as long as it goes on.
-    """
-    rows = guest_rows.of(evidence)
-    at_work = {
-        row["source_compute"]
-        for row in rows.migrations.values()
-        if row["status"] in UNDER_WAY
-        and evidence.now - nova_state.epoch(row["written"]) < UNWRITTEN
-    }
-    for row in rows.migrations.values():
-        since = nova_state.epoch(row["written"])
-        waited = evidence.now - since
-        if row["status"] in (UNCONFIRMED, *guest_rows.FINISHED) or waited < UNWRITTEN:
-            continue
-        if row["status"] == "queued" and row["source_compute"] in at_work:
-            continue
-        guest, kind = row["instance_uuid"], row["migration_type"]
-        where, to = row["source_compute"] or NOWHERE, row["dest_compute"] or "a host not chosen yet"
-        yield finding(
-            "migration-stuck",
-            where,
-            f"the {kind} of guest {guest} from {where} to {to} has been {row['status']} for "
-            f"{minutes(waited)} without a word",
-            abort(row, where),
-            since=since,
-            key=row["uuid"] or row["id"],
-        )
-
-
-def abort(row, where):
-    guest = row["instance_uuid"]
-    if row["migration_type"] == "live-migration" and row["status"] in ("queued", "running"):
-        # 2.65: a queued one, too.
-        return (
-            f"`openstack --os-compute-api-version 2.65 server migration abort {guest} {row['id']}`"
-        )
-    return (
-        f"see the log of nova-compute on {row['dest_compute'] or where} and on {where}; when "
-        "nobody is at it any more, in the cell's database: `UPDATE migrations SET status = 'error' "
-        f"WHERE id = {row['id']} AND status = '{row['status']}'`"
-    )
 
 
 @needs("databases")
@@ -355,7 +305,6 @@ def unrecorded(rows):
 
 DETECTORS = (
     stuck_guests,
-    stuck_migrations,
     left_build_requests,
     guests_in_error,
     guests_of_strange_hosts,

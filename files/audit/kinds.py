@@ -74,11 +74,19 @@ EFFECTS = {
     "password-ends": "from then on Nova can ask neither Placement, Neutron nor Glance",
     "certificate-ends": "from then on clients and services refuse to speak to it",
     "certificate-unread": "Nova and its clients get no answer from that server over TLS",
+    "snapshot-isolation": (
+        "of two changes of a row at a time one ends with error 1020, which neither Keystone nor "
+        "Nova tries again: logins and actions fail at times"
+    ),
     "rows-not-archived": "queries and schema migrations get slower with each of them",
     # Guests, in Nova's own rows.
     "guest-stuck": "its owner can neither use nor change it, and a drain of its host waits for it",
     "migration-stuck": (
         "the guest takes its resources on two hosts, and neither can be drained or removed"
+    ),
+    "move-unconfirmable": (
+        "neither of its hosts can be retired, what it holds in Placement stays taken, and Nova may "
+        "confirm or revert the guest's next resize by it"
     ),
     "build-request-left": "its owner sees a guest that is never built, or one guest twice",
     "guest-in-error": "its owner cannot use it, and it counts against the quota",

@@ -131,19 +131,36 @@ def queries(names, days=KEPT_DAYS):
     return found
 
 
+SETTINGS = (
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN"
+    " ('hostname', 'version', 'innodb_snapshot_isolation', 'transaction_isolation', 'tx_isolation')"
+)
+"""Of the server behind the address that Nova has; one that it does not know it does not show."""
+
+
+def settings(connection):
+    """The variables of the server; none where it does not say them."""
+    try:
+        return sql.rows(connection, "the server's variables", SETTINGS)
+    except sql.NoAnswerError:
+        return []  # of one that has gone whatever is asked next says so
+
+
 def kept_days(expected):
     """For how many days this site wants deleted rows to stay, if it says so."""
     return max(KEPT_DAYS, expected.get("archived_after") or 0)
 
 
 def read(request):
-    """All rows by the question that they answer.
+    """All rows by the question that they answer, and the settings of the server.
 
     Raises sql.NoAnswerError; a table that is not there is no answer, for the schema is another.
     """
     days = kept_days(request.get("expected", {}))
     with contextlib.closing(nova_state.connect(request)) as connection:
-        return {
+        variables = settings(connection)
+        found = {
             key: sql.rows(connection, key, statement)
             for key, statement in queries(request["names"], days).items()
         }
+        return {**found, "settings": variables}

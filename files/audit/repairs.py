@@ -17,6 +17,8 @@ alone, and so is everything once a service has not answered. Outcomes:
 import api_repairs
 import evidence
 import rest
+import sql
+import sql_repairs
 from cloud_audit import judged
 from repair_steps import Refused, Session, nova_manage
 
@@ -53,6 +55,7 @@ ACTIONS = {
     "delete-service": (nothing, api_repairs.delete_service),
     "delete-allocation": (api_repairs.allocations, api_repairs.delete_allocation),
     "sync-aggregates": (nothing, sync_aggregates),
+    "end-migration": (nothing, sql_repairs.end_migration),
 }
 """For each action what is read before the records, and what is done after; in this order."""
 MORE = {"delete-service": ("broker",)}
@@ -144,6 +147,11 @@ class Run:
             self.outcomes[key] = ("refused", str(error))
         except rest.ErrorStatus as error:
             if error.status in NO:
+                self.outcomes[key] = ("refused", str(error))
+            else:
+                self.stop(key, error)
+        except sql.NoAnswerError as error:
+            if error.undone:
                 self.outcomes[key] = ("refused", str(error))
             else:
                 self.stop(key, error)

@@ -13,6 +13,13 @@ NOT_THERE = (1049, 1146)
 DENIED = (1044, 1045, 1130, 1142, 1143, 1227, 1698)
 """Not this user: to the database, with this password, from this host, to the table, to the column,
 without this privilege, by this socket."""
+CHANGED = 1020
+"""A row was changed since this transaction began, with `innodb_snapshot_isolation`
+(https://bugs.launchpad.net/nova/+bug/2116186)."""
+UNDONE = (CHANGED, 1205, 1213)
+"""That, a lock that was waited for too long, a deadlock: nothing is left of a statement that
+commits by itself. Only of the last two the server says that one may try again."""
+AGAIN = "; try restarting transaction"
 NO_SERVER = re.compile(r"^Can't connect to .*\((2|111)\)$")
 """errno: the socket is not there, nobody listens at it (2002 alone may be a full backlog, too)."""
 TIMEOUT = 60
@@ -38,6 +45,10 @@ class NoAnswerError(Exception):
         return self.number in DENIED
 
     @property
+    def undone(self):
+        return self.number in UNDONE
+
+    @property
     def no_server(self):
         return self.number == 2002 and bool(NO_SERVER.search(self.args[2]))
 
@@ -51,6 +62,8 @@ class NotInstalledError(Exception):
 
 
 def failure(subject, number, text):
+    if number == CHANGED:
+        text += AGAIN
     kind = NotThereError if number in NOT_THERE else NoAnswerError
     return kind(subject, number, text)
 
@@ -95,6 +108,16 @@ def rows(connection, subject, statement):
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row)) for row in cursor.fetchall()]  # noqa: B905 - Python 3.9
     except Exception as error:  # PyMySQL's own, or what broken packets make of its parser
+        raise from_pymysql(subject, error) from None
+
+
+def changed(connection, subject, statement):
+    """How many rows STATEMENT, which is about SUBJECT, has changed."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.rowcount
+    except Exception as error:  # as in `rows`
         raise from_pymysql(subject, error) from None
 
 

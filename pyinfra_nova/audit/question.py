@@ -72,8 +72,10 @@ class CloudAudit(ScriptFact):
         "access",
         "neighbours",
         "expiry",
+        "server_settings",
         "guest_rows",
         "guests",
+        "migrations",
         "allocations",
         "domains",
         "disks",
@@ -87,7 +89,10 @@ class Repairs(ScriptFact):
     """What has come of repairs, made on the primary controller."""
 
     script = "repairs"
-    uses = (*CloudAudit.uses, "cloud_audit", "provider_allocations", "repair_steps", "api_repairs")
+    uses = (
+        *CloudAudit.uses,
+        *("cloud_audit", "provider_allocations", "repair_steps", "api_repairs", "sql_repairs"),
+    )
     folder = ScriptFact.folder / "audit"
 
 

@@ -220,6 +220,7 @@ ACTIONS = {
     "delete-allocation": "take an allocation out of Placement",
     "sync-aggregates": "put hosts into Placement's aggregates, by "
     "`nova-manage placement sync_aggregates`",
+    "end-migration": "put the record of a move that nobody can confirm into error, by SQL",
 }
 """What each repair does; the order is that of ``files/audit/repairs.py``."""
 

@@ -19,6 +19,15 @@ from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask, script_
 from pyinfra_nova.session.steps import Commands, Step, refused, say, taken
 from pyinfra_nova.site.settings import HostSettings, Site
 
+UNCONFIRMED = (
+    "a move of guest {uuid} waits to be confirmed: `openstack server resize confirm {uuid}`, or "
+    "`revert`"
+)
+UNCONFIRMABLE = (
+    "a move of guest {uuid} waits to be confirmed, which Nova lets nobody do any more: "
+    "`./run audit --repair` ends its record, or says what is to be done before"
+)
+
 
 class RetiredRecords(ScriptFact):
     """What is left of computes in Nova, Placement, Neutron and at the broker."""
@@ -26,7 +35,7 @@ class RetiredRecords(ScriptFact):
     script = "retirements"
     uses = (
         *("rest", "keystone", "compute_api", "cloud_session", "sql", "nova_state", "nova_tables"),
-        *("streams", "messaging", "provider_allocations"),
+        *("streams", "messaging", "provider_allocations", "retired_rows"),
     )
 
 
@@ -62,11 +71,15 @@ class Left(BaseModel):
 
     Attributes:
         moves: guests with a move from or to it that has not ended.
+        unconfirmed, unconfirmable: guests with one that waits to be confirmed; the latter cannot
+            be, for the guest is no longer in VERIFY_RESIZE.
         cell: that it is mapped to.
     """
 
     guests: list[str]
     moves: list[str]
+    unconfirmed: list[str] = []
+    unconfirmable: list[str] = []
     service: str | None
     nodes: list[str]
     cell: str | None
@@ -81,6 +94,8 @@ class Left(BaseModel):
         return [
             *(f"guest {uuid} is on it" for uuid in self.guests),
             *(f"a move of guest {uuid} is under way" for uuid in self.moves),
+            *(UNCONFIRMED.format(uuid=uuid) for uuid in self.unconfirmed),
+            *(UNCONFIRMABLE.format(uuid=uuid) for uuid in self.unconfirmable),
         ]
 
     @property

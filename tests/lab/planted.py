@@ -294,6 +294,13 @@ PLANTS = (
         sql(f"DELETE FROM nova.migrations WHERE instance_uuid = {guest('moved')}"),
     ),
     Plant(
+        "move-unconfirmable",
+        # As after a resize whose guest somebody has reset to ACTIVE.
+        sql(MOVE.format(2, "finished", guest("still")).replace("'live-migration'", "'resize'")),
+        sql(f"DELETE FROM nova.migrations WHERE instance_uuid = {guest('still')}"),
+        repaired=True,
+    ),
+    Plant(
         "allocation-of-nobody",
         allocation("'7e0b7a2c-9f4d-4c3a-8b1e-0d6c5f4e3d2c'", "compute2"),
         sql(

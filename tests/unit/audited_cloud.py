@@ -11,6 +11,7 @@ import cloud_audit
 import disks
 import domains
 import guests
+import migrations
 from evidence import Evidence
 from finding import judged
 from nova_state import CELL0
@@ -25,6 +26,7 @@ DAY = 86400
 OLD = 30 * DAY
 OF_GUESTS = {
     *guests.DETECTORS,
+    *migrations.DETECTORS,
     *allocations.DETECTORS,
     *domains.DETECTORS,
     *disks.DETECTORS,
@@ -206,6 +208,7 @@ class Cloud:
             "aggregate_hosts": [member("compute1")],
             "cell0_services": [],
             "deleted": [],
+            "settings": [],
         }
         inventory = {"VCPU": [4, 0, 4.0], "MEMORY_MB": [8000, 512, 1.0]}
         self.placement: Row | None = {

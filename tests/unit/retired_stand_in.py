@@ -24,7 +24,7 @@ TABLES = {
     "nova": {
         "services": "uuid, host, binary, deleted",
         "compute_nodes": "uuid, host, hypervisor_hostname, deleted",
-        "instances": "uuid, host, deleted",
+        "instances": "uuid, host, deleted, vm_state, task_state",
         "migrations": "uuid, instance_uuid, source_compute, dest_compute, status, deleted",
     },
     "nova_api": {"host_mappings": "host, cell_id", "cell_mappings": "id, uuid"},
@@ -92,7 +92,10 @@ class Cloud(Served):
         return self.database.execute(statement, values).fetchall()
 
     def insert(self, table: str, *values: object) -> None:
-        self.sql(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", *values)  # noqa: S608
+        name, _, place = table.partition(".")
+        columns = TABLES[name][place].split(", ")[: len(values)]
+        marks = ", ".join("?" * len(values))
+        self.sql(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", *values)  # noqa: S608
 
     def has(self, table: str, host: str = "compute2") -> bool:
         alive = "" if table == "nova_api.host_mappings" else " AND deleted = 0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import guests
+import migrations
 import pytest
 
 from .audited_guests import EPOCH, HOSTS, LONG_AGO, WEB, Cloud, ago, guest, kinds, migration, named
@@ -53,7 +54,7 @@ def test_a_guest_that_nobody_builds_is_stuck(cloud: Cloud) -> None:
 def test_a_guest_under_migration_is_judged_by_its_migration(cloud: Cloud) -> None:
     cloud.web.update(task_state="migrating", written=ago(7200))
     cloud.moves(status="running", written=ago(5))
-    assert cloud.found(guests.stuck_guests, guests.stuck_migrations) == []
+    assert cloud.found(guests.stuck_guests, migrations.stuck_migrations) == []
 
 
 def test_a_guest_left_in_a_move_is_freed_only_where_it_runs(cloud: Cloud) -> None:
@@ -65,7 +66,7 @@ def test_a_guest_left_in_a_move_is_freed_only_where_it_runs(cloud: Cloud) -> Non
 
 def test_a_migration_of_which_nobody_writes_is_stuck(cloud: Cloud) -> None:
     cloud.moves(status="running", written=ago(2 * 3600))
-    [found] = cloud.found(guests.stuck_migrations)
+    [found] = cloud.found(migrations.stuck_migrations)
     assert found["what"] == (
         f"the live-migration of guest {WEB} from compute1 to compute2 has been running for 2 hours "
         "without a word"
@@ -82,11 +83,11 @@ def test_a_guest_that_waits_for_its_turn_to_leave_a_host_is_not_stuck(cloud: Clo
     cloud.tables["migrations"].append(
         migration(2, "big", *HOSTS, status="running", written=ago(30))
     )
-    assert cloud.found(guests.stuck_migrations) == []
+    assert cloud.found(migrations.stuck_migrations) == []
     cloud.tables["migrations"][1]["written"] = ago(2 * 3600)
-    assert len(cloud.found(guests.stuck_migrations)) == 2
+    assert len(cloud.found(migrations.stuck_migrations)) == 2
     cloud.tables["migrations"].pop()
-    [found] = cloud.found(guests.stuck_migrations)
+    [found] = cloud.found(migrations.stuck_migrations)
     assert "has been queued for 5 hours" in found["what"]
 
 
@@ -107,14 +108,14 @@ def test_a_migration_that_waits_for_a_person_or_has_ended_is_not_stuck(
     cloud: Cloud, status: str
 ) -> None:
     cloud.moves(status=status, migration_type="resize", written=ago(30 * 86400))
-    assert cloud.found(guests.stuck_migrations) == []
+    assert cloud.found(migrations.stuck_migrations) == []
 
 
 def test_an_evacuation_without_a_host_yet_is_named_as_that(cloud: Cloud) -> None:
     cloud.moves(
         migration_type="evacuation", status="accepted", dest_compute=None, written=ago(7200)
     )
-    [found] = cloud.found(guests.stuck_migrations)
+    [found] = cloud.found(migrations.stuck_migrations)
     assert "from compute1 to a host not chosen yet has been accepted" in found["what"]
 
 

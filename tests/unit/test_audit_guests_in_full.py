@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import guests
+import migrations
 import pytest
 
 from .audited_guests import EPOCH, LONG_AGO, WEB, Cloud, ago, guest, migration, named, only, told
@@ -89,7 +90,7 @@ def test_a_migration_that_is_stuck(cloud: Cloud, more: dict[str, Any], remedy: s
     cloud.moves(**MIGRATION, **more)
     kind, to = more.get("migration_type", "live-migration"), "compute2"
     to = "a host not chosen yet" if "dest_compute" in more else to
-    assert only(cloud, guests.stuck_migrations) == (
+    assert only(cloud, migrations.stuck_migrations) == (
         "compute1",
         f"the {kind} of guest {WEB} from compute1 to {to} has been {more['status']} for 3 hours "
         "without a word",
@@ -103,9 +104,9 @@ def test_a_migration_is_stuck_from_the_hour_on_and_known_by_its_number_at_need(
     cloud: Cloud,
 ) -> None:
     cloud.moves(status="running", uuid=None, source_compute=None, written=ago(3599))
-    assert cloud.found(guests.stuck_migrations) == []
+    assert cloud.found(migrations.stuck_migrations) == []
     cloud.tables["migrations"][0]["written"] = ago(3600)
-    where, *_, key = only(cloud, guests.stuck_migrations)
+    where, *_, key = only(cloud, migrations.stuck_migrations)
     assert (where, key) == ("no host", "1")
 
 
@@ -296,7 +297,7 @@ def test_who_is_well_hides_nobody_who_comes_after(cloud: Cloud) -> None:
 
     for status, written in (("completed", late), ("running", soon), ("preparing", late)):
         cloud.moves(status=status, written=written)
-    assert only(cloud, guests.stuck_migrations)[4] == named("migration 3")
+    assert only(cloud, migrations.stuck_migrations)[4] == named("migration 3")
     cloud.tables["migrations"].clear()
 
     request = {"instance_uuid": named("a"), "created_at": soon, "made": None}

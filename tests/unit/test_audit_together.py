@@ -10,6 +10,7 @@ import disks
 import domains
 import finding
 import guests
+import migrations
 
 from .audited_cloud import Cloud as WholeCloud
 from .audited_guests import HOSTS, WEB, Cloud
@@ -27,6 +28,7 @@ def test_ten_thousand_guests_that_are_all_found_faulty() -> None:
     seen = cloud.evidence()
     detectors = (
         *guests.DETECTORS,
+        *migrations.DETECTORS,
         *allocations.DETECTORS,
         *domains.DETECTORS,
         *disks.DETECTORS,

@@ -19,6 +19,7 @@ __all__ = ["alone", "folders"]
 Folders = dict[str, str]
 
 FAULTS = [
+    Fault(1020),  # somebody else has changed a row meanwhile
     Fault(1040),  # too many connections
     Fault(1047),  # a node of Galera's that is not ready
     Fault(1053),  # the server shuts down

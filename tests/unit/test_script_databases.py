@@ -134,6 +134,10 @@ FAILURES = {
     "refused": (f"echo '{error(1142, 'SELECT command denied')}' >&2; exit 1", "1142: SELECT"),
     "no login": ("echo 'ERROR 1045 (28000): Access denied' >&2; exit 1", "1045: Access denied"),
     "a lock": (f"echo '{error(1205, 'Lock wait timeout')}' >&2; exit 1", "1205: Lock wait"),
+    "another's change": (
+        f"echo '{error(1020, 'Record has changed')}' >&2; exit 1",
+        "1020: Record has changed; try restarting transaction",
+    ),
     "a node": (f"echo '{error(1047, 'WSREP has not yet prepared')}' >&2; exit 1", "1047: WSREP"),
     "full": ("echo 'ERROR 1040 (HY000): Too many connections' >&2; exit 1", "1040: Too many"),
     "lost": (f"cat /dev/null; echo '{error(2013, 'Lost connection')}' >&2; exit 1", "2013: Lost"),

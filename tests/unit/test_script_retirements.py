@@ -48,7 +48,7 @@ def refused(cloud: Cloud) -> str:
 
 NOTHING: Json = {
     **{"guests": [], "moves": [], "service": None, "nodes": [], "cell": None, "aggregates": []},
-    **{"providers": [], "queues": []},
+    **{"providers": [], "queues": [], "unconfirmed": [], "unconfirmable": []},
 }
 ALIVE = {"id": "O2", "kind": "Open vSwitch agent", "alive": True, "bound": 0}
 DEAD = {"id": "D2", "kind": "DHCP agent", "alive": False, "bound": 0}
@@ -64,6 +64,8 @@ def test_all_of_it_is_told(cloud: Cloud) -> None:
     assert read(cloud) == {
         "guests": ["g1"],
         "moves": ["g2"],
+        "unconfirmed": [],
+        "unconfirmable": [],
         "service": "s2",
         "nodes": ["n2"],
         "cell": "cell-1",
@@ -83,8 +85,32 @@ def test_what_is_over_is_not(cloud: Cloud) -> None:
     cloud.insert("nova.services", "s9", "compute2", "nova-conductor", 0)
     found = read(cloud)
     assert (found["guests"], found["moves"], found["service"]) == ([], [], "s2")
-    cloud.insert("nova.migrations", "m3", "g2", "compute2", "compute1", "finished", 0)
+    cloud.insert("nova.migrations", "m3", "g2", "compute2", "compute1", "queued", 0)
     assert read(cloud)["moves"] == ["g2"]
+
+
+@pytest.mark.parametrize(
+    ("state", "task", "kind"),
+    [
+        ("resized", None, "unconfirmed"),
+        ("active", None, "unconfirmable"),
+        ("stopped", None, "unconfirmable"),
+        ("error", None, "unconfirmable"),
+        ("active", "resize_finish", "moves"),
+        ("resized", "resize_reverting", "moves"),
+    ],
+)
+def test_moves_that_wait_to_be_confirmed_are_told_from_those_that_nobody_can_confirm(
+    cloud: Cloud, state: str, task: str | None, kind: str
+) -> None:
+    """Nova confirms a move of a guest in VERIFY_RESIZE alone."""
+    cloud.insert("nova.instances", "g2", "compute1", 0, state, task)
+    cloud.insert("nova.migrations", "m3", "g2", "compute2", "compute1", "finished", 0)
+    found = read(cloud)
+    assert {name: found[name] for name in ("moves", "unconfirmed", "unconfirmable")} == {
+        **{"moves": [], "unconfirmed": [], "unconfirmable": []},
+        kind: ["g2"],
+    }
 
 
 def test_any_number_of_hosts_costs_the_same(cloud: Cloud) -> None:
@@ -230,6 +256,20 @@ def test_so_does_what_a_move_has(cloud: Cloud) -> None:
                 c.insert("nova.migrations", "m", "g1", "compute2", "compute1", "queued", 0),
             ),
             "compute2 has moves under way of guests: g1",
+        ),
+        (
+            lambda c: (
+                c.insert("nova.instances", "g1", "compute1", 0, "active", None),
+                c.insert("nova.migrations", "m", "g1", "compute2", "compute1", "finished", 0),
+            ),
+            "compute2 has moves that nobody can confirm (see `./run audit`) of guests: g1",
+        ),
+        (
+            lambda c: (
+                c.insert("nova.instances", "g1", "compute1", 0, "resized", None),
+                c.insert("nova.migrations", "m", "g1", "compute2", "compute1", "finished", 0),
+            ),
+            "compute2 has moves that wait for `openstack server resize confirm` of guests: g1",
         ),
         (
             lambda c: c.queues.update({"compute.compute2": 1}),

@@ -105,7 +105,7 @@ each_operation = pytest.mark.parametrize("operation", OPERATIONS)
 
 @each_operation
 @pytest.mark.parametrize(
-    "fault", [Fault(1047), Fault(1205), Fault(2013, "closed"), Fault(1040)], ids=str
+    "fault", [Fault(1047), Fault(1205), Fault(1020), Fault(2013, "closed"), Fault(1040)], ids=str
 )
 def test_a_server_that_fails_ends_plan_and_run_with_its_words(
     folders: Folders, operation: str, fault: Fault
