@@ -205,8 +205,12 @@ def test_only_an_answer_says_that_it_has_gone() -> None:
     assert Records(error=None, left={"compute2": Left(**LEFT)}).is_gone(host)
     for more in ({"cell": ""}, {"guests": ["g"]}, {"moves": ["g"]}, {"queues": ["q"]}):
         assert not Records(error=None, left={"compute2": Left(**{**LEFT, **more})}).is_gone(host)
-    for kind in ("unconfirmed", "unconfirmable"):
+    for kind, remedy in (
+        ("unconfirmed", "resize confirm g`"),
+        ("unconfirmable", "audit --repair`"),
+    ):
         left = Left(**{**LEFT, kind: ["g"]})
+        assert "a move of guest g waits to be confirmed" in left.uses[0] and remedy in left.uses[0]
         assert not Records(error=None, left={"compute2": left}).is_gone(host)
     agents = [{"id": "a", "kind": "DHCP agent", "alive": True}]
     left = Left(**{**LEFT, "agents": agents})

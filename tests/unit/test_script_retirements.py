@@ -89,30 +89,6 @@ def test_what_is_over_is_not(cloud: Cloud) -> None:
     assert read(cloud)["moves"] == ["g2"]
 
 
-@pytest.mark.parametrize(
-    ("state", "task", "kind"),
-    [
-        ("resized", None, "unconfirmed"),
-        ("active", None, "unconfirmable"),
-        ("stopped", None, "unconfirmable"),
-        ("error", None, "unconfirmable"),
-        ("active", "resize_finish", "moves"),
-        ("resized", "resize_reverting", "moves"),
-    ],
-)
-def test_moves_that_wait_to_be_confirmed_are_told_from_those_that_nobody_can_confirm(
-    cloud: Cloud, state: str, task: str | None, kind: str
-) -> None:
-    """Nova confirms a move of a guest in VERIFY_RESIZE alone."""
-    cloud.insert("nova.instances", "g2", "compute1", 0, state, task)
-    cloud.insert("nova.migrations", "m3", "g2", "compute2", "compute1", "finished", 0)
-    found = read(cloud)
-    assert {name: found[name] for name in ("moves", "unconfirmed", "unconfirmable")} == {
-        **{"moves": [], "unconfirmed": [], "unconfirmable": []},
-        kind: ["g2"],
-    }
-
-
 def test_any_number_of_hosts_costs_the_same(cloud: Cloud) -> None:
     """But for agents that are dead: each of those is asked what is bound to it."""
     cloud.agents["D1"]["alive"] = True
@@ -256,20 +232,6 @@ def test_so_does_what_a_move_has(cloud: Cloud) -> None:
                 c.insert("nova.migrations", "m", "g1", "compute2", "compute1", "queued", 0),
             ),
             "compute2 has moves under way of guests: g1",
-        ),
-        (
-            lambda c: (
-                c.insert("nova.instances", "g1", "compute1", 0, "active", None),
-                c.insert("nova.migrations", "m", "g1", "compute2", "compute1", "finished", 0),
-            ),
-            "compute2 has moves that nobody can confirm (see `./run audit`) of guests: g1",
-        ),
-        (
-            lambda c: (
-                c.insert("nova.instances", "g1", "compute1", 0, "resized", None),
-                c.insert("nova.migrations", "m", "g1", "compute2", "compute1", "finished", 0),
-            ),
-            "compute2 has moves that wait for `openstack server resize confirm` of guests: g1",
         ),
         (
             lambda c: c.queues.update({"compute.compute2": 1}),
