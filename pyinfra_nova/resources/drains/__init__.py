@@ -17,8 +17,9 @@ from pyinfra.context import ctx_host
 from typing_extensions import Self
 
 from pyinfra_nova.resources.compute_api import places
-from pyinfra_nova.resources.drains.decision import AGAIN, Decision, Run, Step, decide
+from pyinfra_nova.resources.drains.decision import Decision, Run, Step, decide
 from pyinfra_nova.resources.drains.plan_lines import planned
+from pyinfra_nova.resources.drains.remedies import AGAIN
 from pyinfra_nova.resources.drains.state import Drained, DrainState, Seen
 from pyinfra_nova.resources.keystone import KeystoneAdmin
 from pyinfra_nova.resources.nova_state import NovaDatabases

@@ -11,6 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pyinfra_nova.resources.drains.remedies import (
+    AGAIN,
+    BEING_DELETED,
+    ENDS,
+    REMEDIES,
+    SECOND_DISK,
+    broken,
+)
 from pyinfra_nova.resources.drains.state import COLD, LIVE, Guest, Move, Seen, Target
 from pyinfra_nova.site.drain import Drain
 
@@ -18,35 +26,11 @@ StepKind = Literal["live", "cold", "confirm", "abort", "force_complete", "evacua
 RUNNING = ("active", "paused")
 POWERED = (1, 3)
 """nova/compute/power_state.py: RUNNING, PAUSED."""
-AGAIN = ", then deploy again"
-REMEDIES = {
-    "suspended": "is SUSPENDED: `openstack server resume {uuid}`" + AGAIN,
-    "rescued": "is RESCUED: `openstack server unrescue {uuid}`" + AGAIN,
-    "shelved": "is SHELVED, its disk still there: `openstack server shelve --offload {uuid}`{disk}"
-    + AGAIN,
-    "shelved_offloaded": "is about to leave: where it does not, `openstack server unshelve {uuid}`"
-    + AGAIN,
-    "soft-delete": "is deleted, and can still be restored: `openstack server restore {uuid}` or "
-    "`openstack server delete --force {uuid}`" + AGAIN,
-    "resized": "waits (VERIFY_RESIZE) for somebody to confirm what was changed: `openstack server "
-    "resize confirm {uuid}` or `openstack server resize revert {uuid}`" + AGAIN,
-    "error": "is in ERROR ({fault}): see `openstack server event list {uuid}`; once it is mended, "
-    "`openstack server set --state active {uuid}`, or delete it" + AGAIN,
-}
-BROKEN = "was moved there, and is in ERROR ({fault}): see `openstack server event list {uuid}`"
 MADE = ("completed", "confirmed", "done")
 PASSING = ("building", "shelved_offloaded")
 """An offloaded guest is on its compute until Nova has freed what it held (compute/manager.py)."""
-BEING_DELETED = (
-    "is being deleted: where that does not end, `openstack server set --state error {uuid}` and "
-    "`openstack server delete {uuid}`" + AGAIN
-)
-"""Nova passes over a second deletion as long as the task of the first is there (compute/api.py)."""
-SECOND_DISK = ", or `openstack server unshelve {uuid}` to keep its ephemeral disk"
-"""Shelved, a guest has an image of its root disk alone."""
 SENT = ("migrating", "resize_prep", "resize_migrating", "resize_migrated", "resize_finish")
 """nova/compute/task_states.py: Nova notes them before nova-conductor makes the move's record."""
-ENDS = "let it end; `./run audit` says what to do where nobody is at it any more"
 QUEUED = "queued"
 """nova-compute sends off one live migration at a time (max_concurrent_live_migrations); the others
 that it was told wait so (compute/manager.py, live_migration)."""
@@ -221,7 +205,7 @@ def decide(seen: Seen, limits: Drain, run: Run) -> Decision:
         move = seen.moves.get(guest.uuid)
         if not seen.touched(guest):
             if guest.uuid in run.moved and guest.state == "error":
-                stays.append(Stay(guest, BROKEN.format(uuid=guest.uuid, fault=guest.fault)))
+                stays.append(Stay(guest, broken(guest)))
             continue
         verdict = _judged(guest, move, seen, limits, run)
         if isinstance(verdict, Step):

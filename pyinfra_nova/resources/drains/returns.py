@@ -10,7 +10,8 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 
 from pyinfra_nova.resources.drains import USES, Question, moving
-from pyinfra_nova.resources.drains.decision import AGAIN, Run
+from pyinfra_nova.resources.drains.decision import Run
+from pyinfra_nova.resources.drains.remedies import AGAIN
 from pyinfra_nova.resources.drains.state import Drained, Guest
 from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask, carried_out
 from pyinfra_nova.session.steps import Heard

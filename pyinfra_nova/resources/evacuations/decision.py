@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pyinfra_nova.resources.drains.decision import (
-    AGAIN,
-    BROKEN,
     Decision,
     Run,
     Stay,
@@ -21,6 +19,7 @@ from pyinfra_nova.resources.drains.decision import (
     Way,
     within,
 )
+from pyinfra_nova.resources.drains.remedies import AGAIN, broken
 from pyinfra_nova.resources.drains.state import Drained, Guest, Move, Seen
 from pyinfra_nova.site.drain import Drain
 
@@ -205,7 +204,7 @@ def _reset_to(guest: Guest) -> str:
 def _arrived(guest: Guest, move: Move | None, run: EvacuationRun) -> Verdict:
     """One that this run has evacuated, or has seen on the way: it has the state that it had."""
     if guest.state == "error":
-        return Stay(guest, BROKEN.format(uuid=guest.uuid, fault=guest.fault or "no reason given"))
+        return Stay(guest, broken(guest))
     if guest.task:
         return Stay(guest, f"is at {guest.task}", passing=True)
     was = run.had.get(guest.uuid)

@@ -1,0 +1,41 @@
+"""What a guest that stays is said to need: its state, and the command of OpenStack's that helps."""
+
+from __future__ import annotations
+
+from pyinfra_nova.resources.drains.state import Guest
+
+AGAIN = ", then deploy again"
+REMEDIES = {
+    "suspended": "is SUSPENDED: `openstack server resume {uuid}`" + AGAIN,
+    "rescued": "is RESCUED: `openstack server unrescue {uuid}`" + AGAIN,
+    "shelved": "is SHELVED, its disk still there: `openstack server shelve --offload {uuid}`{disk}"
+    + AGAIN,
+    "shelved_offloaded": "is about to leave: where it does not, `openstack server unshelve {uuid}`"
+    + AGAIN,
+    "soft-delete": "is deleted, and can still be restored: `openstack server restore {uuid}` or "
+    "`openstack server delete --force {uuid}`" + AGAIN,
+    "resized": "waits (VERIFY_RESIZE) for somebody to confirm what was changed: `openstack server "
+    "resize confirm {uuid}` or `openstack server resize revert {uuid}`" + AGAIN,
+    "error": "is in ERROR ({fault}): see `openstack server event list {uuid}`; once it is mended, "
+    "`openstack server set --state active {uuid}`, or delete it" + AGAIN,
+}
+BEING_DELETED = (
+    "is being deleted: where that does not end, `openstack server set --state error {uuid}` and "
+    "`openstack server delete {uuid}`" + AGAIN
+)
+"""Nova passes over a second deletion as long as the task of the first is there (compute/api.py)."""
+SECOND_DISK = ", or `openstack server unshelve {uuid}` to keep its ephemeral disk"
+"""Shelved, a guest has an image of its root disk alone."""
+ENDS = "let it end; `./run audit` says what to do where nobody is at it any more"
+TOLD_TWICE = "Failed to activate binding for port"
+"""Two threads of nova-compute tell Neutron at once that a guest has arrived (compute/manager.py,
+handle_lifecycle_event, _post_live_migration); one of them may be answered with 500."""
+
+
+def broken(guest: Guest) -> str:
+    """Why GUEST, which has been moved, is not as it was, and what mends that."""
+    fault, how = guest.fault or "no reason given", f"see `openstack server event list {guest.uuid}`"
+    if TOLD_TWICE in fault:
+        mends = f"`openstack server set --state active {guest.uuid}`"
+        how = f"where it runs there, {mends}; then see `./run audit`"
+    return f"was moved there, and is in ERROR ({fault}): {how}"
