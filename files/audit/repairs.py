@@ -54,10 +54,13 @@ ACTIONS = {
     "map-hosts": (nothing, map_hosts),
     "delete-service": (nothing, api_repairs.delete_service),
     "delete-allocation": (api_repairs.allocations, api_repairs.delete_allocation),
-    "sync-aggregates": (nothing, sync_aggregates),
     "end-migration": (nothing, sql_repairs.end_migration),
+    "sync-aggregates": (nothing, sync_aggregates),
 }
-"""For each action what is read before the records, and what is done after; in this order."""
+"""For each action what is read before the records, and what is done after; in this order.
+
+What may end with an error although it did what it was asked to comes last: nothing is done after it.
+"""
 MORE = {"delete-service": ("broker",)}
 """What is read again beside the records."""
 

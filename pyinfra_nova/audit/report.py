@@ -218,9 +218,9 @@ ACTIONS = {
     "map-hosts": "map hosts to their cell, by `nova-manage cell_v2 discover_hosts`",
     "delete-service": "delete the record of a service in Nova, if nothing runs it",
     "delete-allocation": "take an allocation out of Placement",
+    "end-migration": "put the record of a move that nobody can confirm into error, by SQL",
     "sync-aggregates": "put hosts into Placement's aggregates, by "
     "`nova-manage placement sync_aggregates`",
-    "end-migration": "put the record of a move that nobody can confirm into error, by SQL",
 }
 """What each repair does; the order is that of ``files/audit/repairs.py``."""
 
