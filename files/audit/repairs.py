@@ -59,7 +59,7 @@ ACTIONS = {
 }
 """For each action what is read before the records, and what is done after; in this order.
 
-What may end with an error although it did what it was asked to comes last: nothing is done after it.
+What may end with an error although it has done its work comes last: nothing is done after that.
 """
 MORE = {"delete-service": ("broker",)}
 """What is read again beside the records."""
