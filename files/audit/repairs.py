@@ -46,6 +46,13 @@ def sync_aggregates(session, each, held):
     return nova_manage(session, "placement", "sync_aggregates", "--verbose")
 
 
+def is_no(error):
+    """Whether ERROR is the word of who was asked that nothing was changed."""
+    if isinstance(error, rest.ErrorStatus):
+        return error.status in NO
+    return isinstance(error, sql.NoAnswerError) and error.undone
+
+
 def nothing(session, repair):
     return None
 
@@ -148,18 +155,11 @@ class Run:
             step(*arguments)
         except Refused as error:
             self.outcomes[key] = ("refused", str(error))
-        except rest.ErrorStatus as error:
-            if error.status in NO:
-                self.outcomes[key] = ("refused", str(error))
-            else:
-                self.stop(key, error)
-        except sql.NoAnswerError as error:
-            if error.undone:
-                self.outcomes[key] = ("refused", str(error))
-            else:
-                self.stop(key, error)
         except evidence.FAILURES as error:
-            self.stop(key, error)
+            if is_no(error):
+                self.outcomes[key] = ("refused", str(error))
+            else:
+                self.stop(key, error)
 
     def stop(self, key, error):
         self.stopped = evidence.words_of(error)

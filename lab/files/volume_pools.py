@@ -43,12 +43,7 @@ def missing(request):
         return str(error)
     if any(has_room(pool) for pool in pools):
         return ""
-    known = ", ".join(
-        "{} has {} GB free".format(
-            pool["name"], pool.get("capabilities", {}).get("free_capacity_gb")
-        )
-        for pool in pools
-    )
+    known = ", ".join(f"{pool['name']} has {free_in(pool)} GB free" for pool in pools)
     return "Cinder's scheduler knows of no room: " + (known or "no volume service has told of its")
 
 
@@ -59,7 +54,5 @@ def answer(request):
         if not said or not request["apply"]:
             return {"missing": said}
         if time.monotonic() > deadline:
-            raise SystemExit(
-                said + ": see /var/log/cinder/cinder-volume.log and cinder-scheduler.log"
-            )
+            raise SystemExit(f"{said}: see {LOGS}")
         time.sleep(EACH)

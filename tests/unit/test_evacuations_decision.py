@@ -315,7 +315,9 @@ def test_of_one_that_was_at_nothing_just_then_nobody_knows_its_state() -> None:
         ("live-migration", "completed", True),  # which Nova writes before the guest's new host
         ("live-migration", "cancelled", False),
         ("live-migration", "failed", False),
-        ("migration", "error", False),
+        ("live-migration", "error", True),
+        ("migration", "failed", False),
+        ("migration", "error", True),
         ("evacuation", "failed", True),
         ("evacuation", "error", True),
         ("evacuation", "done", True),

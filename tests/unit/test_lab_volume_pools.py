@@ -81,6 +81,12 @@ def test_a_pool_without_room_is_named(script: ModuleType, free: object) -> None:
     assert asked(script, False, [pool(free)]) == {"missing": said}
 
 
+def test_a_pool_that_says_nothing_of_itself_has_no_room(script: ModuleType) -> None:
+    said = "Cinder's scheduler knows of no room: controller@ceph#ceph has None GB free"
+    silent = {"name": "controller@ceph#ceph", "capabilities": None}
+    assert asked(script, False, [silent]) == {"missing": said}
+
+
 def test_who_waits_goes_on_once_the_scheduler_has_been_told(script: ModuleType) -> None:
     assert asked(script, True, [], [pool(0)], [pool(20)]) == {"missing": ""}
 

@@ -129,6 +129,13 @@ def test_why_an_evacuation_failed_is_told(nova: DeadCloud) -> None:
     assert move["cause"] == "NoValidHost: none"
 
 
+def test_the_last_move_is_told_however_long_ago_it_was(nova: DeadCloud) -> None:
+    nova.guest("g1")
+    long_ago = {"created_at": "2020-01-01T00:00:00", "updated_at": "2020-01-01T00:01:00"}
+    nova.migration("g1", "evacuation", "error", **long_ago)
+    assert [move["status"] for move in well(nova)["moves"]] == ["error"]
+
+
 def test_a_move_from_or_to_it_is_told_with_its_guest(nova: DeadCloud) -> None:
     nova.guest("g1", host="compute2", task="migrating")
     under_way = {"source_compute": "compute2", "dest_compute": "compute1"}

@@ -50,8 +50,9 @@ RECORD = (
     "'{status}'`"
 )
 """Nova has no command that ends a migration of which one side is dead."""
-UNDONE = ("cancelled", "error", "failed")
-"""How Nova ends a migration that both sides have taken back; of an evacuation it says less."""
+UNDONE = ("cancelled", "failed")
+"""How Nova ends a migration that both sides have taken back. `error` is no such word: a live one in
+which Neutron could not be told of the arrival ends so, and its guest runs on the target."""
 ELSEWHERE = (
     "stays: libvirt on {target} has it, too, since its {move}, which is {status}; it would run "
     "twice, and destroy its disk. Where it is not wanted there, `virsh destroy {uuid}` and `virsh "
