@@ -25,10 +25,6 @@ def becomes(guest: str, wanted: str) -> bool:
     return eventually(lambda: status(guest) == wanted)
 
 
-def place(guest: str) -> str:
-    return openstack(f"server show -f value -c OS-EXT-SRV-ATTR:host {guest}").split()[-1]
-
-
 def task(guest: str) -> str:
     return openstack(f"server show -f value -c OS-EXT-STS:task_state {guest}").split()[-1]
 

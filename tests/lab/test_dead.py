@@ -11,9 +11,9 @@ import pytest
 from lab import machines
 
 from .conftest import inventory_with, on, run
-from .guests import ON, deploy, killed_when_said, migrations, place, status
+from .guests import ON, deploy, killed_when_said, migrations, status
 from .test_main_job import PYINFRA
-from .test_moves import eventually, openstack
+from .test_moves import eventually, openstack, place
 
 pytestmark = pytest.mark.rotated("long", whole=True)
 Deployed = subprocess.CompletedProcess[str]

@@ -24,7 +24,6 @@ from .guests import (
     killed_when_said,
     migrations,
     names,
-    place,
     says,
     started,
     status,
@@ -38,7 +37,9 @@ from .test_moves import (
     eventually,
     in_guest,
     mounted_volume,
+    move_alive,
     openstack,
+    place,
     writes_on_its_volume,
 )
 
@@ -124,7 +125,7 @@ def make_guests() -> None:
     openstack(f"server delete --wait {SECOND}")
     openstack(f"quota set --instances {2 * len(HERE)} admin")
     if place(FIRST) != "compute1":
-        openstack(f"{ON} server migrate --live-migration --wait {FIRST}")
+        move_alive(FIRST)
     openstack(f"flavor create --vcpus 1 --ram 128 --disk 0 {FLAVOR}")
     openstack(f"flavor create --vcpus 1 --ram 160 --disk 0 {LARGER}")
     openstack(f"server group create --policy anti-affinity {GROUP}")
@@ -250,7 +251,7 @@ def test_a_killed_drain_is_gone_on_with_and_no_guest_moves_twice(
     """Once in a live migration and once in a cold one."""
     assert deploy("inventory.py").returncode == 0
     moved = (f"{PREFIX}runs", f"{PREFIX}stopped")
-    openstack(f"{ON} server migrate --live-migration --wait {moved[0]}")
+    move_alive(moved[0])
     openstack(f"server migrate --wait {moved[1]}")
     openstack(f"server resize confirm {moved[1]}")
     assert eventually(lambda: [place(guest) for guest in moved] == ["compute1"] * 2)
@@ -275,9 +276,9 @@ def slow_to_move(mib_a_second: int) -> Iterator[None]:
     """
     assert deploy("inventory.py").returncode == 0
     if place(FIRST) != "compute1":
-        openstack(f"{ON} server migrate --live-migration --wait {FIRST}")
+        move_alive(FIRST)
     assert place(FIRST) == "compute1"
-    domain = on("compute1", "virsh list --uuid").stdout.split()[0]
+    domain = openstack(f"server show -f value -c id {FIRST}").split()[-1]
     in_guest("mount -t tmpfs none /mnt; dd if=/dev/urandom of=/mnt/x bs=1M count=40")
     # Once, and before: whoever sets it while it moves holds the domain against nova-compute.
     speed = f"virsh migrate-setspeed {domain} "

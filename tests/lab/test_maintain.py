@@ -14,8 +14,8 @@ from lab import machines
 from lab.workshop.steps import FIRST, SECOND
 
 from .conftest import MINUTE, ROOT, on, run
-from .guests import ON, deploy, killed_when_said, migrations, place, status
-from .test_moves import BOOT_ID, eventually, in_guest, openstack
+from .guests import ON, deploy, killed_when_said, migrations, status
+from .test_moves import BOOT_ID, eventually, in_guest, move_alive, openstack, place
 
 Deployed = subprocess.CompletedProcess[str]
 PREFIX = "maintained-"
@@ -49,7 +49,7 @@ def reached(deployed: Deployed) -> Iterator[None]:
     assert run("./run", "workshop", "--keep").returncode == 0
     openstack(f"server delete --wait {SECOND}")
     if place(FIRST) != "compute2":
-        openstack(f"{ON} server migrate --live-migration --wait {FIRST}")
+        move_alive(FIRST)
     assert eventually(lambda: place(FIRST) == "compute2")
     yield
     on("compute2", f"rm -f {NOTE}")

@@ -21,6 +21,10 @@ from .test_main_job import PYINFRA
 Deployed = subprocess.CompletedProcess[str]
 LARGER = "workshop-larger"
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
+ALIVE = "--os-compute-api-version 2.30 server migrate --live-migration"
+TOLD_TWICE = "Failed to activate binding for port"
+"""Nova's fault where two of its threads tell Neutron at once that a guest has arrived."""
+LEFT = "virsh domstate {0} || rm -rf /var/lib/nova/instances/{0}"
 
 
 def openstack(words: str) -> str:
@@ -29,9 +33,24 @@ def openstack(words: str) -> str:
     return result.stdout
 
 
+def place(guest: str) -> str:
+    return openstack(f"server show -f value -c OS-EXT-SRV-ATTR:host {guest}").split()[-1]
+
+
 def host_of_guest() -> str:
-    shown = openstack(f"server show -f value -c OS-EXT-SRV-ATTR:host {FIRST}")
-    return shown.split()[-1]
+    return place(FIRST)
+
+
+def move_alive(guest: str) -> None:
+    """Have Nova move GUEST; what it leaves where Neutron was told of it twice at once is mended."""
+    before = place(guest)
+    if "Error" in openstack(f"{ALIVE} --wait {guest}"):
+        assert TOLD_TWICE in openstack(f"server show -f value -c fault {guest}")
+        openstack(f"server set --state active {guest}")
+        assert run("./run", "audit", "--repair", "-y").returncode != 1
+        uuid = openstack(f"server show -f value -c id {guest}").split()[-1]
+        assert on(before, LEFT.format(uuid)).returncode == 0
+    assert place(guest) != before
 
 
 def in_guest(command: str, within: float = 3 * MINUTE) -> str:
@@ -130,10 +149,8 @@ def volume(guest: None) -> Iterator[None]:
 @pytest.mark.rotated("guests")
 def test_a_guest_moves_while_it_runs_and_keeps_its_volume(volume: None) -> None:
     before, boot = host_of_guest(), in_guest(BOOT_ID)
-    openstack(
-        f"--os-compute-api-version 2.30 server migrate --live-migration --wait {FIRST}",
-    )
-    assert eventually(lambda: host_of_guest() != before)
+    move_alive(FIRST)
+    assert host_of_guest() != before
     assert openstack(f"server show -f value -c status {FIRST}").split()[-1] == "ACTIVE"
     assert in_guest(BOOT_ID) == boot
     writes_on_its_volume("there")
@@ -149,7 +166,7 @@ def test_a_restart_waits_for_a_guest_that_is_on_the_way(guest: None) -> None:
     in_guest(f"mount -t tmpfs none /mnt; dd if=/dev/urandom of=/mnt/x bs=1M count={RANDOM}")
     name = openstack(f"server show -f value -c OS-EXT-SRV-ATTR:instance_name {FIRST}").split()[-1]
     assert on(before, f"virsh migrate-setspeed {name} 1").returncode == 0
-    openstack(f"--os-compute-api-version 2.30 server migrate --live-migration {FIRST}")
+    openstack(f"{ALIVE} {FIRST}")
     for compute in ("compute1", "compute2"):
         on(compute, "touch /etc/nova/nova.conf")
     result = run(PYINFRA, "inventory.py", "deploy.py", "-y")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from .conftest import inventory_with, on, run
-from .guests import ON, deploy, killed_when_said, migrations, place, status
+from .guests import ON, deploy, killed_when_said, migrations, status
 from .test_main_job import PYINFRA
-from .test_moves import openstack
+from .test_moves import move_alive, openstack, place
 
 pytestmark = pytest.mark.rotated("long", whole=True)
 Deployed = subprocess.CompletedProcess[str]
@@ -171,5 +171,5 @@ def test_it_comes_back_as_any_other(exchanged: Path) -> None:
     assert (place(f"{PREFIX}back"), status(f"{PREFIX}back")) == ("compute1", "ACTIVE")
     assert run("./run", "plan").returncode == 0
     assert run("./run", "audit").returncode == 0
-    openstack(f"{ON} server migrate --live-migration --wait {PREFIX}back")
+    move_alive(f"{PREFIX}back")
     assert place(f"{PREFIX}back") == "compute2"
