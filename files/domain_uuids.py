@@ -1,7 +1,8 @@
 """The domains of this host's libvirt, whatever they are at.
 
-Request: {"libvirt": URI}
-Answer:  {"uuids": [texts]|null, "running": [those that are not off]|null, "error": text|null}
+Request: {"libvirt": URI, "awake": bool, whether it is asked which run and are not paused}
+Answer:  {"uuids": [texts]|null, "running": [those that are not off]|null, "error": text|null,
+          "awake": [those that run]|null, where that was asked}
 """
 
 import re
@@ -24,6 +25,9 @@ def answer(request):
     try:
         uuids = listed(request["libvirt"], "--all")
         running = listed(request["libvirt"]) if uuids else []
+        more = {}
+        if request.get("awake"):
+            more["awake"] = listed(request["libvirt"], "--state-running") if running else []
     except host_guests.NoDomainsError as error:
         return {"uuids": None, "running": None, "error": str(error)}
-    return {"uuids": uuids, "running": running, "error": None}
+    return {"uuids": uuids, "running": running, "error": None, **more}

@@ -14,33 +14,36 @@ Answer:  {"computes": {host: "up"|"down"},
           "guests": [{"uuid", "name", "host", "state", "task", "power", "fault",
                       "ephemeral": whether it has a second disk on its compute}],
           "moves": [{"id", "guest", "kind", "status", "source", "target", "age", "same_flavor",
-                     "total", "remaining": MiB|null, "cause"}],
+                     "total", "remaining": MiB|null, "cause",
+                     "twice": whether it is in error, its guest on the target in ERROR, and that
+                     because Neutron was told of the arrival twice at once (arrivals.py),
+                     "holds": whether its guest is well there, and it still has an allocation}],
           "targets": as of drain_targets.py,
           "domains": {uuid: host in Nova|"no compute"|null where Nova has no such guest},
           "error": text|null}
-With "step": {"kind": "live"|"cold"|"confirm"|"abort"|"force_complete", "guest", "move": id|null,
-"to": host|null where the scheduler chooses} in the request that one is done, if the guest, read
-again, is still as it has to be for it.
+With "step": {"kind": "live"|"cold"|"confirm"|"abort"|"force_complete"|"set_active"|"free", "guest",
+"move": id|null, "to": host|null where the scheduler chooses} in the request that one is done, if
+the guest, read again, is still as it has to be for it. Whoever has one set active has asked libvirt
+on both sides where it runs.
 Answer:  {"refused": Nova's words|null, "late": why it is no longer what is to be done|null}
 
-`guests` are those of the hosts, and elsewhere those with a move that has not ended, or that were
-moved and are in ERROR; `moves` is the newest of each. Microversion 2.75 has all of it: 2.23 figures
-of live migrations, 2.25 block migration as the disks need it, 2.59 pages of migrations, 2.65 the
-abort of one that waits.
+`guests` are those of the hosts, and elsewhere those with a move that has not ended, that were moved
+and are in ERROR, or of whose move there is more to be done; `moves` is the newest of each.
+Microversion 2.75 has all of it: 2.23 figures of live migrations, 2.25 block migration as the disks
+need it, 2.59 pages of migrations, 2.65 the abort of one that waits.
 """
 
 import time
 
+import arrivals
 import cloud_session
 import drain_targets
 import newest_moves
 import rest
 import sql
+from guest_records import GUEST, HOST, POWER, STATE, TASK, NotNow, act, read_guest
 from nova_tables import FINISHED
 
-HOST, STATE = "OS-EXT-SRV-ATTR:host", "OS-EXT-STS:vm_state"
-TASK, POWER = "OS-EXT-STS:task_state", "OS-EXT-STS:power_state"
-GUEST = ("id", "name", "flavor", HOST, STATE, TASK, POWER)
 BADLY = ("cancelled", "error", "failed")
 NOWHERE = "no compute"
 LIVE = "live-migration"
@@ -108,17 +111,6 @@ class Reader:
         if lost:
             raise rest.Failed("Nova has no nova-compute on " + ", ".join(sorted(lost)))
         return {service["host"]: service for service in listed}
-
-
-def read_guest(compute, uuid):
-    """The guest; None only where Nova itself says that there is none."""
-    try:
-        return compute.one("/servers/" + rest.quoted(uuid), "server", *GUEST)
-    except rest.ErrorStatus as error:
-        # A proxy's 404, or that of another service at this address, has no such word in it.
-        if error.status == 404 and "itemNotFound" in error.answer.json():
-            return None
-        raise
 
 
 def described_guest(guest):
@@ -199,17 +191,20 @@ def read(request):
     for host in hosts:
         reader.list_guests(host)
     here = set(reader.guests)
-    reader.list_broken(set(request["moved"]))
-    broken = set(reader.guests)
-    services = reader.services()
-    if request.get("only") is not None:
-        only = set(request["only"])
-        here, broken = here & only, broken & only
+    only = request.get("only")
+    if only is not None:
         moves = {uuid: move for uuid, move in moves.items() if uuid in only}
+    ended = arrivals.ended_in_error(moves, hosts)
+    reader.list_broken({*request["moved"], *(uuid for uuid in ended if uuid not in here)})
+    twice, holds = told_twice(reader, ended), still_hold(reader, ended)
+    broken = set(reader.guests) & {*here, *request["moved"], *twice, *holds}
+    services = reader.services()
+    if only is not None:
+        here, broken = here.intersection(only), broken.intersection(only)
     # A move of a guest that is gone is over, whatever its record says.
     open_ones = [m for m in moves.values() if m["status"] not in FINISHED]
     told = {m["instance_uuid"]: m for m in open_ones if reader.guest(m["instance_uuid"])}
-    told.update((uuid, moves[uuid]) for uuid in here if uuid in moves)
+    told.update((uuid, moves[uuid]) for uuid in {*here, *twice, *holds} if uuid in moves)
     placed = set(request["placed"])
     wanted = [guest for uuid, guest in reader.guests.items() if uuid in here and uuid not in placed]
     found = {uuid: reader.guest(uuid) for uuid in request["domains"]}
@@ -222,12 +217,43 @@ def read(request):
         "now": time.time(),
         "guests": [described_guest(reader.guests[uuid]) for uuid in sorted(shown)],
         "moves": [
-            described_move(reader, told[uuid], uuid in request["moved"]) for uuid in sorted(told)
+            {
+                **described_move(reader, told[uuid], uuid in request["moved"]),
+                **{"twice": uuid in twice, "holds": uuid in holds},
+            }
+            for uuid in sorted(told)
         ],
         "targets": drain_targets.found(reader, wanted, services, request),
         "domains": domains,
         "error": None,
     }
+
+
+def told_twice(reader, moves):
+    """Which of the guests with MOVES that are in ERROR are on their targets, and so for that."""
+    known = {uuid: reader.guests[uuid] for uuid in moves if uuid in reader.guests}
+    return {
+        uuid
+        for uuid, guest in known.items()
+        if is_there(guest, moves[uuid]) and arrivals.told_twice(guest, moves[uuid])
+    }
+
+
+def still_hold(reader, moves):
+    """Which of the guests with MOVES are well on their targets, while these hold their sources."""
+    found = set()
+    for uuid, move in moves.items():
+        known = reader.guests.get(uuid)
+        if known and (known[STATE] == arrivals.ERROR or not is_there(known, move)):
+            continue
+        if arrivals.held_by(reader.cloud, move)["allocations"]:
+            guest = reader.guest(uuid)
+            found.update({uuid} if guest and is_there(guest, move) else ())
+    return found
+
+
+def is_there(guest, move):
+    return guest[HOST] == move["dest_compute"]
 
 
 def closed_for(service):
@@ -237,14 +263,6 @@ def closed_for(service):
 
 
 # --- one step -------------------------------------------------------------------------------------
-
-
-class NotNow(Exception):  # noqa: N818 - it is what was read
-    """The guest is no longer as it was when this step was decided."""
-
-
-def act(compute, uuid, body):
-    compute.call("POST", "/servers/{}/action".format(rest.quoted(uuid)), body)
 
 
 def newest_move(compute, uuid):
@@ -261,26 +279,26 @@ def idle_here(guest, hosts, *states):
         raise NotNow("it is {} by now".format(guest[TASK] or guest[STATE]))
 
 
-def live(compute, guest, step, hosts):
+def live(cloud, guest, step, hosts):
     idle_here(guest, hosts, "active", "paused")
     how = {"host": step.get("to"), "block_migration": "auto"}
-    act(compute, guest["id"], {"os-migrateLive": how})
+    act(cloud.compute, guest["id"], {"os-migrateLive": how})
 
 
-def cold(compute, guest, step, hosts):
+def cold(cloud, guest, step, hosts):
     idle_here(guest, hosts, "stopped")
-    act(compute, guest["id"], {"migrate": {"host": step.get("to")}})
+    act(cloud.compute, guest["id"], {"migrate": {"host": step.get("to")}})
 
 
-def confirm(compute, guest, step, hosts):
+def confirm(cloud, guest, step, hosts):
     """What somebody has resized is his to confirm; a move of the same flavor is an operator's."""
-    move = newest_move(compute, guest["id"])
+    move = newest_move(cloud.compute, guest["id"])
     kept = move["old_instance_type_id"] == move["new_instance_type_id"]
     if guest[TASK] or guest[STATE] != "resized" or move["status"] != "finished":
         raise NotNow("it does not wait to be confirmed")
     if move["migration_type"] != "migration" or not kept or move["source_compute"] not in hosts:
         raise NotNow("that is its owner's to confirm")
-    act(compute, guest["id"], {"confirmResize": None})
+    act(cloud.compute, guest["id"], {"confirmResize": None})
 
 
 def running_move(compute, guest, step, hosts):
@@ -293,13 +311,13 @@ def running_move(compute, guest, step, hosts):
     return "/servers/{}/migrations/{}".format(rest.quoted(guest["id"]), move["id"])
 
 
-def abort(compute, guest, step, hosts):
-    compute.call("DELETE", running_move(compute, guest, step, hosts))
+def abort(cloud, guest, step, hosts):
+    cloud.compute.call("DELETE", running_move(cloud.compute, guest, step, hosts))
 
 
-def force_complete(compute, guest, step, hosts):
-    path = running_move(compute, guest, step, hosts) + "/action"
-    compute.call("POST", path, {"force_complete": None})
+def force_complete(cloud, guest, step, hosts):
+    path = running_move(cloud.compute, guest, step, hosts) + "/action"
+    cloud.compute.call("POST", path, {"force_complete": None})
 
 
 STEPS = {
@@ -308,6 +326,8 @@ STEPS = {
     "confirm": confirm,
     "abort": abort,
     "force_complete": force_complete,
+    "set_active": arrivals.set_active,
+    "free": arrivals.free,
 }
 NOS = (400, 403, 404, 409)
 """With which Nova says that it will not do it; any other error says nothing of the guest."""
@@ -315,11 +335,11 @@ NOS = (400, 403, 404, 409)
 
 def step(request):
     wanted = request["step"]
-    compute = cloud_session.Cloud(request).compute
-    guest = read_guest(compute, wanted["guest"])
+    cloud = cloud_session.Cloud(request)
+    guest = read_guest(cloud.compute, wanted["guest"])
     if guest is None:
         return {"refused": None, "late": "Nova no longer has it"}
-    return taken(lambda: STEPS[wanted["kind"]](compute, guest, wanted, request["hosts"]))
+    return taken(lambda: STEPS[wanted["kind"]](cloud, guest, wanted, request["hosts"]))
 
 
 def taken(act):

@@ -72,7 +72,8 @@ def _uses(plan: HostPlan) -> Sequence[str]:
         if not left.service:
             return [f"{compute.name} is not retired: {text}" for text in left.uses]
         drained = [drained_computes.unwritten(compute)]
-        question = drains.Question(plan.site, primary.databases, drained)
+        near = drained_computes.near(plan.site)
+        question = drains.Question(plan.site, primary.databases, drained, near=near)
         return drains.faults(controller, question)
 
 

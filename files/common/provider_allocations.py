@@ -35,12 +35,13 @@ def held(placement, consumer):
     return found
 
 
-def take_out(placement, consumer, had, providers):
-    """Take PROVIDERS out of what a consumer has, unless that has changed since HAD was read."""
+def take_out(placement, consumer, had, providers=None):
+    """Take PROVIDERS, or all, out of what a consumer has, unless that has changed since HAD."""
+    taken = had["allocations"] if providers is None else providers
     left = {
         provider: {"resources": part["resources"]}
         for provider, part in had["allocations"].items()
-        if provider not in providers
+        if provider not in taken
     }
     body = {**{key: had[key] for key in CONSUMER}, "allocations": left}
     # Not DELETE, which takes away whatever somebody else has put there meanwhile.

@@ -19,12 +19,14 @@ from typing_extensions import override
 from pyinfra_nova.knowledge.platforms import UnsupportedPlatform, numbers, platform_for
 from pyinfra_nova.knowledge.releases import VERSIONS
 from pyinfra_nova.maintenance.reason import MaintenanceError
+from pyinfra_nova.proof import drained_computes
 from pyinfra_nova.proof.host_proof import libvirt_uri
 from pyinfra_nova.resources import maintenance
 from pyinfra_nova.resources.drains import Libvirts, Question, returns
-from pyinfra_nova.resources.drains.decision import Run, decide
+from pyinfra_nova.resources.drains.decision import Decision, Run, decide
 from pyinfra_nova.resources.drains.plan_lines import planned
 from pyinfra_nova.resources.drains.state import Drained, Guest, Seen
+from pyinfra_nova.resources.drains.verdicts import MENDS
 from pyinfra_nova.resources.host_report import HostReport, NoReport, Report, questions
 from pyinfra_nova.resources.maintenance import HostState
 from pyinfra_nova.run.host_plan import HostPlan
@@ -118,7 +120,8 @@ class MaintainedCloud:
     def _question(self, computes: Sequence[Drained], only: Sequence[str] | None) -> Question:
         databases = self._plan(self._controller).databases
         closing = [compute.host for compute in computes]
-        return Question(self.site, databases, computes, closing, only=only)
+        near = drained_computes.near(self.site)
+        return Question(self.site, databases, computes, closing, only=only, near=near)
 
     def states(self, hosts: Sequence[HostSettings]) -> Look:
         """Which of HOSTS are closed; nothing of their guests, and none of them is asked.
@@ -154,7 +157,7 @@ class MaintainedCloud:
                 self._leave(self.state.inventory.get_host(host.name))
         decision = decide(_known(seen), self.site.settings.drain, run)
         lines = [*planned(decision, run), *libvirts.left(seen), *libvirts.silent]
-        left = {host.name: _left(host, seen, libvirts) for host in hosts}
+        left = {host.name: _left(host, seen, libvirts, decision) for host in hosts}
         told = [*libvirts.strange(seen), *libvirts.harmed(seen), *lines]
         return Look(seen.state.now, _closed(hosts, seen), left, told)
 
@@ -319,10 +322,12 @@ def _closed(hosts: Sequence[HostSettings], seen: Seen) -> dict[str, str | None]:
     return {host.name: seen.state.closed[host.nova_host] for host in hosts}
 
 
-def _left(host: HostSettings, seen: Seen, libvirts: Libvirts) -> list[str]:
-    """What is on HOST, or on its way from or to there."""
+def _left(host: HostSettings, seen: Seen, libvirts: Libvirts, decision: Decision) -> list[str]:
+    """What is on HOST, or on its way from or to there, or has left it and is to be mended."""
     mine = [guest for guest in seen.state.guests if host.nova_host in seen.touched(guest)]
     texts = [f"{guest.called}, {guest.task or guest.state}" for guest in mine]
+    mends = (step for step in decision.now if step.kind in MENDS)
+    texts += [step.text for step in mends if step.source == host.nova_host]
     if host.nova_host not in libvirts.domains:
         return [*texts, *(text for text in libvirts.silent if f" on {host.name} " in text)]
     own = libvirts.of_host(host.nova_host)

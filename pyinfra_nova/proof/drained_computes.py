@@ -8,7 +8,7 @@ from pyinfra_nova.proof import host_proof
 from pyinfra_nova.resources.drains import Question
 from pyinfra_nova.resources.drains.state import Drained
 from pyinfra_nova.run.host_plan import HostPlan
-from pyinfra_nova.site.settings import HostSettings
+from pyinfra_nova.site.settings import HostSettings, Site
 
 
 def question(plan: HostPlan, plan_of: Callable[[HostSettings], HostPlan]) -> Question | None:
@@ -27,7 +27,12 @@ def question(plan: HostPlan, plan_of: Callable[[HostSettings], HostPlan]) -> Que
     computes += map(unwritten, leaving)
     if not computes:
         return None
-    return Question(plan.site, plan.databases, computes, *taking(plan))
+    return Question(plan.site, plan.databases, computes, *taking(plan), near=near(plan.site))
+
+
+def near(site: Site) -> list[Drained]:
+    """The computes whose libvirt can say whether a guest has arrived there."""
+    return [unwritten(compute) for compute in site.computes]
 
 
 def taking(plan: HostPlan) -> tuple[list[str], list[str]]:

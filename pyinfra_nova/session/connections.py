@@ -188,3 +188,28 @@ def connected(state: State, name: str) -> Iterator[Host]:
             host.connect(raise_exceptions=True)
         state.current_stage = StateStage.Execute
         yield host
+
+
+@contextmanager
+def reached(state: State, name: str) -> Iterator[Host]:
+    """The host NAME in a run of pyinfra's; one that it leaves out is connected for the time being.
+
+    Unlike ``connected`` it leaves the stage alone that the run is in.
+
+    Raises:
+        PyinfraError: the host cannot be reached.
+    """
+    host = state.inventory.get_host(name)
+    if host.connected:
+        with using(ctx_host, host):
+            yield host
+        return
+    with using(ctx_state, state), using(ctx_config, state.config), using(ctx_host, host):
+        host.connect(raise_exceptions=True)
+        notice_loss(host)
+        try:
+            yield host
+        except (OSError, EOFError, SSHException) as error:  # the connection has ended
+            raise PyinfraError(f"{name} gives no answer: {error or type(error).__name__}") from None
+        finally:
+            host.disconnect()

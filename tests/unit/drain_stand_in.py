@@ -79,8 +79,10 @@ class Cloud(Served):
 
     def migration(self, uuid: str, kind: str, status: str, **more: Any) -> Json:
         times = time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime(time.time() - 100))
+        number = len(self.migrations) + 1
         made = {
-            **{"id": len(self.migrations) + 1, "instance_uuid": uuid, "migration_type": kind},
+            **{"id": number, "uuid": f"move-{number}"},
+            **{"instance_uuid": uuid, "migration_type": kind},
             **{"status": status, "source_compute": "compute1", "dest_compute": "compute2"},
             **{"created_at": times, "updated_at": times},
             **{"old_instance_type_id": 1, "new_instance_type_id": 1, **more},

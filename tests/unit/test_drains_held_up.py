@@ -110,16 +110,6 @@ def test_what_does_not_run_yet_cannot_be_forced_so_it_is_aborted(status: str) ->
 # --- what has failed half-way ---------------------------------------------------------------------
 
 
-def test_one_whose_arrival_neutron_was_told_of_twice_at_once_may_well_run_there() -> None:
-    fault = "Failed to activate binding for port p1 on host compute2"
-    late = guest(host="compute2", state="error", fault=fault)
-    (stay,) = decided(late, moves=(move(status="error"),), run=Run(moved={"g1"})).stays
-    assert stay.text == (
-        f"guest web-g1 (g1) on compute2 was moved there, and is in ERROR ({fault}): where it runs "
-        "there, `openstack server set --state active g1`; then see `./run audit`"
-    )
-
-
 def test_a_guest_that_was_moved_and_is_in_error_there_is_named() -> None:
     ended = move(status="completed")
     broken = guest(host="compute2", state="error", fault="no port binding")

@@ -21,10 +21,10 @@ def virsh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def does(virsh: Path, script: str) -> dict[str, object]:
+def does(virsh: Path, script: str, **more: bool) -> dict[str, object]:
     virsh.write_text(f'#!/bin/sh\necho "$*" >>{virsh}.words\n{script}\n')
     virsh.chmod(0o755)
-    found: dict[str, object] = domain_uuids.answer({"libvirt": URI})
+    found: dict[str, object] = domain_uuids.answer({"libvirt": URI, **more})
     return found
 
 
@@ -39,6 +39,14 @@ def test_every_domain_is_listed_those_that_are_off_too(virsh: Path) -> None:
 def test_without_domains_there_are_none(virsh: Path) -> None:
     assert does(virsh, "echo") == {"uuids": [], "running": [], "error": None}
     assert len(Path(f"{virsh}.words").read_text().splitlines()) == 1
+
+
+def test_which_of_them_are_not_paused_is_asked_where_it_matters(virsh: Path) -> None:
+    paused = f"case $* in *--state-running*) ;; *) echo {ONE};; esac"
+    found = does(virsh, f"echo {TWO}; {paused}", awake=True)
+    assert (found["running"], found["awake"]) == ([TWO, ONE], [TWO])
+    assert does(virsh, "echo", awake=True)["awake"] == []
+    assert does(virsh, f"{paused}; [ -z $6 ] || exit 1", awake=True)["uuids"] is None
 
 
 @pytest.mark.parametrize(

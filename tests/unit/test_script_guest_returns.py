@@ -49,6 +49,12 @@ def test_guests_that_were_moved_away_and_are_still_there_have_left(nova: Cloud) 
     }
 
 
+def test_one_that_has_arrived_though_its_live_migration_is_in_error_has_left(nova: Cloud) -> None:
+    moved(nova, status="error")
+    moved(nova, "g2", status="error", guest={"host": "compute3"})
+    assert names(nova) == ["g1"]
+
+
 def test_a_move_before_that_moment_was_somebodys_own(nova: Cloud) -> None:
     moved(nova)
     assert names(nova, since=50) == []
@@ -68,7 +74,8 @@ def test_only_what_has_moved_since_is_asked_for(nova: Cloud) -> None:
         {"kind": "resize", "status": "confirmed"},
         {"kind": "migration", "status": "confirmed", "new_instance_type_id": 2},
         {"kind": "evacuation", "status": "done"},
-        {"status": "error"},
+        {"kind": "migration", "status": "error"},
+        {"status": "failed"},
         {"status": "running"},
         {"source_compute": "compute2", "dest_compute": "compute1"},
     ],

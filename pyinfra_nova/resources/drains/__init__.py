@@ -13,17 +13,19 @@ from pyinfra.api import StringCommand, operation
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
-from pyinfra.context import ctx_host
 from typing_extensions import Self
 
 from pyinfra_nova.resources.compute_api import places
-from pyinfra_nova.resources.drains.decision import Decision, Run, Step, decide
+from pyinfra_nova.resources.drains import arrivals
+from pyinfra_nova.resources.drains.arrivals import Libvirt, Sides
+from pyinfra_nova.resources.drains.decision import Decision, Run, decide
 from pyinfra_nova.resources.drains.plan_lines import planned
 from pyinfra_nova.resources.drains.remedies import AGAIN
 from pyinfra_nova.resources.drains.state import Drained, DrainState, Seen
+from pyinfra_nova.resources.drains.verdicts import Step
 from pyinfra_nova.resources.keystone import KeystoneAdmin
 from pyinfra_nova.resources.nova_state import NovaDatabases
-from pyinfra_nova.session.connections import at_once
+from pyinfra_nova.session.connections import at_once, reached
 from pyinfra_nova.session.host_script import (
     NO_ANSWER,
     Answer,
@@ -39,7 +41,8 @@ from pyinfra_nova.site.settings import Site
 
 USES = (
     *("rest", "keystone", "compute_api", "cloud_session", "sql", "nova_state"),
-    *("nova_tables", "newest_moves", "compute_states", "drain_targets"),
+    *("nova_tables", "newest_moves", "provider_allocations", "guest_records", "arrivals"),
+    *("compute_states", "drain_targets"),
 )
 EVERY = 5.0
 """Seconds from one look at the guests to the next."""
@@ -74,6 +77,7 @@ class Question:
         opening: those that take some by then.
         only: the guests that it is about; None where it is about all of them.
         to: the one host that they are to go to; None where Nova's scheduler chooses.
+        near: the computes whose libvirt can be asked whether it has a guest that went there.
     """
 
     fact: ClassVar[type[ScriptFact]] = GuestsToMove
@@ -86,6 +90,7 @@ class Question:
     opening: Sequence[str] = ()
     only: Collection[str] | None = None
     to: str | None = None
+    near: Sequence[Drained] = ()
 
     def as_request(self) -> dict[str, Any]:
         settings = self.site.settings
@@ -106,7 +111,21 @@ class Question:
         state = self.answers.model_validate(answer)
         if self.to is not None:
             state.targets = {k: target.cut_to(self.to) for k, target in state.targets.items()}
-        return Seen(self.computes, state)
+        seen = Seen(self.computes, state)
+        run.sides = self.sides(seen, run, controller.state)
+        return seen
+
+    def sides(self, seen: Seen, run: Run, state: State) -> Sides:
+        """What libvirt says, after Nova, of guests that may run where one would not look for them.
+
+        Of those of which Nova has refused what is to be done nobody is asked again.
+        """
+        known = {uuid for uuid, kind in run.refused if kind == "set_active"}
+        hosts = arrivals.in_doubt(seen, known)
+        if not hosts:
+            return Sides()
+        asked = arrivals.places(hosts, self.computes, self.near)
+        return Libvirts.of(asked, state, awake=True).sides
 
     def looked(self, controller: Host, run: Run) -> tuple[Seen, Libvirts]:
         """Libvirt's word first: what it has may have left by the time that Nova is asked."""
@@ -153,21 +172,25 @@ class Libvirts:
         domains: by the compute's host in Nova, the domains that it has.
         silent: what those say that do not answer.
         running: of the domains those that are not off.
+        awake: of these those that are not paused, where that was asked.
+        mute: why some say nothing, by host in Nova.
     """
 
     domains: dict[str, list[str]]
     silent: list[str]
     running: Mapping[str, Collection[str]] = field(default_factory=dict)
+    awake: Mapping[str, Collection[str]] = field(default_factory=dict)
+    mute: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, computes: Sequence[Drained], state: State) -> Libvirts:
-        """Asked side by side: as late as the slowest."""
+    def of(cls, computes: Sequence[Drained], state: State, *, awake: bool = False) -> Libvirts:
+        """Asked side by side: as late as the slowest. One that the run leaves out is connected."""
 
         def asked(compute: Drained) -> Answer:
-            other = state.inventory.get_host(compute.name)
+            request = {"libvirt": compute.libvirt, **({"awake": True} if awake else {})}
             try:
-                with ctx_host.use(other):
-                    found = ask(other, DomainUuids, {"libvirt": compute.libvirt})
+                with reached(state, compute.name) as other:
+                    found = ask(other, DomainUuids, request)
             except PyinfraError as error:
                 return {"error": str(error)}
             return found or {"error": NO_ANSWER}
@@ -180,7 +203,17 @@ class Libvirts:
             [f"libvirt on {c.name} does not say its guests: {a['error']}"
              for c, a in answers.items() if a["error"]],
             {c.host: a.get("running") or () for c, a in answers.items()},
+            {c.host: a.get("awake") or () for c, a in answers.items()},
+            {c.host: str(a["error"]) for c, a in answers.items() if a["error"]},
         )  # fmt: skip
+
+    @property
+    def sides(self) -> Sides:
+        """The same, host by host."""
+        known = {
+            name: Libvirt(uuids, self.awake.get(name, ())) for name, uuids in self.domains.items()
+        }
+        return Sides({**{name: Libvirt(silent=why) for name, why in self.mute.items()}, **known})
 
     def of_host(self, name: str) -> Self:
         """The same of the compute NAME, in Nova, alone; it has answered."""

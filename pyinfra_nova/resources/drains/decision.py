@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
+from pyinfra_nova.resources.drains import arrivals
+from pyinfra_nova.resources.drains.arrivals import Sides
 from pyinfra_nova.resources.drains.remedies import (
     AGAIN,
     BEING_DELETED,
@@ -20,9 +21,9 @@ from pyinfra_nova.resources.drains.remedies import (
     broken,
 )
 from pyinfra_nova.resources.drains.state import COLD, LIVE, Guest, Move, Seen, Target
+from pyinfra_nova.resources.drains.verdicts import Stay, Step, StepKind, Verdict, Way
 from pyinfra_nova.site.drain import Drain
 
-StepKind = Literal["live", "cold", "confirm", "abort", "force_complete", "evacuate"]
 RUNNING = ("active", "paused")
 POWERED = (1, 3)
 """nova/compute/power_state.py: RUNNING, PAUSED."""
@@ -36,60 +37,6 @@ QUEUED = "queued"
 that it was told wait so (compute/manager.py, live_migration)."""
 ENDING = 120
 """Seconds that a live migration may take to end once it is told to: it is undone on both sides."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing to ask of Nova for one guest.
-
-    Attributes:
-        source: the compute that the guest is to leave.
-        move: the number of the migration that it is about; for a new one, of that before it.
-    """
-
-    kind: StepKind
-    guest: Guest
-    source: str
-    text: str
-    move: int | None = None
-
-    @property
-    def moves(self) -> bool:
-        return self.kind in ("live", "cold", "evacuate")
-
-
-@dataclass(frozen=True)
-class Stay:
-    """A guest that nothing is done about.
-
-    Attributes:
-        why: the reason, with the remedy.
-        passing: whether that may be over in a moment.
-    """
-
-    guest: Guest
-    why: str
-    passing: bool = False
-
-    @property
-    def text(self) -> str:
-        return f"{self.guest.called} on {self.guest.host} {self.why}"
-
-
-@dataclass(frozen=True)
-class Way:
-    """A guest that is on the way."""
-
-    guest: Guest
-    move: Move
-
-    @property
-    def text(self) -> str:
-        move, left = self.move, ""
-        if move.total and move.remaining is not None:
-            left = f", {move.remaining:,} of {move.total:,} MiB to go"
-        where = f"{move.source} -> {move.target or '?'}"
-        return f"{self.guest.name}: {where}, {move.status}{left}"
 
 
 @dataclass
@@ -106,6 +53,7 @@ class Run:
         given_up: the guests on the way that hold nobody up any more.
         asked_after: how many had been moved when it was last asked where the others could go.
         behind: how old each live migration was when it last waited for another one's end.
+        sides: what libvirt says of guests that may have arrived though they are in ERROR.
     """
 
     targets: dict[str, Target] = field(default_factory=dict)
@@ -117,6 +65,7 @@ class Run:
     given_up: set[str] = field(default_factory=set)
     asked_after: int = 0
     behind: dict[int, float] = field(default_factory=dict)
+    sides: Sides = field(default_factory=Sides)
 
     def age_of(self, move: Move) -> float:
         """The seconds that count of MOVE: not those in which it was not yet its turn."""
@@ -189,9 +138,6 @@ class Decision:
         return bool(self.now or self.ways)
 
 
-Verdict = Step | Stay | Way | None
-
-
 def decide(seen: Seen, limits: Drain, run: Run) -> Decision:
     """What is next, of what was SEEN just now, within LIMITS; RUN is told what was seen."""
     run.targets.update(seen.state.targets)
@@ -203,18 +149,19 @@ def decide(seen: Seen, limits: Drain, run: Run) -> Decision:
     held: list[str] = []
     for guest in sorted(seen.state.guests, key=lambda guest: (guest.name, guest.uuid)):
         move = seen.moves.get(guest.uuid)
-        if not seen.touched(guest):
-            if guest.uuid in run.moved and guest.state == "error":
-                stays.append(Stay(guest, broken(guest)))
-            continue
-        verdict = _judged(guest, move, seen, limits, run)
+        here = bool(seen.touched(guest))
+        verdict = _arrived(guest, move, seen, run)
+        if verdict is None and here:
+            verdict = _judged(guest, move, seen, limits, run)
+        elif verdict is None and guest.uuid in run.moved and guest.state == "error":
+            verdict = Stay(guest, broken(guest))
         if isinstance(verdict, Step):
             steps.append(verdict)
         elif isinstance(verdict, Stay):
             stays.append(verdict)
         elif isinstance(verdict, Way):
             ways.append(verdict)
-        source = _leaves(guest, move)
+        source = _leaves(guest, move) if here else None
         if source in seen.hosts:
             run.moved.add(guest.uuid)
             if guest.uuid not in run.given_up:
@@ -274,6 +221,28 @@ def _in_line(seen: Seen, limits: Drain, run: Run) -> dict[int, float]:
         and not isinstance(_on_the_way(guest, move, seen, limits, run), Stay)
     }
     return {m.id: m.age for _, m in live if m.status == QUEUED and m.source in at_work}
+
+
+def _arrived(guest: Guest, move: Move | None, seen: Seen, run: Run) -> Verdict:
+    """What is to be done for one that has come to the target of its move, which is in error."""
+    if move and arrivals.is_arrived(guest, move, seen):
+        if why := _undone(guest, "set_active", run) or run.sides.against(move):
+            return Stay(guest, arrivals.unproven(guest, why))
+        text = arrivals.setting(guest, move)
+        return Step("set_active", guest, str(move.source), text, move.id)
+    if move and arrivals.is_held(guest, move, seen):
+        text = arrivals.freeing(guest, move)
+        if why := _undone(guest, "free", run):
+            return Stay(guest, f"has arrived; not done: {text}: {why}; see `./run audit`")
+        return Step("free", guest, str(move.source), text, move.id)
+    return None
+
+
+def _undone(guest: Guest, kind: StepKind, run: Run) -> str:
+    """Why a step is not done again, or ""."""
+    if refused := run.refused.get((guest.uuid, kind)):
+        return refused
+    return "it was done, and is as before" if (guest.uuid, kind) in run.tried else ""
 
 
 def _judged(guest: Guest, move: Move | None, seen: Seen, limits: Drain, run: Run) -> Verdict:
@@ -336,6 +305,8 @@ def _unconfirmed(guest: Guest, move: Move, seen: Seen, run: Run) -> Verdict:
 def _idle(guest: Guest, move: Move | None, seen: Seen, run: Run) -> Verdict:
     """One that is on a compute that it is to leave."""
     passing = guest.state in PASSING
+    if move and arrivals.is_elsewhere(guest, move, seen, run.sides):
+        return Stay(guest, arrivals.misplaced(guest, move))
     if known := REMEDIES.get(guest.state):
         disk = SECOND_DISK.format(uuid=guest.uuid) if guest.ephemeral else ""
         words = {"fault": guest.fault or "no reason given", "disk": disk}

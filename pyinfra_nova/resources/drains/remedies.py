@@ -27,15 +27,18 @@ BEING_DELETED = (
 SECOND_DISK = ", or `openstack server unshelve {uuid}` to keep its ephemeral disk"
 """Shelved, a guest has an image of its root disk alone."""
 ENDS = "let it end; `./run audit` says what to do where nobody is at it any more"
-TOLD_TWICE = "Failed to activate binding for port"
-"""Two threads of nova-compute tell Neutron at once that a guest has arrived (compute/manager.py,
-handle_lifecycle_event, _post_live_migration); one of them may be answered with 500."""
 
 
 def broken(guest: Guest) -> str:
-    """Why GUEST, which has been moved, is not as it was, and what mends that."""
-    fault, how = guest.fault or "no reason given", f"see `openstack server event list {guest.uuid}`"
-    if TOLD_TWICE in fault:
-        mends = f"`openstack server set --state active {guest.uuid}`"
-        how = f"where it runs there, {mends}; then see `./run audit`"
-    return f"was moved there, and is in ERROR ({fault}): {how}"
+    """Why GUEST, which has been moved, is not as it was, and where to look for what mends that."""
+    return f"{_moved(guest)}: see `openstack server event list {guest.uuid}`"
+
+
+def arrived_by_hand(guest: Guest) -> str:
+    """The same of one of which Neutron was told twice at once that it had arrived."""
+    mends = f"`openstack server set --state active {guest.uuid}`"
+    return f"{_moved(guest)}: where it runs there, {mends}; then see `./run audit`"
+
+
+def _moved(guest: Guest) -> str:
+    return f"was moved there, and is in ERROR ({guest.fault or 'no reason given'})"

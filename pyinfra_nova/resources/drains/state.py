@@ -66,6 +66,9 @@ class Move(BaseModel):
         same_flavor: False for a resize.
         total, remaining: MiB of memory, while it is copied.
         cause: the last words of what has failed.
+        twice: whether it is in error, as its guest is, on the target, because Neutron was told of
+            the arrival twice at once.
+        holds: whether its guest is well there, and it still has an allocation at the source.
     """
 
     id: int
@@ -79,6 +82,8 @@ class Move(BaseModel):
     total: int | None
     remaining: int | None
     cause: str | None
+    twice: bool = False
+    holds: bool = False
 
     @property
     def has_ended(self) -> bool:

@@ -10,13 +10,16 @@ from pydantic import BaseModel, Field
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.host import Host
+from pyinfra.api.state import State
 from typing_extensions import override
 
 from pyinfra_nova.resources import drains
 from pyinfra_nova.resources.drains import Libvirts, moving
-from pyinfra_nova.resources.drains.decision import Decision, Run, Step
+from pyinfra_nova.resources.drains.arrivals import Sides
+from pyinfra_nova.resources.drains.decision import Decision, Run
 from pyinfra_nova.resources.drains.plan_lines import planned
-from pyinfra_nova.resources.drains.state import Drained, DrainState, Seen
+from pyinfra_nova.resources.drains.state import DrainState, Seen
+from pyinfra_nova.resources.drains.verdicts import Step
 from pyinfra_nova.resources.evacuations.decision import (
     Dead,
     EvacuationRun,
@@ -67,13 +70,11 @@ class Question(drains.Question):
 
     Attributes:
         addresses: whether those of the guests are asked, and Neutron's agents.
-        near: the computes whose libvirt can be asked whether it has a guest already.
     """
 
     fact = GuestsToEvacuate
     answers = EvacuationState
     addresses: bool = False
-    near: Sequence[Drained] = ()
 
     @override
     def as_request(self) -> dict[str, Any]:
@@ -103,6 +104,11 @@ class Question(drains.Question):
             elif uuid in domains:
                 found[uuid] = is_there(move, None)
         return found
+
+    @override
+    def sides(self, seen: Seen, run: Run, state: State) -> Sides:
+        """None of them: who would say that a guest has left is dead."""
+        return Sides()
 
     @override
     def looked(self, controller: Host, run: Run) -> tuple[Seen, Libvirts]:

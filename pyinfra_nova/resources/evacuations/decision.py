@@ -13,14 +13,11 @@ from dataclasses import dataclass, field
 from pyinfra_nova.resources.drains.decision import (
     Decision,
     Run,
-    Stay,
-    Step,
-    Verdict,
-    Way,
     within,
 )
 from pyinfra_nova.resources.drains.remedies import AGAIN, broken
 from pyinfra_nova.resources.drains.state import Drained, Guest, Move, Seen
+from pyinfra_nova.resources.drains.verdicts import Stay, Step, Verdict, Way
 from pyinfra_nova.site.drain import Drain
 
 EVACUATION = "evacuation"
