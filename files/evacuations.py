@@ -8,9 +8,9 @@ Answer:  {"computes": {host: "up"|"down"} of those that Nova has,
                      "addresses": [{"address", "network": id|null}]],
           "moves", "targets": as of drains.py, "domains": {},
           "agents": {host: [kinds of Neutron's agents there that live]}, "error": text|null}
-With "step": {"kind": "force_down", "host"} or {"kind": "evacuate", "guest", "anew": bool, whether
-a disk of it may be made anew, or is not there alone} in the request that one is done, if all is
-still as it has to be.
+With "step": {"kind": "force_down", "host"}, {"kind": "evacuate", "guest", "anew": bool, whether a
+disk of it may be made anew, or is not there alone} or {"kind": "stop", "guest"}, of one that was
+evacuated, in the request that one is done, if all is still as it has to be.
 Answer:  {"refused": Nova's words|null, "late": why it is no longer what is to be done|null}
 
 Nova's scheduler chooses where a guest goes. Nova itself refuses to evacuate one whose compute it
@@ -241,7 +241,20 @@ def evacuate(compute, request):
     drains.act(compute, guest["id"], {"evacuate": {}})
 
 
-STEPS = {"force_down": force_down, "evacuate": evacuate}
+def stop(compute, request):
+    """Stop a guest that its evacuation, which is over, has started."""
+    guest = drains.read_guest(compute, request["step"]["guest"])
+    if guest is None:
+        raise drains.NotNow("Nova no longer has it")
+    move = drains.newest_move(compute, guest["id"])
+    is_his = move["migration_type"] == EVACUATION and move["source_compute"] in request["hosts"]
+    if not is_his or under_way(move) or move["dest_compute"] != guest[HOST]:
+        raise drains.NotNow("that it was evacuated is not the last that has happened to it")
+    drains.idle_here(guest, [move["dest_compute"]], "active")
+    drains.act(compute, guest["id"], {"os-stop": None})
+
+
+STEPS = {"force_down": force_down, "evacuate": evacuate, "stop": stop}
 
 
 def step(request):

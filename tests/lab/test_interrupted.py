@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from .conftest import ROOT, SEED, on, prepared_secrets, run
+from .conftest import SEED, on, prepared_secrets, run
+from .guests import says, started
 from .test_main_job import PYINFRA
 from .traces import state
 
@@ -27,51 +28,34 @@ def killed_when(count: int, delay: float, *command: str) -> bool:
 
     False if it came to its end before that.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    begun = 0
-    for line in process.stdout:
-        print(line, end="")
-        begun += "Starting operation:" in line
-        if begun > count:
+    with started(*command) as process:
+        for _ in range(count + 1):
+            if not says(process, "Starting operation:"):
+                break
+        else:
             time.sleep(delay)
             process.send_signal(signal.SIGKILL)
-            process.wait()
-            print(f"--- killed {delay:.1f} s after operation {begun} began\n")
+            print(f"--- killed {delay:.1f} s after operation {count + 1} began\n")
             return True
-    assert process.wait() == 0
+    assert process.returncode == 0
     return False
 
 
 def deploy_while(line: str, act: Callable[[], object]) -> subprocess.CompletedProcess[str]:
     """A deploy in which something happens as soon as LINE is printed."""
-    process = subprocess.Popen(
-        (PYINFRA, "inventory.py", "deploy.py", "-y"),
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    said = ""
-    for text in process.stdout:
-        said += text
-        if line in text:
-            process.send_signal(signal.SIGSTOP)
-            act()
-            process.send_signal(signal.SIGCONT)
-            break
-    said += process.stdout.read()
+    with started(PYINFRA, "inventory.py", "deploy.py", "-y") as process:
+        assert process.stdout is not None
+        said = ""
+        for text in process.stdout:
+            said += text
+            if line in text:
+                process.send_signal(signal.SIGSTOP)
+                act()
+                process.send_signal(signal.SIGCONT)
+                break
+        said += process.stdout.read()
     print(said)
-    return subprocess.CompletedProcess(process.args, process.wait(), said)
+    return subprocess.CompletedProcess(process.args, process.returncode, said)
 
 
 def kill_at_operations(inventory: str, one_in: int = 1) -> int:

@@ -8,13 +8,17 @@ from tests.plan.fake_hosts import Looks as _Looks
 from tests.plan.fake_hosts import host as _host
 
 _CLOSED = {**_CONVERGED["site_proof read"], "closed": {"compute1": "drained in the inventory"}}
+_DONE = {"refused": None, "late": None}
 _ANSWERS = {
     **_CONVERGED,
     "site_proof read": _CLOSED,
     "cloud_objects read": {"error": None},
-    "drains live": {"refused": None, "late": None},
+    "drains live": _DONE,
+    "drains set_active": _DONE,
+    "drains free": _DONE,
 }
 _DOMAINS = _json.loads(_os.environ.get("FAKE_DOMAINS", '{"uuids": [], "error": null}'))
+_ARRIVED = {"uuids": ["g3"], "running": ["g3"], "awake": ["g3"], "error": None}
 controllers = [_host("controller", "10.0.0.11", _ANSWERS, installed=True)]
 controllers[0][1]["fake_responses"] |= {
     "drains read": _Looks(_json.loads(_os.environ["FAKE_GUESTS"])),
@@ -29,5 +33,8 @@ computes = [
         installed=True,
         state="drained",
     ),
-    _host("compute2", "10.0.0.32", _CONVERGED, installed=True),
+    _host(
+        *("compute2", "10.0.0.32", {**_CONVERGED, "domain_uuids read": _ARRIVED}),
+        installed=True,
+    ),
 ]

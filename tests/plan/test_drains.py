@@ -29,11 +29,12 @@ RUNS, SLEEPS = guest("g1", "active"), guest("g2", "suspended")
 
 @pytest.fixture
 def has(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def say(*guests: dict[str, Any], looks: int = 0, **more: Any) -> None:
-        """For so many LOOKS, then none; without a number for ever."""
+    def say(*guests: dict[str, Any], looks: int = 0, then: Any = None, **more: Any) -> None:
+        """For so many LOOKS, THEN something else, then none; without a number for ever."""
         targets = {each["uuid"]: TARGET for each in guests}
         answer = {**EMPTY, "guests": guests, "targets": targets, **more}
-        answers = [answer] * looks + [EMPTY] if looks else [answer]
+        after = [then] if then else []
+        answers = [*[answer] * looks, *after, EMPTY] if looks else [answer]
         monkeypatch.setenv("FAKE_GUESTS", json.dumps(answers))
 
     return say
@@ -90,6 +91,37 @@ def test_a_deploy_moves_a_guest_and_ends_once_all_say_that_it_is_gone(
         *("compute1", "controller", "controller", "controller", "compute1", "controller"),
     ]
     assert re.search(r"^ +Hypervisors \| Drain computes +1 +1 +- +- *$", process.stderr, re.M)
+
+
+FAULT = "Failed to activate binding for port p1 on host compute2"
+ARRIVED = {**guest("g3", "error"), "host": "compute2", "fault": FAULT}
+MOVE: dict[str, Any] = {
+    **{"id": 7, "guest": "g3", "kind": "live-migration", "status": "error", "source": "compute1"},
+    **{"target": "compute2", "age": 60.0, "same_flavor": True, "total": None, "remaining": None},
+    "cause": None,
+}
+HELD = {
+    **EMPTY,
+    "guests": [{**ARRIVED, "state": "active", "fault": None}],
+    "moves": [{**MOVE, "holds": True}],
+}
+MENDED = "guest web-g3 (g3) is in ERROR, though it runs on compute2: set it active"
+GIVEN_BACK = "give back what the live migration to compute2 of guest web-g3 (g3) still holds"
+
+
+@pytest.mark.parametrize("limit", [(), ("--limit", "@fake/compute1")])
+def test_a_guest_that_an_earlier_run_has_left_in_error_on_the_other_side_is_mended(
+    secrets_file: Path, has: Any, limit: tuple[str, ...]
+) -> None:
+    """Also in a run that leaves that side out: it is connected for the question alone."""
+    has(ARRIVED, looks=2, then=HELD, moves=[{**MOVE, "twice": True}])
+    process = pyinfra("draining", secrets_file, "--dry", "--json", *limit)
+    assert pending({"plan": operations(process)}) == {DRAIN: ["@fake/controller"]}
+    assert MENDED in process.stderr
+    process = pyinfra("draining", secrets_file, "-y", "--debug", *limit)
+    assert process.returncode == 0, process.stderr
+    assert MENDED in process.stderr and GIVEN_BACK in process.stderr
+    assert "no guest is left on @fake/compute1" in process.stderr
 
 
 def test_a_deploy_ends_with_the_guests_that_stay(secrets_file: Path, has: Any) -> None:

@@ -21,10 +21,17 @@ def _host(name: str, address: str, **data: _Any) -> tuple[str, dict[str, _Any]]:
     said: dict[str, _Any] = {
         "host_report read": _Report(_preflight(name, address)),
         "drains read": _InTurn(list(_TOLD.get("drains", [{}]))),
-        "drains live": _json.dumps({"refused": None, "late": None}),
+        **dict.fromkeys(
+            ("drains live", "drains set_active", "drains free"),
+            _json.dumps({"refused": None, "late": None}),
+        ),
         "guest_returns read": _json.dumps(_TOLD.get("away", {"guests": [], "error": None})),
         "domain_uuids read": _json.dumps(
-            {"uuids": _TOLD.get("domains", []), "running": _TOLD.get("running", []), "error": None}
+            {
+                **{"uuids": _TOLD.get("domains", []), "running": _TOLD.get("running", [])},
+                **_TOLD.get("libvirts", {}).get(name, {}),
+                "error": None,
+            }
         ),
         "maintenance read": _InTurn(list(_TOLD.get("hosts", [{}]))),
         "maintenance command": _TOLD.get("command", {"stdout": "done"}),

@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 from paramiko import SSHClient, SSHException
-from pyinfra.api.exceptions import ConnectError, NoHostError
+from pyinfra.api.exceptions import ConnectError, NoHostError, PyinfraError
 from pyinfra.context import ctx_host
 from pyinfra.facts.server import Command
 from typing_extensions import override
 
-from pyinfra_nova.session.connections import connected, load, load_inventory, notice_loss
+from pyinfra_nova.session.connections import (
+    connected,
+    load,
+    load_inventory,
+    notice_loss,
+    reached,
+)
 from pyinfra_nova.site.faults import SettingsError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -80,6 +86,28 @@ def test_a_host_that_cannot_be_reached_is_an_error(site: Path) -> None:
         pass
     with pytest.raises(NoHostError), connected(state, "compute2"):
         pass
+
+
+def test_a_host_that_a_run_leaves_out_is_connected_for_the_question_alone(site: Path) -> None:
+    state = load("inventory.py")
+    stage = state.current_stage
+    with reached(state, "@local") as host:
+        assert host.get_fact(Command, command="echo here") == "here"
+        with reached(state, "@local"):
+            pass
+        assert host.connected
+    assert not host.connected and not ctx_host.isset()
+    assert state.current_stage == stage
+    with pytest.raises(PyinfraError), reached(state, "compute1"):
+        pass
+    with pytest.raises(PyinfraError, match="@local gives no answer: it is over"):
+        end(state)
+    assert not host.connected
+
+
+def end(state: Any) -> None:
+    with reached(state, "@local"):
+        raise SSHException("it is over")
 
 
 class Ended(SSHClient):

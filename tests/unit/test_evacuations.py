@@ -95,6 +95,8 @@ class Nova:
         self.did.append((step["kind"], step.get("guest") or step["host"]))
         if step["kind"] == "force_down":
             self.forced = True
+        elif step["kind"] == "stop":
+            self.guests[step["guest"]].update(state="stopped", power=4)
         else:
             assert self.forced
             guest = self.guests[step["guest"]]
@@ -177,6 +179,20 @@ def test_it_is_forced_down_and_its_guests_are_evacuated_in_the_state_that_they_h
     assert nova.said[0] == "compute1 is dead: have Nova call its nova-compute down"
     assert nova.said[-1] == "no guest is left on compute1"
     assert nova.asked_living == 1
+
+
+def test_one_that_was_off_is_off_again_though_an_evacuation_without_a_host_was_in_between(
+    nova: Nova,
+) -> None:
+    """Which leaves it in ERROR, and Nova starts what is in ERROR."""
+    nova.guest("g1", "stopped", power=4)
+    nova.fails = {"g1"}
+    assert len(nova.run()) == 1
+    assert nova.guests["g1"]["state"] == "error"
+    nova.fails.clear()
+    assert nova.run() == []
+    assert nova.did == [FORCE, ("evacuate", "g1"), ("evacuate", "g1"), ("stop", "g1")]
+    assert (nova.guests["g1"]["host"], nova.guests["g1"]["state"]) == ("compute2", "stopped")
 
 
 def test_a_plan_says_all_of_it_and_does_nothing(nova: Nova) -> None:

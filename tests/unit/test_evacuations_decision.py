@@ -121,7 +121,7 @@ def test_a_resize_whose_source_is_dead_is_named_with_what_ends_it() -> None:
     (text,) = stays(decided(guest(host="compute2", state="resized"), moves=(waits,)))
     assert "from compute1 that is finished, and compute1 is dead: bring compute1 back; " in text
     assert "where it never comes, `openstack server set --state active g1` resets that, and" in text
-    assert "SET status = 'confirmed' WHERE id = 7 AND status = 'finished'`" in text
+    assert "SET status = 'error' WHERE id = 7 AND status = 'finished'`" in text
     assert text.endswith(AGAIN)
 
 
@@ -246,6 +246,47 @@ def test_it_is_over_once_it_is_there_in_the_state_that_it_had(
     decision = decided(there, run=sent(had), moves=(evacuation(status="done"),))
     assert (decision.stays == ()) == over
     assert all(stay.passing for stay in decision.stays)
+
+
+def was_off(**changes: Any) -> tuple[EvacuationRun, dict[str, Any]]:
+    """A run that has evacuated one that was in ERROR and off, and that one, which Nova started."""
+    run = EvacuationRun()
+    (step,) = decided(guest(state="error", power=4), run=run).now
+    run.note(step, 0.0, None, None)
+    return run, guest(**{"host": "compute2", **changes})
+
+
+DONE = (evacuation(status="done"),)
+
+
+def test_one_that_an_evacuation_without_a_host_has_left_in_error_is_off_again_at_the_end() -> None:
+    run, there = was_off()
+    (step,) = decided(there, run=run, moves=DONE).now
+    assert (step.kind, step.text) == (
+        "stop",
+        "stop guest web-g1 (g1) on compute2 again: it was off before it was evacuated",
+    )
+    run.note(step, 0.0, None, None)
+    (stay,) = decided(there, run=run, moves=DONE).stays
+    assert stay.passing and stay.why == "was told to stop again"
+    assert decided({**there, "state": "stopped"}, run=run, moves=DONE).stays == ()
+
+
+def test_one_that_is_off_is_seen_to_be_so_by_the_next_run_too() -> None:
+    run = EvacuationRun()
+    off = guest(state="error", power=4, task="rebuilding")
+    decided(off, moves=(evacuation(),), run=run)
+    assert steps(decided(guest(host="compute2"), run=run, moves=DONE)) == [("stop", "g1")]
+
+
+def test_where_nova_does_not_stop_it_its_words_are_said() -> None:
+    run, there = was_off()
+    (step,) = decided(there, run=run, moves=DONE).now
+    run.note(step, 0.0, "answers 409: it is locked", None)
+    (text,) = stays(decided(there, run=run, moves=DONE))
+    assert text.endswith(
+        "was off, and is not stopped again: answers 409: it is locked: `openstack server stop g1`"
+    )
 
 
 def test_one_that_arrives_in_error_is_named() -> None:

@@ -298,6 +298,50 @@ def test_guests_go_back_to_the_host_by_name(run: Run) -> None:
     assert "the guests are back on compute1" in done.err
 
 
+MOVE: dict[str, Any] = {
+    **{"id": 7, "guest": "g1", "kind": "live-migration", "status": "error", "age": 60.0},
+    **{"same_flavor": True, "total": None, "remaining": None, "cause": None},
+}
+FAULT = "Failed to activate binding for port p1 on host"
+HAS_IT = {"uuids": ["g1"], "awake": ["g1"]}
+
+
+def arrived(source: str, to: str, **more: Any) -> dict[str, Any]:
+    """Nova, which has a guest in ERROR that has come to its target."""
+    broken = {**guest("g1", to), "state": "error", "fault": f"{FAULT} {to}"}
+    move = {**MOVE, "source": source, "target": to, "twice": True}
+    return {**nova(MINE), "guests": [broken], "targets": {}, "moves": [move], **more}
+
+
+def test_a_guest_that_a_killed_drain_has_left_in_error_elsewhere_is_drained_for(run: Run) -> None:
+    told = {
+        "drains": [nova(MINE), arrived("compute1", "compute2")],
+        "hosts": [HOST],
+        "libvirts": {"compute2": HAS_IT},
+    }
+    done = run(told, "@fake/compute1", "--command", "date", "--dry")
+    assert done.code == 0, done.err
+    assert "guest web-g1 (g1) is in ERROR, though it runs on compute2: set it active" in done.out
+    # Libvirt on compute2 does not have it: nobody can do anything, so nothing is waited for.
+    told["libvirts"] = {}
+    done = run(told, "@fake/compute1", "--command", "date", "--dry")
+    assert "drain: skip @fake/compute1, closed since" in done.out
+
+
+def test_a_guest_that_comes_back_so_is_set_active_there(run: Run) -> None:
+    well = {**nova(None), "guests": [guest("g1")], "targets": {}}
+    told = {
+        "drains": [nova(MINE), nova(MINE), nova(MINE), arrived("compute2", "compute1"), well],
+        "hosts": [{**HOST, "done": [WORK.mark]}],
+        "away": {"guests": [guest("g1", "compute2")], "error": None},
+        "libvirts": {"compute1": HAS_IT},
+    }
+    done = run(told, "@fake/compute1", "--command", "date", "--return", "-y")
+    assert done.code == 0, done.err
+    assert "guest web-g1 (g1) is in ERROR, though it runs on compute1: set it active" in done.err
+    assert "the guests are back on compute1" in done.err
+
+
 def target(*hosts: str) -> dict[str, Any]:
     return {"hosts": hosts, "needs": {}, "free": {}, "why": "", "bound": None}
 

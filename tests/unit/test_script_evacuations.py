@@ -288,6 +288,27 @@ def test_what_nova_refuses_is_its_answer(
     assert evacuate(nova)["refused"].endswith("is still in use.")
 
 
+def test_one_that_its_evacuation_has_started_is_stopped(nova: DeadCloud) -> None:
+    assert step(nova, kind="stop", guest="g1")["late"] == "Nova no longer has it"
+    nova.guest("g1", host="compute2")
+    move = nova.migration("g1", "evacuation", "done")
+    assert step(nova, kind="stop", guest="g1") == DONE
+    assert nova.acted.pop() == ("servers g1 action", {"os-stop": None})
+    for changes in (
+        {"status": "accepted"},
+        {"migration_type": "migration"},
+        {"source_compute": "compute3"},
+        {"dest_compute": "compute3"},
+    ):
+        nova.migrations = [{**move, **changes}]
+        late = step(nova, kind="stop", guest="g1")["late"]
+        assert late == "that it was evacuated is not the last that has happened to it"
+    nova.migrations = [move]
+    nova.guest("g1", "stopped", host="compute2")
+    assert step(nova, kind="stop", guest="g1")["late"] == "it is stopped by now"
+    assert nova.acted == []
+
+
 # --- what goes unanswered -------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from pyinfra_nova.resources.drains.state import Guest, Move
 
 StepKind = Literal[
-    "live", "cold", "confirm", "abort", "force_complete", "set_active", "free", "evacuate"
+    "live", "cold", "confirm", "abort", "force_complete", "set_active", "free", "evacuate", "stop"
 ]
 MENDS = ("set_active", "free")
 """What is done for a guest that has arrived though its move is in error."""

@@ -22,6 +22,10 @@ from pyinfra_nova.site.drain import Drain
 
 EVACUATION = "evacuation"
 STATES = ("active", "stopped", "error")
+OFF, SHUTDOWN = "off", 4
+"""An evacuation that finds no host leaves its guest in ERROR (conductor/manager.py,
+rebuild_instance), and the next one starts what is in ERROR: that it was off says its power state
+alone (compute/power_state.py)."""
 TO_ERROR = (
     "is {state}, which Nova does not evacuate: bring {host} back, or `openstack server set --state "
     "error {uuid}` (what it had in memory is lost)" + AGAIN
@@ -43,10 +47,13 @@ REMEDIES = {
 RESET = "`openstack server set --state {state} {uuid}` resets that"
 DELETED = "`openstack server delete {uuid}` once more: Nova does it without {host}"
 RECORD = (
-    "in the cell's database `UPDATE migrations SET status = '{end}' WHERE id = {id} AND status = "
+    "in the cell's database `UPDATE migrations SET status = 'error' WHERE id = {id} AND status = "
     "'{status}'`"
 )
-"""Nova has no command that ends a migration of which one side is dead."""
+"""Nova has no command that ends a migration of which one side is dead. `error` it is, as where Nova
+gives up a confirmation (nova/compute/manager.py, _poll_unconfirmed_resizes): nobody has taken away
+what the source has, and by this word Nova does so if the guest is deleted before the source comes
+back (_cleanup_incomplete_migrations)."""
 UNDONE = ("cancelled", "failed")
 """How Nova ends a migration that both sides have taken back. `error` is no such word: a live one in
 which Neutron could not be told of the arrival ends so, and its guest runs on the target."""
@@ -86,7 +93,8 @@ class EvacuationRun(Run):
     """What the present run has done and seen, of guests that are evacuated.
 
     Attributes:
-        had: the state of each when it was evacuated, also by an earlier run, as far as it is known.
+        had: the state of each when it was evacuated, also by an earlier run, as far as it is known;
+            OFF where it was in ERROR, and off.
         shared: of each guest the hosts of nova-compute that have its folder on shared storage.
         elsewhere: of guests that another libvirt has, or may have, why they stay.
     """
@@ -153,8 +161,7 @@ def decide(seen: Seen, limits: Drain, run: EvacuationRun) -> Decision:
             if isinstance(verdict, Stay) and not unheard:
                 held.append(guest.uuid)
     now, later = within(limits, steps, left)
-    for step in now:
-        run.had[step.guest.uuid] = step.guest.state
+    run.had.update((step.guest.uuid, _state(step.guest)) for step in now if step.moves)
     return Decision(tuple(now), tuple(later), tuple(ways), tuple(stays), tuple(held))
 
 
@@ -162,7 +169,11 @@ def _had(guest: Guest) -> str | None:
     """The state of one that is being evacuated; Nova starts each, then stops it again."""
     if guest.task == "powering-off":
         return "stopped"
-    return guest.state if guest.task else None  # between the two nobody can tell
+    return _state(guest) if guest.task else None  # between the two nobody can tell
+
+
+def _state(guest: Guest) -> str:
+    return OFF if guest.state == "error" and guest.power == SHUTDOWN else guest.state
 
 
 def _is_evacuated(move: Move | None, seen: Seen) -> bool:
@@ -206,12 +217,24 @@ def _arrived(guest: Guest, move: Move | None, run: EvacuationRun) -> Verdict:
     if guest.task:
         return Stay(guest, f"is at {guest.task}", passing=True)
     was = run.had.get(guest.uuid)
-    wanted = "stopped" if was == "stopped" else "active"
+    if was == OFF and guest.state == "active" and move and move.has_ended:
+        return _stopped_again(guest, move, run)
+    wanted = "stopped" if was in ("stopped", OFF) else "active"
     if was and guest.state != wanted:
         return Stay(guest, f"was {was} and evacuated, and is {guest.state}", passing=True)
     if move and move.kind == EVACUATION and not move.has_ended:
         return Stay(guest, f"has an evacuation that is {move.status}", passing=True)
     return None
+
+
+def _stopped_again(guest: Guest, move: Move, run: EvacuationRun) -> Verdict:
+    if refused := run.refused.get((guest.uuid, "stop")):
+        by_hand = f"`openstack server stop {guest.uuid}`"
+        return Stay(guest, f"was off, and is not stopped again: {refused}: {by_hand}")
+    if (guest.uuid, "stop") in run.tried:
+        return Stay(guest, "was told to stop again", passing=True)
+    text = f"stop {guest.called} on {guest.host} again: it was off before it was evacuated"
+    return Step("stop", guest, str(move.source), text, move.id)
 
 
 def _between(guest: Guest, move: Move | None, seen: Seen) -> Verdict:
@@ -227,13 +250,13 @@ def _between(guest: Guest, move: Move | None, seen: Seen) -> Verdict:
     if guest.state == "resized" and move.source == dead:
         # Nova answers 503 to who confirms it (nova/compute/api.py, confirm_resize).
         reset = RESET.format(state="active", uuid=guest.uuid)
-        how = f"{reset}, and {_record(move, 'confirmed')}"
+        how = f"{reset}, and {_record(move)}"
         return Stay(guest, f"{what}: bring {dead} back; where it never comes, {how}")
     return Stay(guest, f"{what}: where it does not end, {_record(move)}")
 
 
-def _record(move: Move, end: str = "error") -> str:
-    return RECORD.format(end=end, id=move.id, status=move.status) + AGAIN
+def _record(move: Move) -> str:
+    return RECORD.format(id=move.id, status=move.status) + AGAIN
 
 
 def _idle(guest: Guest, move: Move | None, seen: Seen, run: EvacuationRun) -> Verdict:
