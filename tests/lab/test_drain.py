@@ -30,7 +30,7 @@ from .guests import (
     task,
 )
 from .pings import pinged
-from .planted import sql
+from .planted import allocation, sql
 from .test_main_job import PYINFRA
 from .test_moves import (
     BOOT_ID,
@@ -90,6 +90,28 @@ SECONDS = sql(
     "SELECT TIMESTAMPDIFF(SECOND, m.created_at, m.updated_at) FROM migrations m JOIN instances i"
     f" ON i.uuid = m.instance_uuid WHERE i.deleted = 0 AND i.display_name = '{FIRST}'"
     " ORDER BY m.id DESC LIMIT 1"
+)
+UUID = f"(SELECT uuid FROM nova.instances WHERE deleted = 0 AND display_name = '{FIRST}')"
+MOVE = f"(SELECT MAX(id) FROM nova.migrations WHERE instance_uuid = {UUID})"
+PORTS = f"(SELECT id FROM neutron.ports WHERE device_id = {UUID})"
+LEFT = (
+    f"SET @guest = {UUID}; SET @move = {MOVE};"
+    " UPDATE nova.migrations SET status = 'error', updated_at = UTC_TIMESTAMP() WHERE id = @move;"
+    " UPDATE nova.instances SET vm_state = 'error' WHERE uuid = @guest;"
+    " INSERT INTO nova.instance_faults (created_at, deleted, instance_uuid, code, message, host)"
+    " VALUES (UTC_TIMESTAMP(), 0, @guest, 500, 'Failed to activate binding for port x on host"
+    " compute2; please check neutron logs for more information', 'compute1');"
+    " INSERT INTO neutron.ml2_port_bindings"
+    " (port_id, host, vnic_type, profile, vif_type, vif_details, status)"
+    " SELECT port_id, 'compute1', vnic_type, profile, vif_type, vif_details, 'INACTIVE'"
+    f" FROM neutron.ml2_port_bindings WHERE status = 'ACTIVE' AND port_id IN {PORTS}"
+)
+"""What a live migration of FIRST leaves where Neutron is told twice at once that it has arrived."""
+REST = (
+    f"SELECT CONCAT('left ', (SELECT COUNT(*) FROM neutron.ml2_port_bindings"
+    f" WHERE host = 'compute1' AND port_id IN {PORTS}) + (SELECT COUNT(*) FROM"
+    " placement.allocations WHERE consumer_id ="
+    f" (SELECT uuid FROM nova.migrations WHERE id = {MOVE})))"
 )
 GONE = (
     f"for id in $(openstack server list --name {PREFIX} -f value -c ID); do"
@@ -242,6 +264,31 @@ def test_once_they_can_they_move_too(guests: None, drained: Path) -> None:
     assert run("./run", "audit").returncode == 0
     without_guests = ("--deselect", "tests/verify/test_guests.py")
     assert run("./run", "-i", str(drained), "verify", *without_guests).returncode == 0
+
+
+def test_a_guest_that_nova_has_in_error_where_it_runs_is_mended(
+    guests: None, drained: Path
+) -> None:
+    """As an earlier run has left it; its move is the one by which it came here."""
+    boot = in_guest(BOOT_ID)
+    assert place(FIRST) == "compute2"
+    assert on("controller", sql(LEFT)).returncode == 0
+    move = f"(SELECT uuid FROM nova.migrations WHERE id = {MOVE})"
+    assert on("controller", allocation(move, "compute1")).returncode == 0
+    assert "left 2" in on("controller", sql(REST)).stdout
+    assert status(FIRST) == "ERROR"
+    planned = run("./run", "-i", str(drained), "plan")
+    assert planned.returncode == 2
+    (line,) = [row for row in planned.stdout.splitlines() if f"guest {FIRST} " in row]
+    assert "is in ERROR, though it runs on compute2: set it active" in line
+    result = deploy(drained)
+    assert result.returncode == 0
+    assert "give back what the live migration to compute2 of guest" in result.stdout
+    assert (place(FIRST), status(FIRST)) == ("compute2", "ACTIVE")
+    assert in_guest(BOOT_ID) == boot
+    assert "left 0" in on("controller", sql(REST)).stdout
+    assert run("./run", "-i", str(drained), "plan").returncode == 0
+    assert run("./run", "audit").returncode == 0
 
 
 @pytest.mark.slow
