@@ -112,10 +112,10 @@ class Question:
         if self.to is not None:
             state.targets = {k: target.cut_to(self.to) for k, target in state.targets.items()}
         seen = Seen(self.computes, state)
-        run.sides = self.sides(seen, run, controller.state)
+        run.sides = self.sides(controller, seen, run)
         return seen
 
-    def sides(self, seen: Seen, run: Run, state: State) -> Sides:
+    def sides(self, controller: Host, seen: Seen, run: Run) -> Sides:
         """What libvirt says, after Nova, of guests that may run where one would not look for them.
 
         Of those of which Nova has refused what is to be done nobody is asked again.
@@ -125,7 +125,7 @@ class Question:
         if not hosts:
             return Sides()
         asked = arrivals.places(hosts, self.computes, self.near)
-        return Libvirts.of(asked, state, awake=True).sides
+        return Libvirts.of(asked, controller.state, awake=True).sides
 
     def looked(self, controller: Host, run: Run) -> tuple[Seen, Libvirts]:
         """Libvirt's word first: what it has may have left by the time that Nova is asked."""

@@ -47,7 +47,7 @@ def away(controller: Host, question: Question, host: str, since: float) -> list[
 def back(question: Question, guests: Sequence[Guest], host: str) -> Question:
     """QUESTION about GUESTS alone, each of which is to go to HOST.
 
-    Nobody asks libvirt on the computes that they leave.
+    Nobody asks libvirt on the computes that they leave, unless one arrives in ERROR.
     """
     leaving = sorted({str(guest.host) for guest in guests})
     return replace(

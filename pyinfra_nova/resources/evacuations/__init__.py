@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from pyinfra.api.host import Host
-from pyinfra.api.state import State
 from typing_extensions import override
 
 from pyinfra_nova.resources import drains
@@ -106,7 +105,7 @@ class Question(drains.Question):
         return found
 
     @override
-    def sides(self, seen: Seen, run: Run, state: State) -> Sides:
+    def sides(self, controller: Host, seen: Seen, run: Run) -> Sides:
         """None of them: who would say that a guest has left is dead."""
         return Sides()
 
