@@ -184,6 +184,7 @@ class Course:
             if command.removes in self.cloud.broken:
                 self.show(f"{command.removes} is in ERROR, and is made again.")
                 self._do(command)
+                self.cloud.things.discard(f"volume at {command.removes}")  # Nova lets go of it
 
     def walk(self, steps: Iterable[Step]) -> None:
         """Do STEPS one after the other.

@@ -16,6 +16,8 @@ def volumes(place: Place) -> tuple[Step, ...]:
         *(place.on(name, "tail -n 20 /var/log/nova/nova-compute.log") for name in place.computes),
     )
     status = f"volume show -f value -c status {NAME}"
+    # A guest has its disk a moment before Cinder knows, which detaches nothing until then.
+    attached = openstack(status, see="in-use", never="error", within=60)
     beyond = f"volume at {SECOND}"
     return (
         Step(
@@ -35,9 +37,10 @@ def volumes(place: Place) -> tuple[Step, ...]:
             "Attached to the first guest while it runs",
             (
                 openstack(f"server add volume {FIRST} {NAME}", makes=f"volume at {FIRST}"),
+                attached,
                 Command("here", "$FIRST cat /proc/partitions", see=r"\bvdb\b", within=90),
             ),
-            "a disk vdb that was not there before",
+            "in-use, and a disk vdb that was not there before",
             look,
             why=f"openstack {status}",
             service=VOLUME_SERVICE,
@@ -80,6 +83,7 @@ def volumes(place: Place) -> tuple[Step, ...]:
             "Attached to the second guest, and read",
             (
                 openstack(f"server add volume {SECOND} {NAME}", makes=beyond),
+                attached,
                 Command(
                     "here",
                     "$SECOND 'mount -r /dev/vdb /mnt && cat /mnt/note; umount /mnt'",

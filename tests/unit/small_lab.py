@@ -14,8 +14,9 @@ from lab.workshop.steps import FIRST, NAME, SECOND, Where
 
 COMPUTES = [("compute1", {"my_ip": "10.0.0.31"}), ("compute2", {"my_ip": "10.0.0.32"})]
 CONTROLLER = [("controller", {"my_ip": "10.0.0.11"})]
+ATTACHED = {f"volume at {FIRST}", f"volume at {SECOND}"}
 STANDS_ON = {
-    "volume": {f"volume at {FIRST}", f"volume at {SECOND}"},
+    "volume": ATTACHED,
     "server group": {FIRST, SECOND},
     "router interface": {"floating ip 198.51.100.253", "floating ip 198.51.100.254"},
     "router": {"router interface"},
@@ -100,7 +101,7 @@ class SmallLab:
             "ip -4": "    inet 10.98.0.7/24 brd 10.98.0.255 scope global eth0",
             "console log": f"guest ready: name={guest} address=10.98.0.7",
             "console url": self.screen,
-            "volume show": "available",
+            "volume show": "in-use" if ATTACHED & self.cloud.things else "available",
             "partitions": " 254  16  1048576 vdb",
             "cat /mnt/note": f"written on {FIRST}",
         }

@@ -139,6 +139,7 @@ def test_a_guest_in_error_is_made_again(walker: Walk) -> None:
     made = [words for words in openstack(walker.lab) if "server" in words.split()[0]]
     assert made[0] == f"server delete --wait {SECOND}"
     assert made[1].startswith("server create") and made[1].endswith(SECOND)
+    assert f"server add volume {SECOND} {NAME}" in made
 
 
 def test_without_the_private_key_an_earlier_walk_cannot_be_gone_on_with(walker: Walk) -> None:
