@@ -89,6 +89,17 @@ def test_any_other_error_is_no_such_one(
     assert (found["guests"], found["moves"]) == ([], [])
 
 
+@pytest.mark.parametrize("changes", [{}, {"state": "active", "fault": None}])
+def test_one_that_has_been_elsewhere_since_is_no_longer_of_that_move(
+    nova: ArrivalCloud, changes: dict[str, Any]
+) -> None:
+    nova.arrived(**changes)
+    nova.migration("g1", "migration", "confirmed", source_compute="compute2")
+    nova.migrations[0]["dest_compute"] = "compute3"
+    nova.migration("g1", "live-migration", "completed", source_compute="compute3")
+    assert told(nova) == []
+
+
 def test_without_a_live_migration_in_error_nothing_more_is_asked(nova: ArrivalCloud) -> None:
     nova.guest("g1", host="compute2")
     nova.migration("g1", "live-migration", "completed")
