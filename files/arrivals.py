@@ -19,7 +19,11 @@ TOLD_TWICE = "Failed to activate binding for port"
 """nova/exception.py, PortBindingActivationFailed."""
 RUNNING = 1
 """nova/compute/power_state.py."""
-BOUND = "binding:host_id"
+BOUND, VNIC = "binding:host_id", "binding:vnic_type"
+ATTACHED = "normal"
+"""Any other kind is a device of its host's. Nova takes it from a guest that moves, and gives it one
+of the target by what is left out here (virt/libvirt/driver.py, _reattach_instance_vifs)."""
+DEVICE = "its port {} is a device of its host's ({}), which Nova may not have given it there"
 BINDING = ("host", "status")
 INACTIVE = "INACTIVE"
 
@@ -68,14 +72,25 @@ def arrived(compute, guest, step, hosts):
     return move
 
 
-def set_active(cloud, guest, step, hosts):
-    """Do what Nova has left out for who runs on the target by libvirt's word, and say so to it."""
-    move = arrived(cloud.compute, guest, step, hosts)
+def arrived_broken(compute, guest, step, hosts):
+    """The same of one that is in ERROR for having arrived so, and that Nova takes to run."""
+    move = arrived(compute, guest, step, hosts)
     if not told_twice(guest, move):
         raise NotNow("it is {} by now".format(guest[STATE]))
     if guest[POWER] != RUNNING:
         raise NotNow("Nova has it in power state {}".format(guest[POWER]))
+    return move
+
+
+def set_active(cloud, guest, step, hosts):
+    """Do what Nova has left out for who runs on the target by libvirt's word, and say so to it."""
+    move = arrived_broken(cloud.compute, guest, step, hosts)
     bind(cloud.api("network", {}), guest["id"], move)
+    again = read_guest(cloud.compute, guest["id"])
+    if again is None:
+        raise NotNow("Nova no longer has it")
+    # Set active, it would be at nothing: a rebuild or a deletion that has begun would be forgotten.
+    arrived_broken(cloud.compute, again, step, hosts)
     act(cloud.compute, guest["id"], {"os-resetState": {"state": ACTIVE}})
     found = read_guest(cloud.compute, guest["id"])
     if found is None or (found[STATE], found[TASK]) != (ACTIVE, None):
@@ -95,6 +110,9 @@ def bind(network, guest, move):
     for port in ports:
         if port[BOUND] not in (source, target):
             raise NotNow("its port {} is bound to {}".format(port["id"], port[BOUND]))
+        if port[VNIC] != ATTACHED:
+            raise NotNow(DEVICE.format(port["id"], port[VNIC]))
+    for port in ports:
         if bindings_of(network, port).get(target) == INACTIVE:
             activate(network, port, target)
     for port in ports_of(network, guest):
@@ -116,9 +134,10 @@ def activate(network, port, target):
 
 
 def ports_of(network, guest):
-    path = "/v2.0/ports?device_id={}&fields=id&fields={}"
-    path = path.format(rest.quoted(guest), rest.quoted(BOUND))
-    return network.listed(path, "ports", "id", BOUND)
+    names = ("id", BOUND, VNIC)
+    path = "/v2.0/ports?device_id={}".format(rest.quoted(guest))
+    path += "".join("&fields={}".format(rest.quoted(name)) for name in names)
+    return network.listed(path, "ports", *names)
 
 
 def bindings(port):

@@ -235,7 +235,9 @@ def told_twice(reader, moves):
     return {
         uuid
         for uuid, guest in known.items()
-        if is_there(guest, moves[uuid]) and arrivals.told_twice(guest, moves[uuid])
+        if is_there(guest, moves[uuid])
+        and arrivals.told_twice(guest, moves[uuid])
+        and is_newest(reader, moves[uuid])
     }
 
 
@@ -248,8 +250,15 @@ def still_hold(reader, moves):
             continue
         if arrivals.held_by(reader.cloud, move)["allocations"]:
             guest = reader.guest(uuid)
-            found.update({uuid} if guest and is_there(guest, move) else ())
+            if guest and is_there(guest, move) and is_newest(reader, move):
+                found.add(uuid)
     return found
+
+
+def is_newest(reader, move):
+    """Whether its guest has not moved again since, between other computes than those asked for."""
+    newest = newest_moves.of_guest(reader.compute, move["instance_uuid"])
+    return newest is not None and newest["id"] == move["id"]
 
 
 def is_there(guest, move):

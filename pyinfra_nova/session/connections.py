@@ -204,6 +204,7 @@ def reached(state: State, name: str) -> Iterator[Host]:
         with using(ctx_host, host):
             yield host
         return
+    had_failed = host in state.failed_hosts
     with using(ctx_state, state), using(ctx_config, state.config), using(ctx_host, host):
         host.connect(raise_exceptions=True)
         notice_loss(host)
@@ -213,3 +214,6 @@ def reached(state: State, name: str) -> Iterator[Host]:
             raise PyinfraError(f"{name} gives no answer: {error or type(error).__name__}") from None
         finally:
             host.disconnect()
+            if not had_failed:
+                # The run would end with an error for a host that is not its own.
+                state.failed_hosts.discard(host)

@@ -31,6 +31,8 @@ class ArrivalCloud(Cloud):
     Attributes:
         bindings: by port, the status of its binding by host.
         owners: the guest of each port.
+        kind: what the ports are to their guests.
+        meanwhile: what becomes of a guest while its ports are bound.
         left: what each migration still has in Placement, and its generation.
         puts: what was written there.
         stays: whether a guest that is set active stays in ERROR.
@@ -41,6 +43,8 @@ class ArrivalCloud(Cloud):
         super().__init__()
         self.bindings: dict[str, dict[str, str]] = {}
         self.owners: dict[str, str] = {}
+        self.kind = "normal"
+        self.meanwhile: Json = {}
         self.left: dict[str, Json] = {}
         self.puts: list[tuple[str, Json]] = []
         self.stays = False
@@ -74,15 +78,17 @@ class ArrivalCloud(Cloud):
 
     def neutron(self, method: str, words: list[str], query: dict[str, list[str]]) -> Json:
         if words == ["ports"]:
-            assert query["fields"] == ["id", "binding:host_id"]
+            assert query["fields"] == ["id", "binding:host_id", "binding:vnic_type"]
             mine = [port for port, guest in self.owners.items() if [guest] == query["device_id"]]
-            return {"ports": [{"id": p, "binding:host_id": self.active(p)} for p in mine]}
+            kind = {"binding:vnic_type": self.kind}
+            return {"ports": [{"id": p, "binding:host_id": self.active(p), **kind} for p in mine]}
         if method != "GET":
             self.acted.append((" ".join([method, *words]), {}))
         known = self.bindings[words[1]]
         if method == "GET":
             return {"bindings": [{"host": h, "status": s} for h, s in known.items()]}
         if method == "DELETE":
+            self.guests[self.owners[words[1]]].update(self.meanwhile)
             assert known.pop(words[3]) == "INACTIVE"
             return {}
         if self.neutron_says:

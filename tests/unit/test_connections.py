@@ -105,6 +105,20 @@ def test_a_host_that_a_run_leaves_out_is_connected_for_the_question_alone(site: 
     assert not host.connected
 
 
+def test_what_a_host_that_a_run_leaves_out_does_not_answer_is_no_failure_of_the_run(
+    site: Path,
+) -> None:
+    state = load("inventory.py")
+    state.activate_host(state.inventory.get_host("compute1"))
+    with reached(state, "@local") as host:
+        assert host.get_fact(Command, command="exit 1") is None
+    assert state.failed_hosts == set()
+    state.fail_hosts({host})
+    with reached(state, "@local"):
+        pass
+    assert state.failed_hosts == {host}
+
+
 def end(state: Any) -> None:
     with reached(state, "@local"):
         raise SSHException("it is over")

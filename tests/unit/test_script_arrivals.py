@@ -10,7 +10,7 @@ import drains
 import pytest
 
 from .arrival_stand_in import FAULT, ArrivalCloud, at
-from .drain_stand_in import HOST, STATE
+from .drain_stand_in import HOST, POWER, STATE, TASK
 from .serving import FAULTS, Json, running
 
 DONE = {"refused": None, "late": None}
@@ -87,6 +87,17 @@ def test_any_other_error_is_no_such_one(
     nova.migrations[0].update(move)
     found = well(nova)
     assert (found["guests"], found["moves"]) == ([], [])
+
+
+@pytest.mark.parametrize("changes", [{}, {"state": "active", "fault": None}])
+def test_one_that_has_been_elsewhere_since_is_no_longer_of_that_move(
+    nova: ArrivalCloud, changes: dict[str, Any]
+) -> None:
+    nova.arrived(**changes)
+    nova.migration("g1", "migration", "confirmed", source_compute="compute2")
+    nova.migrations[0]["dest_compute"] = "compute3"
+    nova.migration("g1", "live-migration", "completed", source_compute="compute3")
+    assert told(nova) == []
 
 
 def test_without_a_live_migration_in_error_nothing_more_is_asked(nova: ArrivalCloud) -> None:
@@ -179,6 +190,35 @@ def test_one_that_nova_takes_to_be_off_is_left_alone(nova: ArrivalCloud) -> None
     assert nova.acted == []
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({TASK: "rebuild_spawning"}, "it is rebuild_spawning by now"),
+        ({TASK: "deleting"}, "it is deleting by now"),
+        ({HOST: "compute3"}, "it is on compute3 by now"),
+        ({STATE: "active"}, "it is active by now"),
+        ({POWER: 4}, "Nova has it in power state 4"),
+    ],
+)
+def test_one_that_changes_while_its_ports_are_bound_is_left_alone(
+    nova: ArrivalCloud, change: dict[str, Any], said: str
+) -> None:
+    nova.arrived()
+    nova.meanwhile = change
+    assert step(nova, "set_active") == {"refused": None, "late": said}
+    assert RESET not in nova.acted
+
+
+@pytest.mark.parametrize("kind", ["direct", "macvtap", "vdpa"])
+def test_one_with_a_device_of_its_host_is_left_alone(nova: ArrivalCloud, kind: str) -> None:
+    nova.arrived()
+    nova.kind = kind
+    assert step(nova, "set_active")["late"] == (
+        f"its port p1 is a device of its host's ({kind}), which Nova may not have given it there"
+    )
+    assert nova.acted == []
+
+
 def test_that_it_is_active_is_read_after(nova: ArrivalCloud) -> None:
     nova.arrived()
     nova.stays = True
@@ -217,14 +257,14 @@ def test_what_a_move_holds_is_not_taken_from_who_has_changed_it_meanwhile(
 def test_the_requests_are_all_there_are(nova: ArrivalCloud) -> None:
     nova.arrived()
     nova.bindings["p1"] = {"compute1": "ACTIVE", "compute2": "INACTIVE"}
-    for kind, requests in (("set_active", 11), ("free", 7)):
+    for kind, requests in (("set_active", 13), ("free", 7)):
         nova.asked.clear()
         assert step(nova, kind) == DONE
         assert len(nova.asked) == requests
 
 
 @pytest.mark.parametrize("fault", sorted(FAULTS.keys() - {"hang"}))
-@pytest.mark.parametrize(("kind", "requests"), [("set_active", 11), ("free", 7)])
+@pytest.mark.parametrize(("kind", "requests"), [("set_active", 13), ("free", 7)])
 def test_what_goes_unanswered_ends_a_step_and_the_next_run_ends_it_right(
     nova: ArrivalCloud, kind: str, requests: int, fault: str
 ) -> None:
