@@ -14,11 +14,10 @@ import pytest
 from lab import machines
 from lab.settings import read_settings
 from lab.workshop.place import Place
-from lab.workshop.steps import FIRST, SECOND
+from lab.workshop.steps import FIRST
 
 from .conftest import MINUTE, ROOT, inventory_with, on, run
 from .guests import (
-    ON,
     becomes,
     deploy,
     killed_when_said,
@@ -29,6 +28,7 @@ from .guests import (
     status,
     task,
 )
+from .in_many_states import CREATE, GONE, GROUP, PREFIX, VOLUME, make_guests
 from .pings import pinged
 from .planted import allocation, sql
 from .test_main_job import PYINFRA
@@ -45,24 +45,6 @@ from .test_moves import (
 
 pytestmark = pytest.mark.rotated("long", whole=True)
 Deployed = subprocess.CompletedProcess[str]
-PREFIX = "drain-"
-FLAVOR, LARGER, GROUP = f"{PREFIX}flavor", f"{PREFIX}larger", f"{PREFIX}apart"
-CREATE = f"server create {ON} --flavor {FLAVOR} --image tiny --nic none --wait"
-HERE = (
-    *("runs", "paused", "stopped", "suspended", "rescued", "error", "resized", "apart"),
-    *("shelved", "offloaded", "deleted"),
-)
-"""The guests on compute1, by what becomes of them before it is drained."""
-VOLUME = f"{PREFIX}volume"
-"""One there whose disk is a volume."""
-STATES = {
-    "paused": ("server pause {}", "PAUSED"),
-    "stopped": ("server stop {}", "SHUTOFF"),
-    "suspended": ("server suspend {}", "SUSPENDED"),
-    "rescued": ("server rescue {}", "RESCUE"),
-    "error": ("server set --state error {}", "ERROR"),
-    "resized": (f"server resize --flavor {LARGER} {{}}", "VERIFY_RESIZE"),
-}
 STAYS = {
     "suspended": "is SUSPENDED: `openstack server resume",
     "rescued": "is RESCUED: `openstack server unrescue",
@@ -76,12 +58,6 @@ OUT = (
     " openstack server set --state active {0}error; openstack server resize confirm {0}resized;"
     " openstack server shelve --offload {0}shelved; openstack server delete --wait {0}companion"
 )
-KEPT, CONF = "/root/nova.conf.kept", "/etc/nova/nova.conf"
-KEEP_SHELVED = (
-    f"cp -p {CONF} {KEPT} && printf '[DEFAULT]\\nshelved_offload_time = -1\\n' >>{CONF}"
-    " && systemctl restart nova-compute"
-)
-OFFLOAD_SHELVED = f"mv {KEPT} {CONF} && systemctl restart nova-compute"
 HANGS = sql(
     "UPDATE instances SET task_state = 'deleting' WHERE deleted = 0"
     f" AND display_name = '{PREFIX}deleted'"
@@ -113,19 +89,6 @@ REST = (
     " placement.allocations WHERE consumer_id ="
     f" (SELECT uuid FROM nova.migrations WHERE id = {MOVE})))"
 )
-ROOMY = (
-    "for id in $(openstack resource provider list -f value -c uuid); do"
-    " openstack resource provider inventory set --amend --resource VCPU:allocation_ratio=16 $id;"
-    " done"
-)
-"""As Nova has it until Zed; with the 4 of later releases two cores have no room for all guests."""
-GONE = (
-    f"for id in $(openstack server list --name {PREFIX} -f value -c ID); do"
-    " openstack server delete --force --wait $id || openstack server delete --wait $id; done;"
-    f" openstack flavor delete {FLAVOR} {LARGER}; openstack server group delete {GROUP};"
-    " openstack quota set --instances 10 admin;"
-    f" sleep 5; openstack volume delete {VOLUME}"
-)
 
 
 @pytest.fixture(scope="module")
@@ -147,43 +110,6 @@ def guests(deployed: Deployed) -> Iterator[None]:
         on("controller", GONE)
         assert run("./run", "workshop", "--clean").returncode == 0
     assert deploy("inventory.py").returncode == 0
-
-
-def make_guests() -> None:
-    openstack(f"server delete --wait {SECOND}")
-    openstack(f"quota set --instances {2 * len(HERE)} admin")
-    if place(FIRST) != "compute1":
-        move_alive(FIRST)
-    assert on("controller", ROOMY).returncode == 0
-    openstack(f"flavor create --vcpus 1 --ram 128 --disk 0 {FLAVOR}")
-    openstack(f"flavor create --vcpus 1 --ram 160 --disk 0 {LARGER}")
-    openstack(f"server group create --policy anti-affinity {GROUP}")
-    hint = f"--hint group=$(openstack server group show -f value -c id {GROUP})"
-    openstack(f"{CREATE} --host compute2 {hint} {PREFIX}companion")
-    openstack(f"volume create --size 1 --bootable {VOLUME}")
-    for name in HERE:
-        more = hint if name == "apart" else ""
-        openstack(f"{CREATE} --host compute1 {more} {PREFIX}{name}")
-    has_volume = f"volume show -f value -c status {VOLUME}"
-    assert eventually(lambda: "available" in openstack(has_volume))
-    create = CREATE.replace("--image tiny", f"--volume {VOLUME}")
-    openstack(f"{create} --host compute1 {VOLUME}")
-    shelve()
-    for name, (words, wanted) in STATES.items():
-        openstack(words.format(PREFIX + name))
-        assert becomes(PREFIX + name, wanted)
-
-
-def shelve() -> None:
-    """One stays on its compute with its disk, one leaves it at once, as Nova has it by default."""
-    assert on("compute1", KEEP_SHELVED).returncode == 0
-    openstack(f"server shelve {PREFIX}shelved")
-    assert becomes(f"{PREFIX}shelved", "SHELVED")
-    assert on("compute1", OFFLOAD_SHELVED).returncode == 0
-    openstack(f"server shelve {PREFIX}offloaded")
-    assert becomes(f"{PREFIX}offloaded", "SHELVED_OFFLOADED")
-    assert place(f"{PREFIX}shelved") == "compute1"
-    assert eventually(lambda: place(f"{PREFIX}offloaded") == "None")
 
 
 def stop_in_the_middle_of_a_deletion(guest: str) -> None:
@@ -401,6 +327,6 @@ def test_a_compute_that_is_open_again_takes_guests(guests: None) -> None:
     result = deploy("inventory.py")
     assert result.returncode == 0
     assert "open compute1 to new guests (was closed: new memory)" in result.stdout
-    openstack(f"{CREATE} --host compute1 {PREFIX}back")
+    openstack(f"{CREATE} --host compute1 --wait {PREFIX}back")
     assert place(f"{PREFIX}back") == "compute1"
     assert run("./run", "plan").returncode == 0
