@@ -38,6 +38,13 @@ class Cloud:
             self.apis[service] = rest.Client(url, {**token, **headers})
         return self.apis[service]
 
+    def as_nova(self, service):
+        """The API of SERVICE, asked with Nova's own login for it, which is in the request."""
+        login = self.request["nova"][service]
+        whoever, _ = keystone.logged_in(login["auth_url"], login)
+        url = compute_api.endpoint(self.catalogue, service, self.request)
+        return rest.Client(url, {"X-Auth-Token": whoever.token})
+
     @property
     def compute(self):
         return self.api("compute", COMPUTE)

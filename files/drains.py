@@ -1,6 +1,7 @@
 """See which guests are on computes that are to have none, and do one step for one of them.
 
 Request: {"auth_url", "region", "interface", "places", "admin": as for cloud_objects.py,
+          "nova": {"network": how Nova itself logs in for Neutron, and at which "auth_url"},
           "database", "names": as for nova_state.py,
           "hosts": [hosts of nova-compute that are to have no guests],
           "closing", "opening": [hosts that take no guests, or do, by the time these are moved],

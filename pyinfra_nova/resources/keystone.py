@@ -49,6 +49,19 @@ class KeystoneAdmin:
         }
 
     @classmethod
+    def of_network(cls, site: Site) -> KeystoneAdmin:
+        """Whom Nova of SITE is to Neutron."""
+        neutron = site.settings.neutron
+        return cls(
+            neutron.auth_url,
+            neutron.username,
+            site.secrets.neutron_password,
+            neutron.project_name,
+            neutron.user_domain_name,
+            neutron.project_domain_name,
+        )
+
+    @classmethod
     def of(cls, site: Site) -> KeystoneAdmin:
         """The administrator of SITE."""
         admin = site.settings.keystone.admin

@@ -49,14 +49,15 @@ STAYS = {
     "suspended": "is SUSPENDED: `openstack server resume",
     "rescued": "is RESCUED: `openstack server unrescue",
     "error": "is in ERROR (",
-    "shelved": "is SHELVED, its disk still there: `openstack server shelve --offload",
+    "shelved": "is SHELVED, its disk still there: `openstack server unshelve --wait",
     "resized": "waits (VERIFY_RESIZE) for somebody",
     "apart": f"can go nowhere: server group {GROUP} (anti-affinity) keeps it from compute2",
 }
 OUT = (
     "openstack server resume {0}suspended; openstack server unrescue {0}rescued;"
     " openstack server set --state active {0}error; openstack server resize confirm {0}resized;"
-    " openstack server shelve --offload {0}shelved; openstack server delete --wait {0}companion"
+    " openstack server unshelve --wait {0}shelved; openstack server shelve --offload {0}shelved;"
+    " openstack server delete --wait {0}companion"
 )
 HANGS = sql(
     "UPDATE instances SET task_state = 'deleting' WHERE deleted = 0"

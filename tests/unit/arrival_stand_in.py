@@ -68,7 +68,12 @@ class ArrivalCloud(Cloud):
     @override
     def answer(self, method: str, target: str, body: Any, headers: Headers) -> Any:
         url = urlsplit(target)
+        if url.path.endswith("/tokens"):
+            self.subject = "of " + body["auth"]["identity"]["password"]["user"]["name"]
         if url.path.startswith("/network"):
+            # As in 2025.1, where administrators may read.
+            if method != "GET" and headers["X-Auth-Token"] != "of neutron":
+                raise ApiError(403, "rule:delete_port_binding is disallowed by policy")
             words = url.path.removeprefix("/network/v2.0/").split("/")
             return self.neutron(method, words, parse_qs(url.query))
         if match := re.fullmatch(r"/placement/allocations/(\S+)", url.path):

@@ -99,7 +99,8 @@ class Cloud(Served):
     def request(self, **more: Any) -> Json:
         """What is asked of compute1."""
         login = {"auth_url": f"{self.url}/v3", "region": "R", "interface": "internal"}
-        asked = {**login, "places": {}, "admin": ADMIN}
+        network = {**ADMIN, "auth_url": login["auth_url"], "username": "neutron"}
+        asked = {**login, "places": {}, "admin": ADMIN, "nova": {"network": network}}
         asked |= {"names": {"api": "nova_api", "cell1": "nova"}}
         return {
             **asked,

@@ -82,7 +82,7 @@ def test_what_runs_or_is_paused_moves_alive_and_what_is_off_moves_cold(
     [
         ("suspended", "is SUSPENDED: `openstack server resume g1`, then deploy again"),
         ("rescued", "is RESCUED: `openstack server unrescue g1`"),
-        ("shelved", "is SHELVED, its disk still there: `openstack server shelve --offload g1`,"),
+        ("shelved", "is SHELVED, its disk still there: `openstack server unshelve --wait g1`,"),
         ("resized", "`openstack server resize confirm g1` or `openstack server resize revert g1`"),
         ("soft-delete", "`openstack server restore g1` or `openstack server delete --force g1`"),
         ("error", "is in ERROR (disk full): see `openstack server event list g1`"),

@@ -32,7 +32,7 @@ def test_a_deletion_that_hangs_is_named_with_what_nova_does_not_pass_over(task: 
 
 def test_what_offloading_would_lose_is_said() -> None:
     (text,) = stays(decided(guest(state="shelved", ephemeral=True)))
-    assert "--offload g1`, or `openstack server unshelve g1` to keep its ephemeral disk" in text
+    assert "shelve --offload g1` after that (its ephemeral disk is lost by that)" in text
     assert "ephemeral" not in stays(decided(guest(state="shelved")))[0]
 
 

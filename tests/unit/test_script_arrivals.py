@@ -257,7 +257,7 @@ def test_what_a_move_holds_is_not_taken_from_who_has_changed_it_meanwhile(
 def test_the_requests_are_all_there_are(nova: ArrivalCloud) -> None:
     nova.arrived()
     nova.bindings["p1"] = {"compute1": "ACTIVE", "compute2": "INACTIVE"}
-    for kind, requests in (("set_active", 13), ("free", 7)):
+    for kind, requests in (("set_active", 14), ("free", 7)):
         nova.asked.clear()
         assert step(nova, kind) == DONE
         assert len(nova.asked) == requests

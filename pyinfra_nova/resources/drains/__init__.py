@@ -93,9 +93,10 @@ class Question:
     near: Sequence[Drained] = ()
 
     def as_request(self) -> dict[str, Any]:
-        settings = self.site.settings
+        settings, network = self.site.settings, KeystoneAdmin.of_network(self.site)
         return {
             **KeystoneAdmin.of(self.site).as_request(settings.region, places(settings)),
+            "nova": {"network": {"auth_url": network.auth_url, **network.as_login()}},
             **self.databases.as_request(),
             "hosts": [compute.host for compute in self.computes],
             "closing": list(self.closing),

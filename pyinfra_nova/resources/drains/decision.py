@@ -308,7 +308,7 @@ def _idle(guest: Guest, move: Move | None, seen: Seen, run: Run) -> Verdict:
     if move and arrivals.is_elsewhere(guest, move, seen, run.sides):
         return Stay(guest, arrivals.misplaced(guest, move))
     if known := REMEDIES.get(guest.state):
-        disk = SECOND_DISK.format(uuid=guest.uuid) if guest.ephemeral else ""
+        disk = SECOND_DISK if guest.ephemeral else ""
         words = {"fault": guest.fault or "no reason given", "disk": disk}
         return Stay(guest, known.format(uuid=guest.uuid, **words), passing)
     if guest.state not in (*RUNNING, "stopped"):

@@ -8,8 +8,9 @@ AGAIN = ", then deploy again"
 REMEDIES = {
     "suspended": "is SUSPENDED: `openstack server resume {uuid}`" + AGAIN,
     "rescued": "is RESCUED: `openstack server unrescue {uuid}`" + AGAIN,
-    "shelved": "is SHELVED, its disk still there: `openstack server shelve --offload {uuid}`{disk}"
-    + AGAIN,
+    # Of one that is shelved already, clients since that of 2025.1 offload nothing, without a word.
+    "shelved": "is SHELVED, its disk still there: `openstack server unshelve --wait {uuid}`, and "
+    "where it is to be shelved `openstack server shelve --offload {uuid}` after that{disk}" + AGAIN,
     "shelved_offloaded": "is about to leave: where it does not, `openstack server unshelve {uuid}`"
     + AGAIN,
     "soft-delete": "is deleted, and can still be restored: `openstack server restore {uuid}` or "
@@ -24,7 +25,7 @@ BEING_DELETED = (
     "`openstack server delete {uuid}`" + AGAIN
 )
 """Nova passes over a second deletion as long as the task of the first is there (compute/api.py)."""
-SECOND_DISK = ", or `openstack server unshelve {uuid}` to keep its ephemeral disk"
+SECOND_DISK = " (its ephemeral disk is lost by that)"
 """Shelved, a guest has an image of its root disk alone."""
 ENDS = "let it end; `./run audit` says what to do where nobody is at it any more"
 
