@@ -142,7 +142,8 @@ enable_new_services = False
 
 # How guests are moved away from computes of state "drained" or "retired": how many at once from one
 # compute and from all, how many seconds a move may take, and what becomes of a live one that takes
-# longer: "abort" leaves its guest where it is, "force_complete" pauses it until it has moved.
+# longer: "abort" leaves its guest where it is, "force_complete" pauses it until it has moved,
+# or has it go on over there at once where nova.conf permits post-copy.
 drain = {
     "at_once_per_host": 1,
     "at_once": 4,

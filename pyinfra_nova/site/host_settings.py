@@ -153,12 +153,20 @@ class HostsBuilder:
                 self.faults.append(Fault(self.file, f"{host.name}.my_ip", problem, remedy))
 
     def _check_states(self, hosts: Sequence[HostSettings]) -> None:
+        for file in self._others_with_dead():
+            problem = "is said of one host, in its own entry of the inventory"
+            self.faults.append(Fault(file, "dead", problem, "say it there"))
         for host in hosts:
             own = self.sources.host_data[host.name]
             for key in STATE_KEYS:
                 if key in own and not host.roles & {"compute", "retired", "dead"}:
                     problem = "is said of a compute alone"
                     self.faults.append(Fault(self.file, f"{host.name}.{key}", problem))
+            if "state_reason" in own and host.is_compute and host.state == "open":
+                problem = "says why a compute takes no guests, and this one's state is 'open'"
+                remedy = "set its state, or leave it out"
+                key = f"{host.name}.state_reason"
+                self.faults.append(Fault(self.file, key, problem, remedy))
             self._check_death(host)
             if host.purge and host.is_compute:
                 problem = "is said of a compute whose state is 'retired' alone"
@@ -167,6 +175,11 @@ class HostsBuilder:
                 problem = "cannot be 'retired', because the host is a controller, too"
                 remedy = "set 'drained', or take it out of the group computes"
                 self.faults.append(Fault(self.file, f"{host.name}.state", problem, remedy))
+
+    def _others_with_dead(self) -> list[str]:
+        """Where else somebody says of hosts that they have no power, of many at once perhaps."""
+        layers = (each for name in self.sources.host_data for each in self.sources.layers_of(name))
+        return sorted({file for file, data in layers if "dead" in data and file != self.file})
 
     def _check_death(self, host: HostSettings) -> None:
         found = []

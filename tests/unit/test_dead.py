@@ -70,6 +70,26 @@ def test_a_host_that_is_more_than_a_compute_is_not_dead(group: str) -> None:
         site(groups=groups, hosts=hosts)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"all_data": {"dead": True}},
+        {"group_data": {"computes": {"dead": True}}},
+        {"override_data": {"dead": True}, "limit": ["compute2"]},
+    ],
+)
+def test_dead_is_not_said_of_many_hosts_at_once(more: dict[str, Any]) -> None:
+    hosts = {**HOSTS, "compute2": {**HOSTS["compute2"], "state": "drained"}}
+    with pytest.raises(SettingsError, match=r"dead: is said of one host, in its own entry of the"):
+        site(hosts=hosts, **more)
+
+
+def test_a_reason_to_be_closed_belongs_to_a_compute_that_is() -> None:
+    with pytest.raises(SettingsError, match=r"compute2\.state_reason: says why a compute takes no"):
+        where(state_reason="a fan is broken")
+    assert where(state="closed", state_reason="a fan").hosts["compute2"].state == "closed"
+
+
 def test_dead_is_said_of_computes_alone() -> None:
     hosts = {**HOSTS, "controller": {**HOSTS["controller"], "dead": True}}
     with pytest.raises(SettingsError, match=r"controller\.dead: is said of a compute alone"):

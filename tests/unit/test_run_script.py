@@ -72,3 +72,9 @@ def test_a_word_that_is_none_is_an_error_and_no_finding(
     script = subprocess.run(["./run", *arguments], cwd=checkout, capture_output=True, text=True)
     assert script.returncode == 1
     assert "usage: ./run" in script.stderr
+
+
+@pytest.mark.parametrize("word", ["--help", "-h", "help"])
+def test_help_is_no_error(word: str) -> None:
+    shown = subprocess.run(["sh", ROOT / "run", word], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("usage: ./run [-i INVENTORY] WORD") and shown.stderr == ""
