@@ -178,7 +178,8 @@ class HostsBuilder:
 
     def _others_with_dead(self) -> list[str]:
         """Where else somebody says of hosts that they have no power, of many at once perhaps."""
-        layers = (each for name in self.sources.host_data for each in self.sources.layers_of(name))
+        names = self.sources.groups_of.keys() & self.sources.host_data.keys()
+        layers = (each for name in names for each in self.sources.layers_of(name))
         return sorted({file for file, data in layers if "dead" in data and file != self.file})
 
     def _check_death(self, host: HostSettings) -> None:
