@@ -49,19 +49,6 @@ class KeystoneAdmin:
         }
 
     @classmethod
-    def of_network(cls, site: Site) -> KeystoneAdmin:
-        """Whom Nova of SITE is to Neutron."""
-        neutron = site.settings.neutron
-        return cls(
-            neutron.auth_url,
-            neutron.username,
-            site.secrets.neutron_password,
-            neutron.project_name,
-            neutron.user_domain_name,
-            neutron.project_domain_name,
-        )
-
-    @classmethod
     def of(cls, site: Site) -> KeystoneAdmin:
         """The administrator of SITE."""
         admin = site.settings.keystone.admin
@@ -73,6 +60,19 @@ class KeystoneAdmin:
             admin.user_domain_name,
             admin.project_domain_name,
         )
+
+
+def network_login(site: Site) -> dict[str, str]:
+    """How Nova of SITE logs in for Neutron; it goes over standard input."""
+    neutron = site.settings.neutron
+    return {
+        "auth_url": neutron.auth_url,
+        "username": neutron.username,
+        "password": site.secrets.neutron_password.get_secret_value(),
+        "project": neutron.project_name,
+        "user_domain": neutron.user_domain_name,
+        "project_domain": neutron.project_domain_name,
+    }
 
 
 @dataclass(frozen=True)

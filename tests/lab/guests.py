@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .conftest import MINUTE, ROOT, on, run
 from .test_main_job import PYINFRA
-from .test_moves import eventually, openstack
+from .test_moves import LEFT, eventually, openstack
 
 MENDED = re.compile(
     r"\(([0-9a-f-]{36})\) is in ERROR, though it runs on \S+: set it active .* whether (\S+) keeps"
@@ -42,7 +42,7 @@ def deploy(inventory: Path | str) -> subprocess.CompletedProcess[str]:
     result = run(PYINFRA, str(inventory), "deploy.py", "-y", timeout=30 * MINUTE)
     # On a machine with much to do one move or other ends so; its folder is left to an operator.
     for uuid, host in MENDED.findall(result.stdout):
-        on(host, f"rm -r /var/lib/nova/instances/{uuid}")
+        on(host, LEFT.replace("{0}", uuid))
     return result
 
 

@@ -23,7 +23,7 @@ from pyinfra_nova.resources.drains.plan_lines import planned
 from pyinfra_nova.resources.drains.remedies import AGAIN
 from pyinfra_nova.resources.drains.state import Drained, DrainState, Seen
 from pyinfra_nova.resources.drains.verdicts import Step
-from pyinfra_nova.resources.keystone import KeystoneAdmin
+from pyinfra_nova.resources.keystone import KeystoneAdmin, network_login
 from pyinfra_nova.resources.nova_state import NovaDatabases
 from pyinfra_nova.session.connections import at_once, reached
 from pyinfra_nova.session.host_script import (
@@ -93,10 +93,10 @@ class Question:
     near: Sequence[Drained] = ()
 
     def as_request(self) -> dict[str, Any]:
-        settings, network = self.site.settings, KeystoneAdmin.of_network(self.site)
+        settings = self.site.settings
         return {
             **KeystoneAdmin.of(self.site).as_request(settings.region, places(settings)),
-            "nova": {"network": {"auth_url": network.auth_url, **network.as_login()}},
+            "nova": {"network": network_login(self.site)},
             **self.databases.as_request(),
             "hosts": [compute.host for compute in self.computes],
             "closing": list(self.closing),
