@@ -143,6 +143,9 @@ class Secrets(Section):
         migration_secret: what the SSH key is made of that computes move guests with, so it has to
             be random; None where guests are not moved.
         rbd_secret_key: of the Ceph user that Cinder's volumes are opened as; None without Ceph.
+        tls_secret: what the authorities of ``tls`` "internal" are made of, so it has to be random.
+        tls_next_secret: what takes its place soon: authorities made of it are trusted already.
+        tls_former_secret: what it took the place of: those made of it are trusted still.
     """
 
     model_config = ConfigDict(strict=True)
@@ -156,6 +159,9 @@ class Secrets(Section):
     admin_password: Secret
     migration_secret: KeySecret | None = None
     rbd_secret_key: CephKey | None = None
+    tls_secret: KeySecret | None = None
+    tls_next_secret: KeySecret | None = None
+    tls_former_secret: KeySecret | None = None
 
     def values(self) -> tuple[str, ...]:
         """The bare passwords, for the renderer and for masking output."""
@@ -218,8 +224,10 @@ def _fault(path: Path, location: Sequence[int | str], details: Mapping[str, Any]
     return Fault(str(path), key, "is not a text", "put it in quotes")
 
 
-PASSWORDS = tuple(name for name in Secrets.model_fields if name != "rbd_secret_key")
-"""What can be anything; the key of Ceph comes from Ceph."""
+NOT_MADE = ("rbd_secret_key", "tls_next_secret", "tls_former_secret")
+"""The key of Ceph comes from Ceph; the others are there while authorities are exchanged."""
+PASSWORDS = tuple(name for name in Secrets.model_fields if name not in NOT_MADE)
+"""What can be anything, and is made for a new site."""
 
 
 def generated() -> dict[str, str]:
