@@ -129,7 +129,12 @@ class Minimum(Row):
 
 
 class Paths(Row):
-    """Where things are on a host; None where the platform has no such file."""
+    """Where things are on a host; None where the platform has no such file.
+
+    Attributes:
+        api_certificate, api_key: of what answers HTTP on a controller, where ``tls`` is on; the
+            group of Nova has to be able to read the key.
+    """
 
     nova_conf: str
     nova_compute_conf: str | None = None
@@ -142,6 +147,8 @@ class Paths(Row):
     metadata_site: str | None = None
     apache_log: str | None = None
     consoleproxy_default: str | None = None
+    api_certificate: str = "/etc/pyinfra-nova/tls/api.crt"
+    api_key: str = "/etc/pyinfra-nova/tls/api.key"
     state: str
     log: str
     lock: str

@@ -15,6 +15,12 @@ Mode = Literal["off", "internal"]
 FOLDER = "/etc/pyinfra-nova/tls"
 TRUST = f"{FOLDER}/ca.pem"
 """On every host: the authorities that it takes the certificates of services from."""
+SCREENS = f"{FOLDER}/screens"
+CONSOLE_TRUST = f"{SCREENS}/ca.pem"
+"""On controllers: the authorities that the console's proxy takes guests' screens from, and what it
+shows to them."""
+CONSOLE_CERTIFICATE = f"{SCREENS}/client.crt"
+CONSOLE_KEY = f"{SCREENS}/client.key"
 SHORTEST = 2
 """Days. Of a certificate that ends sooner a deploy could not be repeated in time."""
 
