@@ -8,8 +8,9 @@ from pydantic import SecretStr
 
 from pyinfra_nova.knowledge import releases
 from pyinfra_nova.knowledge.platforms import Platform
+from pyinfra_nova.nova_conf.certificate_files import SCREENS
 from pyinfra_nova.site.settings import Site
-from pyinfra_nova.site.tls import CONSOLE_CERTIFICATE, CONSOLE_KEY, CONSOLE_TRUST, TRUST
+from pyinfra_nova.site.tls import TRUST
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ def tls_options(site: Site, platform: Platform) -> TlsOptions | None:
         certificate=paths.api_certificate,
         key=paths.api_key,
         minimum_version=settings.tls.minimum_version,
-        console_trust=CONSOLE_TRUST,
-        console_certificate=CONSOLE_CERTIFICATE,
-        console_key=CONSOLE_KEY,
+        console_trust=f"{SCREENS}/ca.pem",
+        console_certificate=f"{SCREENS}/client.crt",
+        console_key=f"{SCREENS}/client.key",
         memcache_tls=table.option("keystone_authtoken", "memcache_tls_enabled") is not None,
         memcache_secret_key=site.secrets.memcache_secret_key,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+from cryptography import x509
 from pydantic import AfterValidator, Field, model_validator
 
 from pyinfra_nova.site.section import Section
@@ -15,12 +16,6 @@ Mode = Literal["off", "internal"]
 FOLDER = "/etc/pyinfra-nova/tls"
 TRUST = f"{FOLDER}/ca.pem"
 """On every host: the authorities that it takes the certificates of services from."""
-SCREENS = f"{FOLDER}/screens"
-CONSOLE_TRUST = f"{SCREENS}/ca.pem"
-"""On controllers: the authorities that the console's proxy takes guests' screens from, and what it
-shows to them."""
-CONSOLE_CERTIFICATE = f"{SCREENS}/client.crt"
-CONSOLE_KEY = f"{SCREENS}/client.key"
 SHORTEST = 2
 """Days. Of a certificate that ends sooner a deploy could not be repeated in time."""
 
@@ -29,6 +24,25 @@ def _local_file(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise ValueError("is not the path of a file")
     return text
+
+
+def authorities_problem(text: str) -> str:
+    """What is wrong with TEXT as a file of authorities in PEM; empty if nothing is."""
+    if "PRIVATE KEY" in text:
+        return "holds a private key, and goes to every host"
+    try:
+        found = x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        return "holds no certificates in PEM"
+    for certificate in found:
+        try:
+            kind = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        except (x509.ExtensionNotFound, ValueError):
+            kind = x509.BasicConstraints(ca=False, path_length=None)
+        if not kind.ca:
+            whose = certificate.subject.rfc4514_string()
+            return f"holds a certificate that is no authority's: {whose}"
+    return ""
 
 
 class Tls(Section):
