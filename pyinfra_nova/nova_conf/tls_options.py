@@ -23,6 +23,7 @@ class TlsOptions:
         minimum_version: of TLS, such as ``1.2``.
         console_trust, console_certificate, console_key: the files that the console's proxy checks
             guests' screens with, and shows to them.
+        says_broker_name: whether the broker's name is verified only if nova.conf says so.
         memcache_tls: whether the release's keystonemiddleware speaks TLS to memcached.
         memcache_secret_key: what tokens there are encrypted with elsewhere.
     """
@@ -34,6 +35,7 @@ class TlsOptions:
     console_trust: str
     console_certificate: str
     console_key: str
+    says_broker_name: bool
     memcache_tls: bool
     memcache_secret_key: SecretStr = field(repr=False)
 
@@ -61,6 +63,7 @@ def tls_options(site: Site, platform: Platform) -> TlsOptions | None:
     if not settings.tls.is_on:
         return None
     table = releases.load(settings.release)
+    verifies_name = table.option("oslo_messaging_rabbit", "ssl_enforce_hostname_verification")
     return TlsOptions(
         trust=TRUST,
         certificate=paths.api_certificate,
@@ -69,6 +72,7 @@ def tls_options(site: Site, platform: Platform) -> TlsOptions | None:
         console_trust=f"{SCREENS}/ca.pem",
         console_certificate=f"{SCREENS}/client.crt",
         console_key=f"{SCREENS}/client.key",
+        says_broker_name=verifies_name is not None and verifies_name.deprecated is None,
         memcache_tls=table.option("keystone_authtoken", "memcache_tls_enabled") is not None,
         memcache_secret_key=site.secrets.memcache_secret_key,
     )

@@ -166,10 +166,14 @@ class Secrets(Section):
     tls_former_secret: KeySecret | None = None
 
     def values(self) -> tuple[str, ...]:
-        """The bare passwords and what is made of them, for masking output."""
+        """The bare passwords, for the renderer and for masking output."""
         found = (getattr(self, name) for name in type(self).model_fields)
-        given = (secret.get_secret_value() for secret in found if secret is not None)
-        return (*given, self.memcache_secret_key.get_secret_value())
+        return tuple(secret.get_secret_value() for secret in found if secret is not None)
+
+    @property
+    def masked(self) -> tuple[str, ...]:
+        """All that no output may show: the bare passwords, and what is written that they make."""
+        return (*self.values(), self.memcache_secret_key.get_secret_value())
 
     @property
     def memcache_secret_key(self) -> SecretStr:
