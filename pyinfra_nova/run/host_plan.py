@@ -184,7 +184,9 @@ class HostPlan:
         consoles = self.platform.vnc_ports.of(roles) if settings.vnc.enabled else ()
         found = endpoints(settings, self.host).items()
         ports: dict[str, int] = {name: endpoint.port for name, endpoint in found}
-        return tuple(text.format_map(ports) for text in (*self.platform.ports.of(roles), *consoles))
+        moves = self.platform.tls_ports.of(roles) if settings.tls.is_on else ()
+        wanted = (*self.platform.ports.of(roles), *consoles, *moves)
+        return tuple(text.format_map(ports) for text in wanted)
 
     @property
     def databases(self) -> NovaDatabases:
