@@ -13,6 +13,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_state
 
 from pyinfra_nova.knowledge.platforms import platform_for, platforms_of
+from pyinfra_nova.nova_conf.certificate_files import certificate_paths
 from pyinfra_nova.nova_conf.render import VirtType
 from pyinfra_nova.proof import dead_computes
 from pyinfra_nova.resources.cloud_objects.declaration import Declared, load_declared
@@ -178,7 +179,10 @@ def _ask_all(
         with ctx_state.use(state), ctx_host.use(host):
             asked = time.time()
             mine = scope.site.hosts[host.name]
-            request = questions(checks_for(scope, mine), **questions_about(scope, mine))
+            more = questions_about(scope, mine)
+            if paths := certificate_paths(scope.site, mine):
+                more["certificates"] = paths
+            request = questions(checks_for(scope, mine), **more)
             fact = PrimaryReport if request.get("nova") else HostReport
             report = Report.of(ask(host, fact, request))
             if isinstance(report, Report) and report.busy:
@@ -224,4 +228,5 @@ def _host_plan(
         *(host, scope.site, platform, virt_type, scope, declared),
         written=report.written,
         has_nova=bool(report.nova),
+        certificates_found=report.certificates,
     )

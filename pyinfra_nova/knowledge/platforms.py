@@ -109,13 +109,13 @@ class LibvirtDaemons(Row):
     Attributes:
         daemons: one libvirtd, or a daemon for each driver.
         version, qemu: what the system has.
-        qemu_group: what guests' processes belong to, and nobody else: what is for them to read.
+        group: of the processes that guests are, and of nobody else.
     """
 
     daemons: Literal["monolithic", "modular"]
     version: str
     qemu: str
-    qemu_group: str
+    group: str
 
     @property
     def service(self) -> str:
@@ -147,6 +147,8 @@ class Paths(Row):
     metadata_default: str | None = None
     api_site: str | None = None
     metadata_site: str | None = None
+    api_certificate: str = "/etc/pyinfra-nova/tls/api.crt"
+    api_key: str = "/etc/pyinfra-nova/tls/api.key"
     apache_log: str | None = None
     consoleproxy_default: str | None = None
     state: str

@@ -16,6 +16,7 @@ from pyinfra_nova.site.libvirt import Libvirt
 from pyinfra_nova.site.secrets import Secrets
 from pyinfra_nova.site.section import Section
 from pyinfra_nova.site.smoke_guest import SmokeGuest
+from pyinfra_nova.site.tls import Tls
 from pyinfra_nova.site.value_types import (
     EVERYWHERE,
     MY_IP,
@@ -204,6 +205,7 @@ class Settings(Section):
         enable_new_services: whether a new compute takes guests before a deploy has proven it.
         drain: how guests are moved away from computes that are to have none.
         smoke_guest: what proves a new compute before it takes guests; None for the proof alone.
+        tls: whether what goes between hosts is encrypted.
     """
 
     # Unquoted, 2025.1 is a number.
@@ -233,6 +235,7 @@ class Settings(Section):
     smoke_guest: SmokeGuest | None = None
     care: Care = Care()
     backup: Backup = Backup()
+    tls: Tls = Tls()
     enabled_apis: Annotated[list[Api], Field(min_length=1)] = [
         "osapi_compute",
         "metadata",

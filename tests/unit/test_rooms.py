@@ -20,6 +20,7 @@ LONGEST = 400
 ROOMS = (
     "knowledge",
     "site",
+    "certificates",
     "nova_conf",
     "session",
     "resources",

@@ -1,0 +1,42 @@
+"""What certificates are for, and which authority answers for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+SERVER = ExtendedKeyUsageOID.SERVER_AUTH
+CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """One kind of certificate.
+
+    Attributes:
+        name: the kind.
+        authority: which one gives it out.
+        usages: what whoever shows it may be: server, client or both.
+    """
+
+    name: str
+    authority: str
+    usages: tuple[x509.ObjectIdentifier, ...]
+
+
+_ALL = (
+    # Nova's API, its metadata and the page of the consoles, on controllers.
+    Purpose("api", "services", (SERVER,)),
+    # Any other server: database, broker, Keystone and so on.
+    Purpose("service", "services", (SERVER,)),
+    # The console's proxy towards guests' screens, on controllers.
+    Purpose("console", "screens", (CLIENT,)),
+    # The rest on computes. libvirt and QEMU are both to each other.
+    Purpose("libvirt", "hypervisors", (SERVER, CLIENT)),
+    Purpose("qemu", "guests", (SERVER, CLIENT)),
+    Purpose("screen", "screens", (SERVER,)),
+)
+PURPOSES: Mapping[str, Purpose] = {purpose.name: purpose for purpose in _ALL}

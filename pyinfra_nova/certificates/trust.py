@@ -1,0 +1,25 @@
+"""Whom the hosts of a site trust."""
+
+from __future__ import annotations
+
+from pyinfra_nova.certificates.authority import authority
+from pyinfra_nova.site.secrets import Secrets
+from pyinfra_nova.site.settings import Site
+
+
+def secrets_of(secrets: Secrets) -> tuple[str, ...]:
+    """What trusted authorities are made of: now, soon, and until lately."""
+    found = (secrets.tls_secret, secrets.tls_next_secret, secrets.tls_former_secret)
+    return tuple(dict.fromkeys(s.get_secret_value() for s in found if s is not None))
+
+
+def authorities_pem(site: Site, name: str) -> str:
+    """The certificates of the authority NAME, old and new ones while they are exchanged."""
+    return "".join(authority(secret, name).pem for secret in secrets_of(site.secrets))
+
+
+def trusted_pem(site: Site) -> str | None:
+    """Who may answer for APIs, database and broker; None where nothing is encrypted."""
+    if not site.settings.tls.is_on:
+        return None
+    return authorities_pem(site, "services") + site.settings.tls.further_authorities

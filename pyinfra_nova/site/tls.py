@@ -1,0 +1,86 @@
+"""Whether what goes between hosts is encrypted, and with whose certificates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cryptography import x509
+from pydantic import AfterValidator, Field, model_validator
+
+from pyinfra_nova.site.section import Section
+
+Mode = Literal["off", "internal"]
+"""Plain text, or certificates of authorities of the project's own."""
+
+FOLDER = "/etc/pyinfra-nova/tls"
+TRUST = f"{FOLDER}/ca.pem"
+"""On every host: the authorities that it takes the certificates of services from."""
+SHORTEST = 2
+"""Days. Of a certificate that ends sooner a deploy could not be repeated in time."""
+
+
+def _local_file(text: str) -> str:
+    if not text.strip() or "\0" in text:
+        raise ValueError("is not the path of a file")
+    return text
+
+
+def authorities_problem(text: str) -> str:
+    """What is wrong with TEXT as a file of authorities in PEM; empty if nothing is."""
+    if "PRIVATE KEY" in text:
+        return "holds a private key, and goes to every host"
+    try:
+        found = x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        return "holds no certificates in PEM"
+    for certificate in found:
+        try:
+            kind = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        except (x509.ExtensionNotFound, ValueError):
+            kind = x509.BasicConstraints(ca=False, path_length=None)
+        if not kind.ca:
+            whose = certificate.subject.rfc4514_string()
+            return f"holds a certificate that is no authority's: {whose}"
+    return ""
+
+
+class Tls(Section):
+    """What is encrypted: all that Nova says to anybody, or nothing.
+
+    Attributes:
+        mode: where certificates come from.
+        cafile: a file on this machine with the authorities, in PEM, of services that others run.
+        days: how long a certificate of the project's own is good for.
+        renew_days: how long before its end a deploy makes a new one.
+        minimum_version: of TLS; whoever speaks an older one is refused.
+    """
+
+    mode: Mode = "off"
+    cafile: Annotated[str, AfterValidator(_local_file)] | None = None
+    days: Annotated[int, Field(ge=SHORTEST, le=825)] = 90
+    renew_days: Annotated[int, Field(ge=1)] = 30
+    minimum_version: Literal["1.2", "1.3"] = "1.2"
+
+    @model_validator(mode="after")
+    def _is_renewed_before_its_end(self) -> Tls:
+        if self.renew_days >= self.days:
+            raise ValueError(
+                f"renew_days ({self.renew_days}) is not less than days ({self.days}): every deploy "
+                "would make new certificates"
+            )
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is encrypted at all."""
+        return self.mode != "off"
+
+    @property
+    def further_authorities(self) -> str:
+        """The text of ``cafile``; empty without one.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return Path(self.cafile).read_text(encoding="utf-8") if self.cafile else ""
