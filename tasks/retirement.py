@@ -8,7 +8,9 @@ from pyinfra import host
 from pyinfra.api.deploy import deploy
 from pyinfra.context import ctx_host
 
+from pyinfra_nova.nova_conf.certificate_files import written_certificate_files
 from pyinfra_nova.nova_conf.config_file import AbsentFile
+from pyinfra_nova.nova_conf.hypervisor_files import written_hypervisor_files
 from pyinfra_nova.nova_conf.migration_ssh import written_migration_files
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.proof import dead_computes, drained_computes
@@ -17,6 +19,7 @@ from pyinfra_nova.resources import (
     drains,
     hugepages,
     libvirt_secrets,
+    libvirt_tls,
     packages,
     retirements,
     stopped_units,
@@ -107,6 +110,8 @@ def _purge(plan: HostPlan) -> None:
         libvirt_secrets.kept(
             name="Take the key of Ceph out of libvirt", secret=None, unwanted=plan.written_secrets
         )
+    if plan.written.get("hypervisor_tls"):
+        libvirt_tls.spoken(name="Take TLS from libvirt", wanted=plan.libvirt_tls_for(wanted=False))
     packages.removed(
         name="Remove Nova's packages",
         packages=plan.platform.packages_for(["compute"]),
@@ -121,4 +126,9 @@ def _written(plan: HostPlan) -> list[AbsentFile]:
     compute: HostSettings = plan.host.model_copy(update={"roles": frozenset({"compute"})})
     paths = [file.path for file in files_for(plan.site, compute, plan.platform, "qemu")]
     own = [AbsentFile(path, MARKER, "marker") for path in paths]
-    return [*own, *written_migration_files(plan.platform)]
+    return [
+        *own,
+        *written_migration_files(plan.platform),
+        *written_certificate_files(plan.platform),
+        *written_hypervisor_files(plan.platform),
+    ]
