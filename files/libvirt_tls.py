@@ -172,13 +172,18 @@ def restarts(request, states):
 
 
 def unwanted(request, states):
-    """A process that was started with the socket listens at it until it ends."""
+    """What stops it, where the socket is ours.
+
+    A process that was started with the socket listens at it until it ends, and systemd would start
+    it with the socket again until it has read that nobody wants that.
+    """
     if not os.path.exists(request["mark"]):
         return {}
-    name = request["services"][0]["name"]
-    row = {"name": name, "reason": "TLS is not wanted any more"}
-    row["running"] = bool(main_pid(states.get(name, {})))
-    return {"disable": True, "stop": True, "restart": [row]}
+    first = request["services"][0]
+    going = [row for row in restarts(request, states) if row["name"] != first["name"]]
+    row = {"name": first["name"], "reason": "TLS is not wanted any more"}
+    row["running"] = bool(main_pid(states.get(first["name"], {})))
+    return {"daemon_reload": True, "disable": True, "stop": True, "restart": [row, *going]}
 
 
 def compared(request, states):
