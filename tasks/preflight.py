@@ -27,6 +27,7 @@ from pyinfra_nova.resources.host_report import (
 )
 from pyinfra_nova.resources.retirements import Records
 from pyinfra_nova.resources.units import Processes
+from pyinfra_nova.run import renewals
 from pyinfra_nova.run.clock import Offset
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.known_computes import KnownComputes, questions_about
@@ -125,6 +126,8 @@ def _prepare(state: State) -> dict[str, HostPlan]:
     if site.retired:
         leaving = _leaving(state, scope.site, plans.get(site.primary_controller.name))
         plans = {name: replace(plan, leaving=leaving) for name, plan in plans.items()}
+    for line in table(list(renewals.verdicts(plans.values())), each=state.print_fact_info):
+        logger.info(f"    {line}")
     _refuse_living(state, scope, plans)
     return plans
 

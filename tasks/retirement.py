@@ -111,6 +111,8 @@ def _purge(plan: HostPlan) -> None:
             name="Take the key of Ceph out of libvirt", secret=None, unwanted=plan.written_secrets
         )
     if plan.written.get("hypervisor_tls"):
+        files = written_hypervisor_files(plan.platform)
+        config_files.written(name="Remove what libvirt reads of TLS", files=[], absent=files)
         libvirt_tls.spoken(name="Take TLS from libvirt", wanted=plan.libvirt_tls_for(wanted=False))
     packages.removed(
         name="Remove Nova's packages",
@@ -126,9 +128,5 @@ def _written(plan: HostPlan) -> list[AbsentFile]:
     compute: HostSettings = plan.host.model_copy(update={"roles": frozenset({"compute"})})
     paths = [file.path for file in files_for(plan.site, compute, plan.platform, "qemu")]
     own = [AbsentFile(path, MARKER, "marker") for path in paths]
-    return [
-        *own,
-        *written_migration_files(plan.platform),
-        *written_certificate_files(plan.platform),
-        *written_hypervisor_files(plan.platform),
-    ]
+    platform = plan.platform
+    return [*own, *written_migration_files(platform), *written_certificate_files(platform)]

@@ -79,21 +79,19 @@ def hypervisor_files(site: Site, host: HostSettings, platform: Platform) -> Iter
 def unwanted_hypervisor_files(
     site: Site, host: HostSettings, platform: Platform
 ) -> list[AbsentFile]:
-    """What an earlier run has written of it, but for what says that the socket is ours to stop.
+    """What an earlier run has written of it, which HOST is to have no more.
 
     A retired compute keeps it all: guests may still have to leave it.
     """
     wanted = site.settings.tls.is_on and host.is_compute
     if wanted or not (host.is_controller or host.is_compute):
         return []
-    mark = dropin_of(socket_of(platform))
-    return [file for file in written_hypervisor_files(platform) if file.path != mark]
+    return written_hypervisor_files(platform)
 
 
 def written_hypervisor_files(platform: Platform) -> list[AbsentFile]:
-    """All of it that was ever written, as this project writes it."""
-    dropins = (dropin_of(socket_of(platform)), dropin_of(service_of(platform)))
+    """All of it, but for what says that the socket is ours: that goes once it is stopped."""
     return [
         AbsentFile(QEMU_CONF, OUR_LINES, "line"),
-        *(AbsentFile(path, re.escape(MARKER), "marker") for path in dropins),
+        AbsentFile(dropin_of(service_of(platform)), re.escape(MARKER), "marker"),
     ]
