@@ -1,6 +1,6 @@
 """Ask a RabbitMQ broker what it lets a user do: a few words of AMQP 0-9-1, without a trace there.
 
-Request: {"host", "port", "user", "password", "virtual_host"}
+Request: {"host", "port", "user", "password", "virtual_host"}; encrypted where anybody is trusted
 Answer:  {"listens": bool, "authenticated": bool, "refused": bool, "opened": bool,
           "forbidden": bool, "denied": [permissions], "error": text|null}
 `refused` and `forbidden` are the broker's own no, to the login and to the virtual host: neither is
@@ -10,9 +10,9 @@ what the services will do.
 """
 
 import re
-import socket
 import struct
 
+import trust
 from streams import exactly
 
 TIMEOUT = 10
@@ -41,6 +41,8 @@ def receive(stream):
     """The class, method and arguments of the next method frame."""
     while True:
         kind, _, size = struct.unpack(">BHI", exactly(stream, 7))
+        if kind == trust.ALERT:  # no kind of AMQP's frames
+            raise trust.RefusedError(trust.in_tls(stream.getpeername()[:2]))
         payload = exactly(stream, size)
         exactly(stream, 1)
         if kind == 1:
@@ -190,8 +192,7 @@ def counts(request, queues):
         OSError, struct.error: the broker does not answer, or does not let the user in.
     """
     found = {}
-    address = (request["host"], request["port"])
-    with socket.create_connection(address, timeout=TIMEOUT) as stream:
+    with trust.connected(request["host"], request["port"], TIMEOUT) as stream:
         log_in(stream, request, {})
         channel = open_channel(stream, 1)
         for queue in queues:
@@ -225,8 +226,7 @@ def delete_unused(request, queues):
     The broker looks at both itself, and refuses where somebody listens (AMQP 0-9-1, queue.delete
     with if-unused). Raises as `counts`.
     """
-    address = (request["host"], request["port"])
-    with socket.create_connection(address, timeout=TIMEOUT) as stream:
+    with trust.connected(request["host"], request["port"], TIMEOUT) as stream:
         log_in(stream, request, {})
         open_channel(stream, 1)
         for queue in queues:
@@ -244,8 +244,7 @@ def answer(request):
     found = {"listens": False, "authenticated": False, "refused": False, "opened": False}
     found.update({"forbidden": False, "denied": [], "error": None})
     try:
-        address = (request["host"], request["port"])
-        with socket.create_connection(address, timeout=TIMEOUT) as stream:
+        with trust.connected(request["host"], request["port"], TIMEOUT) as stream:
             converse(stream, request, found)
     except (OSError, ValueError, struct.error, IndexError) as error:
         found["error"] = str(error) or type(error).__name__

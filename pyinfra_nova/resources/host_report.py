@@ -30,6 +30,7 @@ class HostReport(ScriptFact):
 
     script = "host_report"
     uses: ClassVar[tuple[str, ...]] = (
+        "trust",
         "rest",
         "keystone",
         "streams",
@@ -123,6 +124,7 @@ def _host_key(text: str) -> str:
     return text
 
 
+CertificateText = Annotated[str, Field(max_length=64 * 1024)]
 HostKey = Annotated[str, AfterValidator(_host_key)]
 
 
@@ -148,6 +150,7 @@ class Report(BaseModel):
             where that is wanted or they are there.
         compute: what a compute has of that by which Nova knows it; None where none was asked.
         nova_computes: what Nova has of computes, as the primary controller says.
+        certificates: by its path, the text of each file of certificates that was asked for.
     """
 
     time: Annotated[float, Field(ge=0, lt=2**40, allow_inf_nan=False)]
@@ -166,6 +169,7 @@ class Report(BaseModel):
     checks: list[Check]
     compute: Presence | None = None
     nova_computes: NovaComputes | None = None
+    certificates: dict[str, CertificateText] = {}
 
     @property
     def public_keys(self) -> list[str]:

@@ -18,6 +18,7 @@ class Endpoint:
         title: what messages call it.
         listen: the address that it binds.
         port: the TCP port there.
+        scheme: what it speaks, ``http`` or ``https``.
         asked_at: the address at which the host itself reaches it.
         page: what is asked for to see that it is healthy, below ``url``.
         holds: a text that the answer then has in it.
@@ -26,6 +27,7 @@ class Endpoint:
     title: str
     listen: str
     port: int
+    scheme: str
     asked_at: str
     page: str
     holds: str
@@ -33,7 +35,7 @@ class Endpoint:
     @property
     def url(self) -> str:
         """Its root, asked from the host itself."""
-        return f"http://{self.asked_at}:{self.port}/"
+        return f"{self.scheme}://{self.asked_at}:{self.port}/"
 
     @property
     def bind(self) -> str:
@@ -49,11 +51,12 @@ def own_address(host: HostSettings, address: str) -> str:
 def endpoints(settings: Settings, host: HostSettings) -> Mapping[EndpointName, Endpoint]:
     """Everything that may answer on HOST, a controller, by its name."""
     apis, vnc = settings.apis, settings.vnc
+    scheme = "https" if settings.tls.is_on else "http"
 
     def endpoint(title: str, address: str, port: int, page: str, holds: str) -> Endpoint:
         listen = own_address(host, address)
         asked_at = str(host.my_ip) if listen == EVERYWHERE else listen
-        return Endpoint(title, listen, port, asked_at, page, holds)
+        return Endpoint(title, listen, port, scheme, asked_at, page, holds)
 
     return {
         "osapi_compute": endpoint(
