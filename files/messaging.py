@@ -42,7 +42,7 @@ def receive(stream):
     while True:
         kind, _, size = struct.unpack(">BHI", exactly(stream, 7))
         if kind == trust.ALERT:  # no kind of AMQP's frames
-            raise trust.RefusedError(trust.in_tls(stream.getpeername()[:2]))
+            raise ConnectionError("complains of plain text")
         payload = exactly(stream, size)
         exactly(stream, 1)
         if kind == 1:
@@ -146,7 +146,13 @@ def is_forbidden(code, text):
 def log_in(stream, request, found):
     """Open the virtual host as the user; what was reached is noted in FOUND."""
     stream.sendall(b"AMQP\x00\x00\x09\x01")
-    method = receive(stream)[:2]
+    try:
+        method = receive(stream)[:2]
+    except ConnectionError as error:
+        where = (request["host"], request["port"])
+        if trust.TRUSTED is None and trust.speaks_tls(where):
+            raise trust.RefusedError(trust.in_tls(where)) from error
+        raise
     if method != (10, 10):
         raise ConnectionError("does not speak AMQP 0-9-1")
     found["listens"] = True

@@ -67,7 +67,11 @@ def unanswered(what, url, error):
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     parts = urllib.parse.urlsplit(url)
     where = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    if refused := trust.refusal(cause, where):
+    refused = trust.refusal(cause, where)
+    cut_off = (http.client.RemoteDisconnected, ConnectionResetError)
+    if parts.scheme == "http" and isinstance(cause, cut_off) and trust.TRUSTED is not None:
+        refused = trust.speaks_tls(where) and trust.in_tls(where)
+    if refused:
         return NoAnswer(f"{what} was not asked: {refused}")
     reason = str(getattr(error, "reason", None) or error) or type(error).__name__
     return NoAnswer(f"{what} does not answer: {reason}")

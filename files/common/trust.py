@@ -154,6 +154,18 @@ def _fault(code, error, where, begin):
     return f"that is refused: {error.verify_message}"
 
 
+def speaks_tls(where):
+    """Whether who answers at WHERE does so to TLS, whoever it is."""
+    how = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    how.check_hostname, how.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection(where, timeout=TIMEOUT) as plain:
+            how.wrap_socket(plain).close()
+            return True
+    except OSError:
+        return False
+
+
 def _names_at(where, begin):
     """The names that the certificate at WHERE is for; only a trusted authority's is read."""
     how = ssl.create_default_context() if TRUSTED is None else _context(TRUSTED, is_named=False)
