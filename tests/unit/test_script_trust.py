@@ -57,7 +57,7 @@ class EncryptedBroker(Encrypted, Broker):
     pass
 
 
-# --- what is answered by a server that is right, and what is said of one that is not ---------------
+# --- what is answered by a server that is right, and what is said of one that is not --------------
 
 
 @contextmanager
