@@ -151,7 +151,6 @@ class Report(BaseModel):
         certificates: the texts of those that were asked for and are there, by path; no keys.
         compute: what a compute has of that by which Nova knows it; None where none was asked.
         nova_computes: what Nova has of computes, as the primary controller says.
-        certificates: by its path, the text of each file of certificates that was asked for.
     """
 
     time: Annotated[float, Field(ge=0, lt=2**40, allow_inf_nan=False)]
@@ -167,11 +166,10 @@ class Report(BaseModel):
     nova: dict[str, Version] | None = {}
     host_keys: dict[str, HostKey] = {}
     written: dict[str, list[str]] = {}
-    certificates: dict[str, str] = {}
+    certificates: dict[str, CertificateText] = {}
     checks: list[Check]
     compute: Presence | None = None
     nova_computes: NovaComputes | None = None
-    certificates: dict[str, CertificateText] = {}
 
     @property
     def public_keys(self) -> list[str]:

@@ -6,11 +6,8 @@ import re
 import socket
 import socketserver
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import http_answers
 import messaging
@@ -24,7 +21,17 @@ from typing_extensions import override
 
 from .mysql_stand_in import Server, serving
 from .test_script_messaging import Broker
-from .tls_stand_in import FAULTS, SECRET, TRUSTED, Encrypted, Pages, context, issued
+from .tls_stand_in import (
+    FAULTS,
+    SECRET,
+    TRUSTED,
+    Encrypted,
+    Pages,
+    context,
+    issued,
+    listening,
+    pages,
+)
 
 WRONG = pytest.mark.parametrize(("what", "said"), FAULTS.items(), ids=list(FAULTS))
 LOGIN = {"user": "nova", "password": "correct"}
@@ -35,36 +42,11 @@ def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trust, "TRUSTED", TRUSTED)
 
 
-class Quiet(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that does not go on is what these tests are about."""
-
-
-@contextmanager
-def listening(handler: type[socketserver.BaseRequestHandler], **more: Any) -> Iterator[int]:
-    """The port at which HANDLER answers."""
-    with Quiet(("127.0.0.1", 0), type("Bound", (handler,), more)) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-
-
 class EncryptedBroker(Encrypted, Broker):
     pass
 
 
 # --- what is answered by a server that is right, and what is said of one that is not --------------
-
-
-@contextmanager
-def pages(how: ssl.SSLContext | None) -> Iterator[tuple[int, list[str]]]:
-    asked: list[str] = []
-    with listening(Pages, how=how, asked=asked) as port:
-        yield port, asked
 
 
 def by_http(how: ssl.SSLContext | None) -> str | None:
@@ -271,9 +253,7 @@ def test_an_image_does_not_come_in_plain_text_by_way_of_a_redirect(tmp_path: Pat
 
 def test_the_password_waits_for_the_certificate_also_on_an_old_pymysql() -> None:
     """Debian 12's 1.0.2 goes on in plain text where a server says that it has no TLS."""
-    import pymysql
-
-    connect = sql.encrypted(pymysql, ("127.0.0.1", 1))
+    connect = sql.encrypted(pytest.importorskip("pymysql"), ("127.0.0.1", 1))
     with serving(Server(how=None)) as server, pytest.raises(Exception, match="plain text"):
         connect(host="127.0.0.1", port=server.port, **LOGIN)
     assert server.users == []

@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import http.server
 import json
+import socketserver
 import ssl
 import tempfile
-from collections.abc import Collection
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -92,7 +95,7 @@ def context(what: str = "right") -> ssl.SSLContext | None:
     """How a server speaks that is wrong in this way; None for one in plain text."""
     if what == "plain text":
         return None
-    return {
+    makers: dict[str, Callable[[], Shown]] = {
         "right": issued,
         "expired": lambda: issued(age=91),
         "not yet valid": lambda: issued(age=-2),
@@ -100,7 +103,8 @@ def context(what: str = "right") -> ssl.SSLContext | None:
         "of another purpose's authority": lambda: issued(purpose="screen"),
         "self-signed": self_signed,
         "another name": lambda: issued(names=ELSEWHERE),
-    }[what]().context()
+    }
+    return makers[what]().context()
 
 
 class Encrypted:
@@ -134,3 +138,28 @@ class Pages(Encrypted, http.server.BaseHTTPRequestHandler):
     @override
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+class Quiet(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that does not go on is what these tests are about."""
+
+
+@contextmanager
+def listening(handler: type[socketserver.BaseRequestHandler], **more: Any) -> Iterator[int]:
+    """The port at which HANDLER answers."""
+    with Quiet(("127.0.0.1", 0), type("Bound", (handler,), more)) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+
+
+@contextmanager
+def pages(how: ssl.SSLContext | None) -> Iterator[tuple[int, list[str]]]:
+    asked: list[str] = []
+    with listening(Pages, how=how, asked=asked) as port:
+        yield port, asked
