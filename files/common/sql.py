@@ -116,8 +116,8 @@ START_TLS = b"\x20\0\0\x01" + (0x88A00).to_bytes(4, "little") + b"\0\0\0\x01\x21
 def encrypted(pymysql, where):
     """What makes connections of PyMySQL's that say nothing before TLS.
 
-    Before 1.2 it goes on in plain text, with the login, where a server says that it has no TLS, or
-    somebody on the way says so in its name.
+    Where a server says that it has no TLS, or somebody on the way says so in its name, 1.0.2 and
+    1.1.1 go on in plain text, with the login (_request_authentication).
     """
 
     class Encrypted(pymysql.connections.Connection):
