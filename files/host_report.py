@@ -32,6 +32,7 @@ import keystone
 import messaging
 import mysql_login
 import rest
+import trust
 
 TIMEOUT = 10
 LOGINS = 3
@@ -285,10 +286,17 @@ def check_keystone(check):
         url = keystone.endpoint(
             token.get("catalog", []), service, check["region"], check["interfaces"]
         )
-        problem = service_problem(url)
+        problem = plain_text(service, url) or service_problem(url)
         if problem:
             return False, problem
     return True, "lets {} in".format(check["username"])
+
+
+def plain_text(service, url):
+    """Why nothing may be said at a URL, where what is said to anybody has to be encrypted."""
+    if trust.TRUSTED is None or url.startswith("https://"):
+        return None
+    return f"the catalogue has {url} for {service}, in plain text: with tls on it has to be https"
 
 
 def service_problem(url):

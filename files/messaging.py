@@ -41,8 +41,6 @@ def receive(stream):
     """The class, method and arguments of the next method frame."""
     while True:
         kind, _, size = struct.unpack(">BHI", exactly(stream, 7))
-        if kind == trust.ALERT:  # no kind of AMQP's frames
-            raise ConnectionError("complains of plain text")
         payload = exactly(stream, size)
         exactly(stream, 1)
         if kind == 1:

@@ -25,6 +25,7 @@ PLAIN = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LEN
 OLD = ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "VERSION_TOO_LOW")
 ALERT = 0x15
 """How TLS begins that complains of plain text (RFC 8446, 5.1), with 3 after it."""
+SILENT = "handshake operation timed out"
 ENDS = "ends the connection at the first word of TLS: it may speak plain text"
 NAMES = 6
 """Of a certificate that are told."""
@@ -106,8 +107,8 @@ def refusal(error, where, begin=None):
     """
     if getattr(error, "line", "")[:2] == chr(ALERT) + "\3":  # http.client.BadStatusLine
         return in_tls(where)
-    is_tls = isinstance(error, (ssl.SSLError, ssl.CertificateError)) or "handshake" in str(error)
-    what = _what(error, where, begin) if is_tls else None
+    is_tls = isinstance(error, (ssl.SSLError, ssl.CertificateError))
+    what = _what(error, where, begin) if is_tls or SILENT in str(error) else None
     return what and f"{place(where)} {what}"
 
 
@@ -130,7 +131,7 @@ def _what(error, where, begin):
         return "speaks no TLS from 1.2 on"
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return ENDS
-    if "timed out" in str(error):
+    if SILENT in str(error):
         return "says nothing to the first word of TLS: it may speak plain text"
     return f"does not agree on TLS: {reason.replace('_', ' ').lower() or error}"
 

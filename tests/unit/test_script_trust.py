@@ -23,7 +23,6 @@ from .mysql_stand_in import Server, serving
 from .test_script_messaging import Broker
 from .tls_stand_in import (
     FAULTS,
-    SECRET,
     TRUSTED,
     Encrypted,
     Pages,
@@ -183,6 +182,23 @@ def test_an_api_that_speaks_tls_is_not_waited_for_in_plain_text() -> None:
     )
 
 
+@pytest.mark.parametrize("trusted", [TRUSTED, None])
+def test_an_api_whose_tls_complains_of_plain_text_is_told_from_others(
+    trusted: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Erlang's does, and GnuTLS."""
+    monkeypatch.setattr(trust, "TRUSTED", trusted)
+
+    class Complains(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1000)
+            self.request.sendall(b"\x15\x03\x03\x00\x02\x02\x0a")
+
+    expected = pytest.raises(rest.NoAnswer, match=r"127\.0\.0\.1:\d+ speaks TLS where plain text")
+    with listening(Complains) as port, expected:
+        rest.ask("GET", f"http://127.0.0.1:{port}/v2.1")
+
+
 def test_a_broker_that_speaks_tls_says_so_where_nothing_is_encrypted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -265,7 +281,3 @@ def test_the_local_socket_is_not_encrypted(tmp_path: Path) -> None:
         connection = sql.connect("here", unix_socket=str(path), user="root")
         assert sql.rows(connection, "here", "SHOW VARIABLES LIKE 'wsrep_on'")
         connection.close()
-
-
-def test_the_secret_of_the_authorities_is_not_what_is_sent() -> None:
-    assert SECRET not in TRUSTED and "PRIVATE" not in TRUSTED
