@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lab.passwords import LabSecrets
 from lab.settings import LabHost, LabSettings
 from pyinfra_nova.site.settings import Site
+from pyinfra_nova.site.tls import TRUST
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,26 @@ class Cloud:
     def controller(self) -> str:
         """The name that services are reached by."""
         return self.site.settings.controller_host
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether what the services say to anybody is encrypted."""
+        return self.site.settings.tls.is_on
+
+    @property
+    def scheme(self) -> str:
+        """Of all URLs."""
+        return "https" if self.has_tls else "http"
+
+    @property
+    def broker(self) -> str:
+        """Where RabbitMQ is: AMQP's own port, or the one of AMQP over TLS."""
+        return f"{self.controller}:{5671 if self.has_tls else 5672}"
+
+    @property
+    def cafile(self) -> str | None:
+        """The file with the authorities that clients take certificates from; None without TLS."""
+        return TRUST if self.has_tls else None
 
     def is_controller(self, name: str) -> bool:
         return name == self.site.primary_controller.name
