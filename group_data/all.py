@@ -183,6 +183,16 @@ backup = {
     },
 }
 
+# Whether what goes between hosts is encrypted (docs/tls.md): "off", or "internal" with certificates
+# of authorities of the project's own, which are made of tls_secret in secrets.yml.
+tls = {
+    "mode": "off",
+    # "cafile": "company-ca.pem",  # on this machine: authorities of services that others run
+    "days": 90,  # how long a certificate is good for,
+    "renew_days": 30,  # and how long before its end a deploy makes a new one
+    "minimum_version": "1.2",  # or "1.3"
+}
+
 # Any other option of nova.conf, written literally: {"section": {"option": value}}. None takes an
 # option out; a list is written with commas, or several times where the option may be given so. Also
 # in controllers.py, computes.py and for a single host; the more particular place wins. What other

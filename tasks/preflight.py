@@ -13,6 +13,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_state
 
 from pyinfra_nova.knowledge.platforms import platform_for, platforms_of
+from pyinfra_nova.nova_conf.certificate_files import certificate_paths
 from pyinfra_nova.nova_conf.render import VirtType
 from pyinfra_nova.proof import dead_computes
 from pyinfra_nova.resources.cloud_objects.declaration import Declared, load_declared
@@ -26,6 +27,7 @@ from pyinfra_nova.resources.host_report import (
 )
 from pyinfra_nova.resources.retirements import Records
 from pyinfra_nova.resources.units import Processes
+from pyinfra_nova.run import renewals
 from pyinfra_nova.run.clock import Offset
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.known_computes import KnownComputes, questions_about
@@ -124,6 +126,8 @@ def _prepare(state: State) -> dict[str, HostPlan]:
     if site.retired:
         leaving = _leaving(state, scope.site, plans.get(site.primary_controller.name))
         plans = {name: replace(plan, leaving=leaving) for name, plan in plans.items()}
+    for line in table(list(renewals.verdicts(plans.values())), each=state.print_fact_info):
+        logger.info(f"    {line}")
     _refuse_living(state, scope, plans)
     return plans
 
@@ -178,7 +182,10 @@ def _ask_all(
         with ctx_state.use(state), ctx_host.use(host):
             asked = time.time()
             mine = scope.site.hosts[host.name]
-            request = questions(checks_for(scope, mine), **questions_about(scope, mine))
+            more = questions_about(scope, mine)
+            if paths := certificate_paths(scope.site, mine):
+                more["certificates"] = paths
+            request = questions(checks_for(scope, mine), **more)
             fact = PrimaryReport if request.get("nova") else HostReport
             report = Report.of(ask(host, fact, request))
             if isinstance(report, Report) and report.busy:
@@ -224,4 +231,5 @@ def _host_plan(
         *(host, scope.site, platform, virt_type, scope, declared),
         written=report.written,
         has_nova=bool(report.nova),
+        certificates_found=report.certificates,
     )

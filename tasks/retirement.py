@@ -8,6 +8,7 @@ from pyinfra import host
 from pyinfra.api.deploy import deploy
 from pyinfra.context import ctx_host
 
+from pyinfra_nova.nova_conf.certificate_files import written_certificate_files
 from pyinfra_nova.nova_conf.config_file import AbsentFile
 from pyinfra_nova.nova_conf.migration_ssh import written_migration_files
 from pyinfra_nova.nova_conf.render import files_for
@@ -121,4 +122,5 @@ def _written(plan: HostPlan) -> list[AbsentFile]:
     compute: HostSettings = plan.host.model_copy(update={"roles": frozenset({"compute"})})
     paths = [file.path for file in files_for(plan.site, compute, plan.platform, "qemu")]
     own = [AbsentFile(path, MARKER, "marker") for path in paths]
-    return [*own, *written_migration_files(plan.platform)]
+    platform = plan.platform
+    return [*own, *written_migration_files(platform), *written_certificate_files(platform)]

@@ -109,11 +109,13 @@ class LibvirtDaemons(Row):
     Attributes:
         daemons: one libvirtd, or a daemon for each driver.
         version, qemu: what the system has.
+        group: of the processes that guests are.
     """
 
     daemons: Literal["monolithic", "modular"]
     version: str
     qemu: str
+    group: str = "libvirt-qemu"
 
     @property
     def service(self) -> str:
@@ -140,6 +142,8 @@ class Paths(Row):
     metadata_default: str | None = None
     api_site: str | None = None
     metadata_site: str | None = None
+    api_certificate: str = "/etc/pyinfra-nova/tls/api.crt"
+    api_key: str = "/etc/pyinfra-nova/tls/api.key"
     apache_log: str | None = None
     consoleproxy_default: str | None = None
     state: str

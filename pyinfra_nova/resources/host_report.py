@@ -146,6 +146,7 @@ class Report(BaseModel):
             holds none.
         written: files of this project, by what they are for, that are only looked at more closely
             where that is wanted or they are there.
+        certificates: the texts of those that were asked for and are there, by path; no keys.
         compute: what a compute has of that by which Nova knows it; None where none was asked.
         nova_computes: what Nova has of computes, as the primary controller says.
     """
@@ -163,6 +164,7 @@ class Report(BaseModel):
     nova: dict[str, Version] | None = {}
     host_keys: dict[str, HostKey] = {}
     written: dict[str, list[str]] = {}
+    certificates: dict[str, str] = {}
     checks: list[Check]
     compute: Presence | None = None
     nova_computes: NovaComputes | None = None

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
 from typing import get_args
 
+from pyinfra_nova.certificates.issued import Issued
 from pyinfra_nova.knowledge.platforms import EndpointName, NovaRole, Platform
+from pyinfra_nova.nova_conf.certificate_files import (
+    certificate_files,
+    issued,
+    unwanted_certificate_files,
+)
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
 from pyinfra_nova.nova_conf.migration_ssh import migration_files, unwanted_migration_files
 from pyinfra_nova.nova_conf.render import VirtType, files_for
@@ -41,6 +48,8 @@ class HostPlan:
         leaving: retired computes that Nova has not been shown to be without.
         has_nova: whether Nova's packages are installed.
         known: what this run knows of its computes and of what Nova has of them.
+        certificates_found: what the host has of certificates, by path, without their keys.
+        now: when the run began, which says how old they are.
     """
 
     host: HostSettings
@@ -55,6 +64,8 @@ class HostPlan:
     leaving: tuple[HostSettings, ...] = ()
     has_nova: bool = False
     known: KnownComputes | None = field(default=None, compare=False, repr=False)
+    certificates_found: Mapping[str, str] = field(default_factory=dict, repr=False)
+    now: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.timezone.utc))
 
     @property
     def is_deployed(self) -> bool:
@@ -67,9 +78,18 @@ class HostPlan:
     def files(self) -> tuple[ConfigFile, ...]:
         """Every configuration file of the host, rendered."""
         return (
+            *certificate_files(self.site, self.host, self.platform, self.certificates),
             *files_for(self.site, self.host, self.platform, self.virt_type),
             *self._migration_files(self.leaving),
         )
+
+    @cached_property
+    def certificates(self) -> Mapping[str, Issued]:
+        """The host's certificates by purpose: those that it has, and new ones in place of others.
+
+        Worked out once a run: a new one has a number of its own each time.
+        """
+        return issued(self.site, self.host, self.platform, self.certificates_found, self.now)
 
     def _migration_files(self, leaving: tuple[HostSettings, ...]) -> tuple[ConfigFile, ...]:
         if self.host.is_retired and not self.has_nova:
@@ -87,7 +107,8 @@ class HostPlan:
     @property
     def absent(self) -> tuple[AbsentFile, ...]:
         """What an earlier run may have written, and this site does not want on the host."""
-        return tuple(unwanted_migration_files(self.site, self.host, self.platform))
+        where = (self.site, self.host, self.platform)
+        return (*unwanted_migration_files(*where), *unwanted_certificate_files(*where))
 
     @property
     def hugepages(self) -> Sequence[HugePages]:

@@ -14,6 +14,7 @@ from pyinfra_nova.site.secrets import Secrets, load_secrets
 from pyinfra_nova.site.settings import HostSettings, Settings, Site
 from pyinfra_nova.site.site_settings import site_settings
 from pyinfra_nova.site.sources import ALL_FILE, INVENTORY_FILE, Sources
+from pyinfra_nova.site.tls import authorities_problem
 from pyinfra_nova.site.value_types import is_truth
 
 ISOLATION = "enable_isolated_aggregate_filtering"
@@ -29,6 +30,23 @@ def _missing_secrets(secrets: Secrets, hosts: Iterable[HostSettings]) -> Iterato
             "Ceph that is still to be made, `python -m pyinfra_nova.secrets add-ceph-key`"
         )
         yield Fault("secrets.yml", "rbd_secret_key", problem, remedy)
+
+
+def _tls_faults(settings: Settings, secrets: Secrets) -> Iterator[Fault]:
+    """What encryption needs beside the settings: the secret, and files on this machine."""
+    tls = settings.tls
+    if tls.mode == "internal" and secrets.tls_secret is None:
+        problem = 'is missing, and tls.mode "internal" makes its authorities of it'
+        remedy = "`python -m pyinfra_nova.secrets add-tls-secret` adds it"
+        yield Fault("secrets.yml", "tls_secret", problem, remedy)
+    try:
+        text = tls.further_authorities
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is no text"
+        yield Fault(ALL_FILE, "tls.cafile", f"{tls.cafile}: {why}", "name a file in PEM")
+        return
+    if tls.cafile and (problem := authorities_problem(text)):
+        yield Fault(ALL_FILE, "tls.cafile", f"{tls.cafile}: {problem}")
 
 
 def _smoke_guest_faults(settings: Settings, hosts: Iterable[HostSettings]) -> Iterator[Fault]:
@@ -82,6 +100,7 @@ def build_site(
     faults += _missing_secrets(secrets, hosts.values())
     if settings:
         faults += _smoke_guest_faults(settings, hosts.values())
+        faults += _tls_faults(settings, secrets)
     if faults or settings is None:
         raise SettingsError(faults)
     return Site(settings=settings, secrets=secrets, hosts=hosts)

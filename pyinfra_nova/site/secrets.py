@@ -13,6 +13,7 @@ import struct
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -247,13 +248,23 @@ def add_ceph_key(path: Path) -> bool:
     Raises:
         SecretsError: the file cannot be used, or has none and a line cannot be added to it.
     """
-    if load_secrets(path).rbd_secret_key:
+    return _added(path, "rbd_secret_key", ceph_key, "docs/storage.md says what it is")
+
+
+def add_tls_secret(path: Path) -> bool:
+    """The same of ``tls_secret``."""
+    made = partial(random_source.token_urlsafe, 24)
+    return _added(path, "tls_secret", made, "give it 32 random characters")
+
+
+def _added(path: Path, key: str, made: Callable[[], str], remedy: str) -> bool:
+    if getattr(load_secrets(path), key):
         return False
-    by_hand = [Fault(str(path), "rbd_secret_key", "is missing", "docs/storage.md says what it is")]
+    by_hand = [Fault(str(path), key, "is missing", remedy)]
     if is_encrypted(path):
         raise SecretsError(by_hand)
     before = path.read_text(encoding="utf-8")
-    line = f"rbd_secret_key: '{ceph_key()}'\n"
+    line = f"{key}: '{made()}'\n"
     added = line if before.endswith("\n") else f"\n{line}"
     try:
         Secrets.model_validate(_parse(path, before + added))
@@ -295,13 +306,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     init = commands.add_parser("init", help="make a secrets file with generated passwords")
     init.add_argument("file", nargs="?", type=Path, help="default: the one that a deploy reads")
     init.add_argument("--if-missing", action="store_true", help="leave one that is there alone")
-    add = commands.add_parser("add-ceph-key", help="add a generated rbd_secret_key")
-    add.add_argument("file", nargs="?", type=Path, help="default: the one that a deploy reads")
+    adders = {
+        "add-ceph-key": ("rbd_secret_key", add_ceph_key),
+        "add-tls-secret": ("tls_secret", add_tls_secret),
+    }
+    for word, (key, _) in adders.items():
+        add = commands.add_parser(word, help=f"add a generated {key}")
+        add.add_argument("file", nargs="?", type=Path, help="default: the one that a deploy reads")
     options = parser.parse_args(arguments)
     try:
         path: Path = options.file or secrets_file()
-        if options.command == "add-ceph-key":
-            print(f"{path}: rbd_secret_key " + ("added" if add_ceph_key(path) else "is there"))
+        if options.command in adders:
+            key, added = adders[options.command]
+            print(f"{path}: {key} " + ("added" if added(path) else "is there"))
             return 0
         if options.if_missing and os.path.lexists(path):
             return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+from cryptography import x509
 from pydantic import AfterValidator, Field, model_validator
 
 from pyinfra_nova.site.section import Section
@@ -23,6 +24,25 @@ def _local_file(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise ValueError("is not the path of a file")
     return text
+
+
+def authorities_problem(text: str) -> str:
+    """What is wrong with TEXT as a file of authorities in PEM; empty if nothing is."""
+    if "PRIVATE KEY" in text:
+        return "holds a private key, and goes to every host"
+    try:
+        found = x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        return "holds no certificates in PEM"
+    for certificate in found:
+        try:
+            kind = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        except (x509.ExtensionNotFound, ValueError):
+            kind = x509.BasicConstraints(ca=False, path_length=None)
+        if not kind.ca:
+            whose = certificate.subject.rfc4514_string()
+            return f"holds a certificate that is no authority's: {whose}"
+    return ""
 
 
 class Tls(Section):

@@ -19,7 +19,7 @@ from pyinfra_nova.site.secrets import Secrets
 from pyinfra_nova.site.settings import Site
 from tests.plan.fake_hosts import presence
 
-PASSWORDS = {name: f"{name}-value" for name in NAMES}
+PASSWORDS = {name: f"{name}-value-of-a-test" for name in NAMES}
 
 
 def site(**all_data: Any) -> Site:

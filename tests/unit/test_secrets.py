@@ -244,7 +244,8 @@ def test_every_fault_of_the_keys_comes_at_once_with_file_key_and_remedy(tmp_path
     path = write(tmp_path / "secrets.yml", text)
     known = (
         "database_password, messaging_password, nova_password, placement_password, "
-        "neutron_password, metadata_secret, admin_password, migration_secret, rbd_secret_key"
+        "neutron_password, metadata_secret, admin_password, migration_secret, rbd_secret_key, "
+        "tls_secret, tls_next_secret, tls_former_secret"
     )
     assert fault_of(path).splitlines()[1:] == [
         f"  - {path}: nova_password: is not a text; put it in quotes",
@@ -378,7 +379,7 @@ def test_a_key_is_added_to_the_file_that_a_deploy_reads(
 def test_no_key_is_added_where_a_line_would_break_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = json.dumps({key: f"{key} 12345678" for key in PASSWORDS})
+    text = json.dumps({key: f"{key} 12345678 and more" for key in PASSWORDS})
     path = write(tmp_path / "secrets.yml", text)
     assert main(["add-ceph-key", str(path)]) == 1
     assert path.read_text() == text

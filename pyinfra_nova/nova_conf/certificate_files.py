@@ -1,0 +1,189 @@
+"""The certificates of a host and whom it trusts, as the files that daemons there read."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import urlsplit
+
+from pyinfra_nova.certificates.issued import Issued, wanted
+from pyinfra_nova.certificates.purposes import PURPOSES
+from pyinfra_nova.certificates.trust import authorities_pem, trusted_pem
+from pyinfra_nova.knowledge.platforms import Platform, platforms_of
+from pyinfra_nova.nova_conf import migration_ssh
+from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
+from pyinfra_nova.site.endpoints import endpoints, own_address
+from pyinfra_nova.site.settings import HostSettings, Role, Site
+from pyinfra_nova.site.sources import bare_name
+from pyinfra_nova.site.tls import FOLDER, TRUST
+from pyinfra_nova.site.value_types import EVERYWHERE
+
+MARKER = "# Written by pyinfra-nova; the next deploy undoes what is changed here."
+"""Before the first line of PEM, where OpenSSL, GnuTLS and Erlang read over it."""
+HERE = ("localhost", "127.0.0.1")
+SCREENS = f"{FOLDER}/screens"
+LIBVIRT = "/etc/pki/libvirt"
+QEMU = "/etc/pki/qemu"
+VNC = "/etc/pki/libvirt-vnc"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the certificate of a purpose is on a host, with its key and whom it trusts.
+
+    Attributes:
+        role: of the hosts that have one.
+        pairs: certificate and key; several where one daemon reads the same under several names.
+        trusts: the file of the authorities that others' certificates have to be of.
+        group: of the keys; without one they are root's alone.
+        is_of_consoles: nobody needs it where there are none.
+    """
+
+    role: Role
+    purpose: str
+    pairs: tuple[tuple[str, str], ...]
+    trusts: str | None = None
+    group: str | None = None
+    is_of_consoles: bool = False
+
+    @property
+    def files(self) -> Iterator[tuple[str, bool]]:
+        """Each path, and whether the file is a secret."""
+        if self.trusts:
+            yield self.trusts, False
+        for certificate, key in self.pairs:
+            yield certificate, False
+            yield key, True
+
+
+@cache
+def _all_places(platform: Platform) -> tuple[Place, ...]:
+    """Those of all hosts; libvirt's own names are virt-pki-validate(1)'s, QEMU's its manual's."""
+    paths, guests = platform.paths, platform.libvirt.group
+    client = (f"{SCREENS}/client.crt", f"{SCREENS}/client.key")
+    libvirt = tuple(
+        (f"{LIBVIRT}/{role}cert.pem", f"{LIBVIRT}/private/{role}key.pem")
+        for role in ("server", "client")
+    )
+    qemu = tuple(
+        (f"{QEMU}/{role}-cert.pem", f"{QEMU}/{role}-key.pem") for role in ("server", "client")
+    )
+    screen = (f"{VNC}/server-cert.pem", f"{VNC}/server-key.pem")
+    api = (paths.api_certificate, paths.api_key)
+    return (
+        Place("controller", "api", (api,), group=platform.group),
+        Place("controller", "console", (client,), f"{SCREENS}/ca.pem", platform.group, True),
+        Place("compute", "libvirt", libvirt, "/etc/pki/CA/cacert.pem"),
+        Place("compute", "qemu", qemu, f"{QEMU}/ca-cert.pem", guests),
+        Place("compute", "screen", (screen,), f"{VNC}/ca-cert.pem", guests, True),
+    )
+
+
+def places(site: Site, host: HostSettings, platform: Platform) -> Iterator[Place]:
+    """The certificates that HOST is to have."""
+    for place in _all_places(platform):
+        if place.role in host.roles and (site.settings.vnc.enabled or not place.is_of_consoles):
+            yield place
+
+
+def _named_in(*urls: str) -> list[str]:
+    return [name for url in urls if (name := urlsplit(url).hostname)]
+
+
+def names_of(site: Site, host: HostSettings, purpose: str) -> list[str]:
+    """What HOST is called by those who connect to it for PURPOSE."""
+    settings = site.settings
+    own = [host.nova_host, bare_name(host.name), str(host.my_ip)]
+    if purpose == "api":
+        listened = [e.listen for e in endpoints(settings, host).values() if e.listen != EVERYWHERE]
+        urls = (*settings.endpoints.model_dump().values(), settings.vnc.novncproxy_base_url)
+        own = [settings.controller_host, *_named_in(*urls), *own, *listened, *HERE]
+    elif purpose == "screen":
+        own.append(own_address(host, settings.vnc.server_proxyclient_address))
+    elif purpose != "console":
+        own += migration_ssh.addresses(host)
+    return list(dict.fromkeys(own))
+
+
+def certificate_paths(site: Site, host: HostSettings) -> list[str]:
+    """The certificates, without keys, that HOST may have, whatever its system turns out to be."""
+    if not site.settings.tls.is_on:
+        return []
+    found = (
+        place.pairs[0][0]
+        for platform in platforms_of(site.settings.release)
+        for place in places(site, host, platform)
+    )
+    return list(dict.fromkeys(found))
+
+
+def issued(
+    site: Site, host: HostSettings, platform: Platform, found: Mapping[str, str], now: dt.datetime
+) -> dict[str, Issued]:
+    """The certificates of HOST by purpose; FOUND are those that it has, by path."""
+    tls, secret = site.settings.tls, site.secrets.tls_secret
+    if not tls.is_on or secret is None:
+        return {}
+    return {
+        place.purpose: wanted(
+            secret.get_secret_value(),
+            PURPOSES[place.purpose],
+            bare_name(host.name),
+            names_of(site, host, place.purpose),
+            found.get(place.pairs[0][0]),
+            now,
+            tls.days,
+            tls.renew_days,
+        )
+        for place in places(site, host, platform)
+    }
+
+
+def certificate_files(
+    site: Site, host: HostSettings, platform: Platform, certificates: Mapping[str, Issued]
+) -> Iterator[ConfigFile]:
+    """The files of HOST that hold CERTIFICATES, which ``issued`` says, and whom it trusts."""
+    if not site.settings.tls.is_on or not (host.is_controller or host.is_compute):
+        return
+    yield _public(TRUST, trusted_pem(site) or "")
+    for place in places(site, host, platform):
+        if place.trusts:
+            authority = PURPOSES[place.purpose].authority
+            yield _public(place.trusts, authorities_pem(site, authority))
+        mine = certificates.get(place.purpose)
+        if mine is None:
+            continue
+        group, mode = (place.group, "0640") if place.group else ("root", "0600")
+        for certificate, key in place.pairs:
+            text = f"{MARKER}\n{mine.key_pem}"
+            yield ConfigFile(key, text, "root", group, mode, hidden=True)
+            yield _public(certificate, mine.certificate_pem)
+
+
+def _public(path: str, text: str) -> ConfigFile:
+    return ConfigFile(path, f"{MARKER}\n{text}", "root", "root", "0644")
+
+
+def unwanted_certificate_files(
+    site: Site, host: HostSettings, platform: Platform
+) -> list[AbsentFile]:
+    """What an earlier run has written and HOST is to have no more; a retired one keeps it all."""
+    if not (host.is_controller or host.is_compute):
+        return []
+    kept: set[str] = set()
+    if site.settings.tls.is_on:
+        here = places(site, host, platform)
+        kept = {TRUST, *(path for place in here for path, _ in place.files)}
+    return [file for file in written_certificate_files(platform) if file.path not in kept]
+
+
+def written_certificate_files(platform: Platform) -> list[AbsentFile]:
+    """All of it that was ever written, as this project writes it."""
+    files = (file for place in _all_places(platform) for file in place.files)
+    return [
+        AbsentFile(path, re.escape(MARKER), "marker", hidden=is_key)
+        for path, is_key in (*files, (TRUST, False))
+    ]

@@ -1,0 +1,146 @@
+"""Which certificates a host is to have, in which files, and what of them goes with encryption."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+from cryptography import x509
+
+from pyinfra_nova.knowledge.platforms import platform_for
+from pyinfra_nova.nova_conf.certificate_files import (
+    MARKER,
+    certificate_paths,
+    unwanted_certificate_files,
+)
+from pyinfra_nova.run import renewals
+from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.site.faults import SettingsError
+from pyinfra_nova.site.run_scope import scope_of
+from pyinfra_nova.site.tls import TRUST
+from tests.unit.site_data import secrets, site
+
+NOW = dt.datetime(2026, 11, 28, tzinfo=dt.timezone.utc)
+DEBIAN = platform_for("debian", "12", "zed")
+KEY = "s" * 32
+
+
+def plan(name: str, mode: str = "internal", **changes: object) -> HostPlan:
+    where = site({"tls": {"mode": mode}}, passwords=secrets(tls_secret=KEY))
+    host = where.hosts[name]
+    scope = scope_of(where, set(where.hosts))
+    made = HostPlan(host, where, DEBIAN, "qemu", scope, now=NOW)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def pki(which: HostPlan) -> dict[str, str]:
+    files = {file.path: file for file in which.files if file.content.startswith(MARKER)}
+    return {
+        path: f"{file.owner}:{file.group} {file.mode}"
+        for path, file in files.items()
+        if "BEGIN" in file.content
+    }
+
+
+def test_a_compute_has_what_libvirt_its_guests_and_their_screens_read() -> None:
+    files = pki(plan("compute1"))
+    guests = {p: f"root:{DEBIAN.libvirt.group} 0640" for p in files if p.endswith("-key.pem")}
+    own = {p: "root:root 0600" for p in files if "/private/" in p}
+    assert set(guests) == {
+        "/etc/pki/qemu/server-key.pem",
+        "/etc/pki/qemu/client-key.pem",
+        "/etc/pki/libvirt-vnc/server-key.pem",
+    }
+    assert set(own) == {
+        "/etc/pki/libvirt/private/serverkey.pem",
+        "/etc/pki/libvirt/private/clientkey.pem",
+    }
+    public = set(files) - set(guests) - set(own)
+    assert {files[path] for path in public} == {"root:root 0644"}
+    assert files.items() >= {**guests, **own}.items()
+    assert "/etc/pki/CA/cacert.pem" in public
+
+
+def test_a_controller_has_no_certificate_of_a_compute() -> None:
+    files = pki(plan("controller"))
+    assert not [path for path in files if path.startswith("/etc/pki/")]
+    assert files[DEBIAN.paths.api_key] == f"root:{DEBIAN.group} 0640"
+
+
+def test_no_private_key_is_shown_in_a_diff() -> None:
+    for name in ("controller", "compute1"):
+        keys = [file for file in plan(name).files if "PRIVATE KEY" in file.content]
+        assert keys
+        assert all(file.hidden for file in keys)
+
+
+def test_the_api_answers_by_every_name_that_somebody_calls_it_by() -> None:
+    which = plan("controller")
+    file = next(f for f in which.files if f.path == DEBIAN.paths.api_certificate)
+    found = x509.load_pem_x509_certificate(file.content.encode())
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert set(names.get_values_for_type(x509.DNSName)) == {"controller", "localhost"}
+    addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
+    assert addresses == {str(which.host.my_ip), "127.0.0.1"}
+
+
+def found_by(which: HostPlan) -> dict[str, str]:
+    paths = certificate_paths(which.site, which.host)
+    return {file.path: file.content for file in which.files if file.path in paths}
+
+
+@pytest.mark.parametrize("name", ["controller", "compute1"])
+def test_what_a_host_has_stays_and_nothing_differs(name: str) -> None:
+    first = plan(name)
+    again = replace(first, certificates_found=found_by(first))
+    assert [f.content for f in again.files] == [f.content for f in first.files]
+    assert not any(certificate.is_new for certificate in again.certificates.values())
+
+
+def test_the_table_says_why_new_ones_are_made_and_when_the_next_are() -> None:
+    first = plan("compute1")
+    again = replace(first, certificates_found=found_by(first))
+    details = [verdict.detail for verdict in renewals.verdicts([first, again])]
+    assert details == [
+        "new ones are made (libvirt, qemu, screen: there is none)",
+        "good until 2027-02-26, and a deploy renews them from 2027-01-27 on",
+    ]
+    late = replace(again, now=NOW + dt.timedelta(days=61))
+    [verdict] = renewals.verdicts([late])
+    assert "the one there ends on 2027-02-26" in verdict.detail
+
+
+def test_with_encryption_off_nothing_is_asked_written_or_said() -> None:
+    which = plan("compute1", mode="off")
+    assert certificate_paths(which.site, which.host) == []
+    assert pki(which) == {}
+    assert list(renewals.verdicts([which])) == []
+
+
+def test_switched_off_all_of_it_goes_and_switched_on_none_does() -> None:
+    for name in ("controller", "compute1"):
+        wanted = set(pki(plan(name)))
+        off = plan(name, mode="off")
+        gone = unwanted_certificate_files(off.site, off.host, DEBIAN)
+        assert {file.path for file in gone} >= wanted
+        assert TRUST in wanted
+        assert not {file.path for file in plan(name).absent} & wanted
+        keys = {file.path for file in gone if file.hidden}
+        assert keys >= {file.path for file in plan(name).files if "PRIVATE" in file.content}
+
+
+def test_an_old_and_a_new_authority_are_trusted_side_by_side() -> None:
+    passwords = secrets(tls_secret=KEY, tls_next_secret="n" * 32, tls_former_secret="f" * 32)
+    where = site({"tls": {"mode": "internal"}}, passwords=passwords)
+    base = plan("compute1")
+    which = replace(base, site=where)
+    trusted = next(file for file in which.files if file.path == TRUST)
+    assert trusted.content.count("BEGIN CERTIFICATE") == 3
+
+
+def test_without_its_secret_the_remedy_is_a_command() -> None:
+    with pytest.raises(SettingsError) as error:
+        site({"tls": {"mode": "internal"}}, passwords=secrets())
+    assert "secrets.yml: tls_secret: is missing" in str(error.value)
+    assert "add-tls-secret" in str(error.value)

@@ -1,0 +1,147 @@
+"""Authorities and certificates: judged by OpenSSL, which did not make them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyinfra_nova.certificates.authority import AUTHORITIES, authority
+from pyinfra_nova.certificates.issued import Issued, wanted
+from pyinfra_nova.certificates.purposes import PURPOSES
+
+NOW = dt.datetime(2026, 11, 28, 12, tzinfo=dt.timezone.utc)
+SECRET, OTHER = "a secret of thirty characters.", "another one of thirty characte"
+NAMES = ("compute1", "compute1.example.org", "10.0.0.31")
+
+
+def issue(found: str | None = None, **changes: object) -> Issued:
+    given: dict[str, object] = {
+        "secret": SECRET,
+        "purpose": PURPOSES["libvirt"],
+        "host": "compute1",
+        "names": NAMES,
+        "now": NOW,
+        "days": 90,
+        "renew_days": 30,
+        **changes,
+    }
+    return wanted(found=found, **given)  # type: ignore[arg-type]
+
+
+def openssl(*words: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["openssl", *map(str, words)], input=stdin, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[Path]:
+    made = issue()
+    (tmp_path / "ca.pem").write_text(authority(SECRET, "hypervisors").pem)
+    (tmp_path / "cert.pem").write_text(made.certificate_pem)
+    (tmp_path / "key.pem").write_text(made.key_pem)
+    yield tmp_path
+
+
+def verify(folder: Path, purpose: str, *more: str) -> str:
+    moment = str(int(NOW.timestamp()))
+    words = ("verify", "-x509_strict", "-attime", moment, "-purpose", purpose, *more)
+    result = openssl(*words, "-CAfile", folder / "ca.pem", folder / "cert.pem")
+    return result.stdout + result.stderr
+
+
+def test_the_same_secret_makes_the_same_authorities_byte_for_byte() -> None:
+    first = {name: authority(SECRET, name).pem for name in AUTHORITIES}
+    authority.cache_clear()
+    assert first == {name: authority(SECRET, name).pem for name in AUTHORITIES}
+    assert len(set(first.values())) == len(AUTHORITIES)
+    assert not set(first.values()) & {authority(OTHER, name).pem for name in AUTHORITIES}
+
+
+@pytest.mark.parametrize("purpose", ["sslserver", "sslclient"])
+def test_openssl_takes_a_certificate_for_what_it_is_for(files: Path, purpose: str) -> None:
+    assert verify(files, purpose).endswith("cert.pem: OK\n")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_openssl_finds_each_name_and_no_other(files: Path, name: str) -> None:
+    kind = "-verify_ip" if name[0].isdigit() else "-verify_hostname"
+    assert verify(files, "sslserver", kind, name).endswith("cert.pem: OK\n")
+    other = {"-verify_ip": "10.0.0.32", "-verify_hostname": "compute2"}[kind]
+    assert "mismatch" in verify(files, "sslserver", kind, other)
+
+
+def test_a_server_alone_is_no_client(files: Path) -> None:
+    made = issue(purpose=PURPOSES["screen"])
+    (files / "ca.pem").write_text(authority(SECRET, "screens").pem)
+    (files / "cert.pem").write_text(made.certificate_pem)
+    assert verify(files, "sslserver").endswith("cert.pem: OK\n")
+    assert "unsuitable certificate purpose" in verify(files, "sslclient")
+
+
+def test_no_other_authority_answers_for_it(files: Path) -> None:
+    for name in set(AUTHORITIES) - {"hypervisors"}:
+        (files / "ca.pem").write_text(authority(SECRET, name).pem)
+        assert "unable to get local issuer certificate" in verify(files, "sslserver")
+
+
+def test_the_key_is_that_of_the_certificate(files: Path) -> None:
+    of_key = openssl("pkey", "-in", files / "key.pem", "-pubout").stdout
+    assert of_key == openssl("x509", "-in", files / "cert.pem", "-noout", "-pubkey").stdout
+    assert "BEGIN PUBLIC KEY" in of_key
+
+
+def test_what_a_host_has_is_kept_and_its_key_follows_from_it() -> None:
+    first = issue()
+    again = issue(first.certificate_pem, now=NOW + dt.timedelta(days=59))
+    assert (first.reason, again.reason) == ("there is none", "")
+    assert again.certificate_pem == first.certificate_pem
+    assert again.key_pem == first.key_pem
+    assert again.not_after == NOW + dt.timedelta(days=90)
+
+
+def test_the_order_of_names_is_no_reason_for_a_new_one() -> None:
+    assert not issue(issue().certificate_pem, names=NAMES[::-1]).is_new
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"now": NOW + dt.timedelta(days=60)}, "the one there ends on 2027-02-26"),
+        ({"now": NOW + dt.timedelta(days=90)}, "the one there ended on 2027-02-26"),
+        ({"now": NOW - dt.timedelta(days=1)}, "the one there is not valid before 2026-11-28"),
+        ({"names": ("compute1", "10.0.0.41")}, "the one there has other names"),
+        ({"secret": OTHER}, "the one there is of another authority"),
+        ({"purpose": PURPOSES["qemu"]}, "the one there is of another authority"),
+        ({"host": "compute2"}, "the one there is of another host, or for something else"),
+    ],
+)
+def test_what_is_no_longer_right_is_made_anew(changes: dict[str, object], reason: str) -> None:
+    first = issue()
+    second = issue(first.certificate_pem, **changes)
+    assert second.reason == reason
+    assert second.certificate_pem != first.certificate_pem
+    assert second.key_pem != first.key_pem
+
+
+def test_a_key_that_everybody_knows_is_no_key_of_ours(files: Path) -> None:
+    """A certificate of this very authority and host, but of a key that the host has not."""
+    stolen = issue(purpose=PURPOSES["screen"])
+    assert issue(stolen.certificate_pem, purpose=PURPOSES["console"]).reason == (
+        "the one there is of another host, or for something else"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "nothing of the kind", "-----BEGIN CERTIFICATE-----\nAA\n"])
+def test_what_is_no_certificate_is_replaced(text: str) -> None:
+    assert issue(text).reason == ("what is there is no certificate" if text else "there is none")
+
+
+def test_a_lost_key_is_found_in_no_representation_of_it() -> None:
+    made = issue()
+    assert "PRIVATE" not in repr(made)
+    assert "PRIVATE" not in repr(authority(SECRET, "guests"))
