@@ -115,7 +115,7 @@ def _uwsgi(cloud: Cloud, project: str, unit: str) -> ConfigFile:
     content = (
         _environment()
         .get_template("uwsgi.ini.j2")
-        .render(project=project, unit=unit, script=script, module=module)
+        .render(project=project, unit=unit, script=script, module=module, has_tls=cloud.has_tls)
     )
     return ConfigFile(f"/etc/{project}/{unit}-uwsgi.ini", content, *_PUBLIC)
 
