@@ -61,7 +61,7 @@ def database_and_broker(cloud: Cloud, name: str) -> None:
     operations.guest_image(
         name="Guest image is being built", request=guests.guest_image(), do="start"
     )
-    if not cloud.has_tls:
+    if not cloud.has_glance_proxy:
         operations.unit_gone(name="Nothing is before Glance", unit=certificates.GLANCE_TLS)
     files = [
         *server_certificates(cloud, name),

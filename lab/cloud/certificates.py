@@ -43,18 +43,20 @@ class Server:
 
 
 _ALWAYS = ("mysql", "rabbitmq", "keystone", "glance", "placement", "neutron")
-SERVERS: Mapping[str, Server] = {user: Server(user) for user in (*_ALWAYS, "cinder")}
+SERVERS: Mapping[str, Server] = {user: Server(user) for user in (*_ALWAYS, "cinder", "memcache")}
 
 
 def servers(cloud: Cloud) -> list[Server]:
     """Those of the controller."""
-    users = (*_ALWAYS, "cinder") if cloud.block_storage else _ALWAYS
-    return [SERVERS[user] for user in users]
+    storage = ("cinder",) if cloud.block_storage else ()
+    memcached = ("memcache",) if cloud.has_memcached_tls else ()
+    return [SERVERS[user] for user in (*_ALWAYS, *storage, *memcached)]
 
 
 def reads(cloud: Cloud, user: str) -> tuple[str, ...]:
-    """The files of USER's certificate, which its process has read when it started."""
-    return SERVERS[user].reads if cloud.has_tls else ()
+    """The files of USER's certificate, if it has one; its process reads them when it starts."""
+    server = SERVERS[user]
+    return server.reads if cloud.has_tls and server in servers(cloud) else ()
 
 
 def certificate_paths(cloud: Cloud) -> list[str]:
@@ -112,13 +114,11 @@ def unwanted_files(cloud: Cloud) -> list[AbsentFile]:
     """What is left of TLS where it is off; Debian's init scripts would go on with it."""
     if cloud.has_tls:
         return []
+    public, private = "-----BEGIN CERTIFICATE-----", "-----BEGIN PRIVATE KEY-----"
     marker = "[#;] Written by the lab of pyinfra-nova.*"
     return [
-        *(AbsentFile(s.path, "-----BEGIN CERTIFICATE-----", "marker") for s in SERVERS.values()),
-        *(
-            AbsentFile(s.key_path, "-----BEGIN PRIVATE KEY-----", "marker", hidden=True)
-            for s in SERVERS.values()
-        ),
+        *(AbsentFile(server.path, public, "marker") for server in SERVERS.values()),
+        *(AbsentFile(s.key_path, private, "marker", hidden=True) for s in SERVERS.values()),
         AbsentFile("/etc/rabbitmq/rabbitmq.conf", marker, "marker"),
         AbsentFile(GLANCE_TLS_CONF, marker, "marker"),
         AbsentFile(GLANCE_TLS_UNIT, marker, "marker"),

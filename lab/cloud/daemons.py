@@ -20,12 +20,17 @@ def base_units(cloud: Cloud) -> list[Unit]:
             ("/etc/mysql/mariadb.conf.d/90-lab.cnf", *reads(cloud, "mysql")),
         ),
         Unit("rabbitmq-server.service", tuple(broker)),
-        Unit("memcached.service", ("/etc/memcached.conf",)),
+        Unit("memcached.service", ("/etc/memcached.conf", *reads(cloud, "memcache"))),
     ]
 
 
 def service_units(cloud: Cloud) -> list[Unit]:
-    glance_tls = (GLANCE_TLS_UNIT, GLANCE_TLS_CONF, *reads(cloud, "glance"))
+    conf = "/etc/glance/glance-api.conf"
+    if cloud.has_glance_proxy:
+        proxy = (GLANCE_TLS_UNIT, GLANCE_TLS_CONF, *reads(cloud, "glance"))
+        glance = [Unit("glance-api.service", (conf,)), Unit(GLANCE_TLS, proxy)]
+    else:
+        glance = [Unit("glance-api.service", (conf, *reads(cloud, "glance")))]
     return [
         Unit(
             "keystone.service",
@@ -35,8 +40,7 @@ def service_units(cloud: Cloud) -> list[Unit]:
                 *reads(cloud, "keystone"),
             ),
         ),
-        Unit("glance-api.service", ("/etc/glance/glance-api.conf",)),
-        *([Unit(GLANCE_TLS, glance_tls)] if cloud.has_tls else []),
+        *glance,
         Unit(
             "placement-api.service",
             (

@@ -27,7 +27,7 @@ STORAGE_PACKAGES = (
 )  # fmt: skip
 
 TLS_PACKAGES = ("stunnel4",)
-"""What is before a server that speaks no TLS itself: Glance's."""
+"""What speaks TLS for Glance."""
 
 
 def packages_of(cloud: Cloud, name: str) -> tuple[str, ...]:
@@ -35,5 +35,5 @@ def packages_of(cloud: Cloud, name: str) -> tuple[str, ...]:
         return AGENT_PACKAGES
     daemons = NEUTRON_DAEMONS if cloud.lab.has_wsgi_modules else ()
     storage = STORAGE_PACKAGES if cloud.block_storage else ()
-    tls = TLS_PACKAGES if cloud.has_tls else ()
+    tls = TLS_PACKAGES if cloud.has_glance_proxy else ()
     return (*AGENT_PACKAGES, *CONTROLLER_PACKAGES, *daemons, *storage, *tls)

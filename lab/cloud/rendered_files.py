@@ -75,7 +75,7 @@ def service_files(cloud: Cloud, name: str) -> list[ConfigFile]:
         files.append(_uwsgi(cloud, "neutron", "neutron-api"))
     else:
         files.append(_file(cloud, "neutron-server.conf", NEUTRON_DROP_IN, _PUBLIC, name))
-    if cloud.has_tls:
+    if cloud.has_glance_proxy:
         for path in (GLANCE_TLS_CONF, GLANCE_TLS_UNIT):
             folder, _, template = path.rpartition("/")
             files.append(_file(cloud, template, folder, _PUBLIC, name))
@@ -156,6 +156,8 @@ def _render(cloud: Cloud, template: str, name: str) -> str:
             my_ip=cloud.site.primary_controller.my_ip,
             memcache_secret=cloud.secrets.memcache_secret,
             minimum_version=tls.minimum_version,
+            has_glance_proxy=cloud.has_glance_proxy,
+            has_memcached_tls=cloud.has_memcached_tls,
             mysql_versions=",".join(f"TLSv{version}" for version in versions),
             rabbitmq_versions=[f"tlsv{version}" for version in versions],
         )
