@@ -81,7 +81,8 @@ def _file_findings(site: Site, host: HostSettings) -> list[FileFinding]:
         role = "all-in-one" if host.is_compute else "controller"
     # A finding is of one host and one line; the same one elsewhere is said together with it.
     found = file_findings(sources, site.settings.release, role, all_names=True)
-    return [replace(finding, file="", line=0) for finding in found if not _is_own(finding, host)]
+    told = (one for one in found if one.level != "note" and not _is_own(one, host))
+    return [replace(finding, file="", line=0) for finding in told]
 
 
 def _is_own(finding: FileFinding, host: HostSettings) -> bool:

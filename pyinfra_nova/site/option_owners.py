@@ -99,8 +99,12 @@ ENCRYPTED: tuple[str, ...] = (
             "vencrypt_ca_certs",
         )
     ),
+    *(
+        f"libvirt/live_migration_{name}"
+        for name in ("uri", "scheme", "with_native_tls", "tunnelled", "permit_post_copy")
+    ),
 )
-"""Options that `tls` decides where it is on; elsewhere they are anybody's."""
+"""Options that `tls` decides where it is on, by leaving them out, too; elsewhere anybody does."""
 
 LOGINS: Mapping[str, str] = {
     "keystone_authtoken": "`keystone` and nova_password in secrets.yml",
