@@ -23,7 +23,7 @@ class Schemas(ScriptFact):
     """The services whose database schemas are not as their packages want them."""
 
     script = "schemas"
-    uses = ("sql",)
+    uses = ("trust", "sql")
     folder = FILES
 
 
@@ -38,7 +38,7 @@ class CloudObjects(ScriptFact):
     """What is missing of the provider network and the guest image."""
 
     script = "network_and_image"
-    uses = ("rest", "keystone")
+    uses = ("trust", "rest", "keystone")
     folder = FILES
 
 
@@ -51,8 +51,43 @@ class ServiceType(ScriptFact):
     """Whether a service is in the catalogue under a type of former times."""
 
     script = "service_type"
-    uses = ("rest", "keystone")
+    uses = ("trust", "rest", "keystone")
     folder = FILES
+
+
+class Certificates(ScriptFact):
+    """Which certificates are there."""
+
+    script = "certificates"
+    folder = FILES
+
+
+def certificates_found(paths: Sequence[str]) -> dict[str, str]:
+    """The texts of the certificates at PATHS; their keys stay where they are."""
+    found: dict[str, str] = ask(host, Certificates, {"paths": list(paths)})["certificates"]
+    return found
+
+
+class UnitState(FactBase[str]):
+    """Whether a unit runs: systemd's word."""
+
+    default = str
+
+    @override
+    def command(self, unit: str) -> StringCommand:
+        return StringCommand("systemctl show --value --property=ActiveState", QuoteString(unit))
+
+    @override
+    def process(self, output: Any) -> str:
+        return "".join(output).strip()
+
+
+@operation()
+def unit_gone(unit: str) -> Commands:
+    """Have UNIT stopped and disabled, as long as systemd has its file."""
+    if host.get_fact(UnitState, unit=unit) not in ("", "inactive"):
+        say(f"stop {unit}")
+        yield StringCommand("systemctl disable --now", QuoteString(unit))
 
 
 class Ceph(ScriptFact):
@@ -263,7 +298,7 @@ class VolumePools(ScriptFact):
     """What keeps Cinder from making a volume."""
 
     script = "volume_pools"
-    uses = ("rest", "keystone")
+    uses = ("trust", "rest", "keystone")
     folder = FILES
 
 

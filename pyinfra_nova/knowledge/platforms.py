@@ -136,7 +136,12 @@ class Minimum(Row):
 
 
 class Paths(Row):
-    """Where things are on a host; None where the platform has no such file."""
+    """Where things are on a host; None where the platform has no such file.
+
+    Attributes:
+        api_certificate, api_key: of what answers HTTP on a controller, where ``tls`` is on; the
+            group of Nova has to be able to read the key.
+    """
 
     nova_conf: str
     nova_compute_conf: str | None = None

@@ -29,6 +29,7 @@ class HostProof(ScriptFact):
 
     script = "host_proof"
     uses = (
+        "trust",
         "rest",
         "http_answers",
         "unit_logs",

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import get_args
 
 from pyinfra_nova.certificates.issued import Issued
-from pyinfra_nova.knowledge.platforms import EndpointName, NovaRole, Platform
+from pyinfra_nova.knowledge.platforms import EndpointName, NovaRole, Platform, PlatformUnit
 from pyinfra_nova.nova_conf.certificate_files import (
     certificate_files,
     issued,
@@ -35,6 +35,7 @@ from pyinfra_nova.site.capacity import HugePages
 from pyinfra_nova.site.endpoints import Endpoint, endpoints
 from pyinfra_nova.site.run_scope import RunScope
 from pyinfra_nova.site.settings import Api, HostSettings, Site
+from pyinfra_nova.site.tls import TRUST
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,21 @@ class HostPlan:
             log = self.platform.log_of(unit)
             broker = self.site.settings.messaging.port if unit.broker else None
             dropin = self.platform.dropin_of(unit)
-            found.append(Unit(unit.name, unit.reads, unit.reload, url, broker, log, dropin))
+            found.append(Unit(unit.name, self._reads(unit), unit.reload, url, broker, log, dropin))
         return found
+
+    def _reads(self, unit: PlatformUnit) -> tuple[str, ...]:
+        """The files that UNIT reads at its start, certificates included.
+
+        The console's proxy is not told of its own: each connection reads them anew (websockify's
+        do_handshake, nova/console/rfb/authvencrypt.py), and a restart ends all that are open.
+        """
+        paths = self.platform.paths
+        if not self.site.settings.tls.is_on:
+            return unit.reads
+        is_nova, is_api = paths.nova_conf in unit.reads, bool({*get_args(Api)} & {*unit.serves})
+        own = (paths.api_certificate, paths.api_key) if is_api else ()
+        return (*unit.reads, *((TRUST,) if is_nova else ()), *own)
 
     @cached_property
     def endpoints(self) -> Mapping[EndpointName, Endpoint]:

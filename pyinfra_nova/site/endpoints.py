@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from pyinfra_nova.knowledge.platforms import EndpointName
 from pyinfra_nova.site.settings import HostSettings, Settings
@@ -16,6 +17,7 @@ class Endpoint:
 
     Attributes:
         title: what messages call it.
+        scheme: ``http`` or ``https``.
         listen: the address that it binds.
         port: the TCP port there.
         asked_at: the address at which the host itself reaches it.
@@ -24,6 +26,7 @@ class Endpoint:
     """
 
     title: str
+    scheme: Literal["http", "https"]
     listen: str
     port: int
     asked_at: str
@@ -33,7 +36,7 @@ class Endpoint:
     @property
     def url(self) -> str:
         """Its root, asked from the host itself."""
-        return f"http://{self.asked_at}:{self.port}/"
+        return f"{self.scheme}://{self.asked_at}:{self.port}/"
 
     @property
     def bind(self) -> str:
@@ -53,7 +56,8 @@ def endpoints(settings: Settings, host: HostSettings) -> Mapping[EndpointName, E
     def endpoint(title: str, address: str, port: int, page: str, holds: str) -> Endpoint:
         listen = own_address(host, address)
         asked_at = str(host.my_ip) if listen == EVERYWHERE else listen
-        return Endpoint(title, listen, port, asked_at, page, holds)
+        scheme: Literal["http", "https"] = "https" if settings.tls.is_on else "http"
+        return Endpoint(title, scheme, listen, port, asked_at, page, holds)
 
     return {
         "osapi_compute": endpoint(
