@@ -96,7 +96,7 @@ def served_faults(served):
             found = served_certificates.of_screen(*guest.port)
         except OSError as error:
             if os.path.exists(f"/proc/{guest.pid}"):  # else it has ended meanwhile
-                text = f"its screen speaks no TLS: {error}"
+                text = f"its screen shows no certificate: {error}"
                 yield fault(f"guest {guest.name}", text, remedy, passing=True)
             continue
         if found != served_certificates.of_file(served["screen"]):

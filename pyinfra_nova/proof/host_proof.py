@@ -90,7 +90,9 @@ def _served(plan: HostPlan) -> dict[str, Any] | None:
     tls = plan.libvirt_tls
     if tls is None or not tls.wanted:
         return None
-    shown = {place.purpose: place.pairs[0][0] for place in places(plan.site, plan.host, plan.platform)}
+    shown = {
+        place.purpose: place.pairs[0][0] for place in places(plan.site, plan.host, plan.platform)
+    }
     return {
         "address": tls.address,
         "port": tls.port,
