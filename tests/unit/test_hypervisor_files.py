@@ -11,8 +11,9 @@ import host_report
 import pytest
 
 from pyinfra_nova.knowledge.platforms import Platform, platform_for
+from pyinfra_nova.nova_conf.certificate_files import MARKER
 from pyinfra_nova.nova_conf.config_file import ConfigFile
-from pyinfra_nova.nova_conf.hypervisor_files import MARKER, OUR_LINES, QEMU_CONF
+from pyinfra_nova.nova_conf.hypervisor_files import OUR_LINES, QEMU_CONF
 from pyinfra_nova.nova_conf.ini import option_values
 from pyinfra_nova.nova_conf.migration_ssh import KEY, SSH_CONFIG
 from pyinfra_nova.run.host_plan import HostPlan
