@@ -43,7 +43,8 @@ def done(answer: dict[str, Any], moving: Any = None, *, executing: bool = False)
 @pytest.fixture(autouse=True)
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     texts: list[str] = []
-    monkeypatch.setattr(steps, "say", texts.append)
+    for module in (libvirt_tls, steps):
+        monkeypatch.setattr(module, "say", texts.append)
     return texts
 
 
@@ -74,6 +75,11 @@ def test_certificates_are_read_again_after_a_restart_by_all_in_one_command(
     assert said[-1] == (
         "have libvirtd, guest instance-1 read its certificates again, without a restart"
     )
+
+
+def test_a_guest_that_was_started_before_is_named_and_let_be(said: list[str]) -> None:
+    assert done({"plain": ["instance-1", "instance-2"]}) == []
+    assert said[0].startswith("the screens of instance-1, instance-2 speak no TLS")
 
 
 def test_what_says_that_the_socket_is_ours_goes_when_all_else_is_done() -> None:
