@@ -99,6 +99,12 @@ ENCRYPTED: tuple[str, ...] = (
             "vencrypt_ca_certs",
         )
     ),
+    # Each can have guests sent in plain text, or not at all: a URI wins over the scheme, and a
+    # tunnel does not go with QEMU's own TLS (nova/virt/libvirt/driver.py).
+    *(
+        f"libvirt/live_migration_{name}"
+        for name in ("uri", "scheme", "with_native_tls", "tunnelled")
+    ),
 )
 """Options that `tls` decides where it is on; elsewhere they are anybody's."""
 
