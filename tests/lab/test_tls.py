@@ -1,4 +1,4 @@
-"""What goes between hosts is encrypted and verified, and certificates change under running guests."""
+"""What goes between hosts is encrypted and verified; certificates change under running guests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .test_main_job import PYINFRA
 from .test_resources import booted
 
 sys.path.append(str(ROOT / "files/common"))
-import served_certificates  # noqa: E402 - a script of hosts, which nothing installs
+import served_certificates
 
 Deployed = subprocess.CompletedProcess[str]
 HOSTS = {"controller": "10.0.0.11", "compute1": "10.0.0.31", "compute2": "10.0.0.32"}
@@ -128,8 +128,8 @@ def test_certificates_that_are_gone_come_anew_and_no_process_ends_for_it(guest: 
 
 
 FOREIGN = (
-    "d=$(mktemp -d); openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days {days}"
-    " -keyout $d/key -out $d/crt -subj /CN=foreign -addext subjectAltName={names} 2>/dev/null;"
+    "d=$(mktemp -d); openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+    " -days {days} -keyout $d/key -out $d/crt -subj /CN=foreign -addext subjectAltName={names} 2>/dev/null;"
     " cp {cert} $d/was.crt; cp {key} $d/was.key;"
     " cat $d/crt >{cert}; cat $d/key >{key}; touch -d '2001-01-01' {cert} {key};"
     " systemctl restart {unit}; echo $d"
