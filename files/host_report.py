@@ -56,6 +56,10 @@ WRITTEN = {
         "/etc/default/grub.d/60-pyinfra-nova-hugepages.cfg",
         "/etc/systemd/system/dev-hugepages*.mount",
     ),
+    "hypervisor_tls": (
+        re.compile("# Written by pyinfra-nova"),
+        "/etc/systemd/system/*-tls.socket.d/pyinfra-nova.conf",
+    ),
     "care": (
         re.compile("# Written by pyinfra-nova"),
         "/etc/systemd/system/nova-care-*.timer",

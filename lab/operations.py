@@ -55,6 +55,41 @@ class ServiceType(ScriptFact):
     folder = FILES
 
 
+class Certificates(ScriptFact):
+    """Which certificates are there."""
+
+    script = "certificates"
+    folder = FILES
+
+
+def certificates_found(paths: Sequence[str]) -> dict[str, str]:
+    """The texts of the certificates at PATHS; their keys stay where they are."""
+    found: dict[str, str] = ask(host, Certificates, {"paths": list(paths)})["certificates"]
+    return found
+
+
+class UnitState(FactBase[str]):
+    """Whether a unit runs: systemd's word."""
+
+    default = str
+
+    @override
+    def command(self, unit: str) -> StringCommand:
+        return StringCommand("systemctl show --value --property=ActiveState", QuoteString(unit))
+
+    @override
+    def process(self, output: Any) -> str:
+        return "".join(output).strip()
+
+
+@operation()
+def unit_gone(unit: str) -> Commands:
+    """Have UNIT stopped and disabled, as long as systemd has its file."""
+    if host.get_fact(UnitState, unit=unit) not in ("", "inactive"):
+        say(f"stop {unit}")
+        yield StringCommand("systemctl disable --now", QuoteString(unit))
+
+
 class Ceph(ScriptFact):
     """What is missing of a Ceph of one host."""
 

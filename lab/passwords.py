@@ -23,6 +23,7 @@ class LabSecrets(BaseModel):
             and Keystone.
         glance_password: of Glance's Keystone user.
         ceph_monitor, ceph_manager, ceph_disk, ceph_admin: keys of Ceph's own users.
+        memcache_secret: what services but Nova encrypt with what they keep in memcached.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
@@ -40,6 +41,7 @@ class LabSecrets(BaseModel):
     ceph_manager: SecretStr
     ceph_disk: SecretStr
     ceph_admin: SecretStr
+    memcache_secret: SecretStr
 
 
 def lab_secrets(path: Path = state.LAB / "secrets.yml") -> LabSecrets:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from lab import operations
-from lab.cloud import Cloud, catalogue, ceph, daemons, data_stores, guests, rendered_files
+from lab.cloud import (
+    Cloud,
+    catalogue,
+    ceph,
+    certificates,
+    daemons,
+    data_stores,
+    guests,
+    rendered_files,
+)
 from lab.cloud.package_names import packages_of
 from lab.cloud.rendered_files import NEUTRON_DROP_IN, PROVIDER_BRIDGE
+from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.resources import (
     config_files,
     databases,
@@ -35,14 +47,33 @@ def provider_network(cloud: Cloud, name: str) -> None:
     )
 
 
+def server_certificates(cloud: Cloud, name: str) -> list[ConfigFile]:
+    """The certificates of this host's servers, with those that are right left as they are."""
+    if not cloud.has_tls:
+        return []
+    found = operations.certificates_found(certificates.certificate_paths(cloud))
+    now = dt.datetime.now(dt.timezone.utc)
+    return certificates.certificate_files(cloud, name, found, now)
+
+
 def database_and_broker(cloud: Cloud, name: str) -> None:
     """MariaDB, RabbitMQ and memcached, with what the services have in them."""
     operations.guest_image(
         name="Guest image is being built", request=guests.guest_image(), do="start"
     )
-    files = [*rendered_files.base_files(cloud, name), *rendered_files.service_files(cloud, name)]
-    config_files.written(name="Services' files are written", files=files)
-    units.running(name="MariaDB, RabbitMQ, memcached run", units=daemons.base_units())
+    if not cloud.has_glance_proxy:
+        operations.unit_gone(name="Nothing is before Glance", unit=certificates.GLANCE_TLS)
+    files = [
+        *server_certificates(cloud, name),
+        *rendered_files.base_files(cloud, name),
+        *rendered_files.service_files(cloud, name),
+    ]
+    config_files.written(
+        name="Services' files are written",
+        files=files,
+        absent=certificates.unwanted_files(cloud),
+    )
+    units.running(name="MariaDB, RabbitMQ, memcached run", units=daemons.base_units(cloud))
     databases.present(name="Databases and users exist", users=data_stores.database_users(cloud))
     operations.schemas(name="Schemas are current", services=data_stores.schemas(cloud))
     for user in data_stores.broker_users(cloud):
@@ -92,7 +123,7 @@ def block_storage(cloud: Cloud) -> None:
     operations.ceph(name="Ceph and its pool exist", request=ceph.ceph_request(cloud))
     units.running(name="Ceph runs", units=daemons.ceph_units(cloud))
     operations.ceph_has_room(name="Ceph has room")
-    units.running(name="Cinder runs", units=daemons.cinder_units())
+    units.running(name="Cinder runs", units=daemons.cinder_units(cloud))
     http_answers.answering(name="Cinder answers", urls=catalogue.cinder_answers(cloud))
     operations.cinder_serves(
         name="Cinder has room for a volume", request=catalogue.volume_pools(cloud)

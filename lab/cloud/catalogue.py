@@ -48,7 +48,7 @@ def admin_login(cloud: Cloud) -> dict[str, str]:
 def answers(cloud: Cloud, *types: str) -> list[Answering]:
     """The URLs of services by their type: each answers with a document of its versions."""
     return [
-        Answering(type_, f"http://{cloud.controller}:{PORTS[type_]}/", '"version')
+        Answering(type_, f"{cloud.scheme}://{cloud.controller}:{PORTS[type_]}/", '"version')
         for type_ in types
     ]
 
@@ -87,7 +87,10 @@ def keystone_entries(cloud: Cloud) -> KeystoneEntries:
         services=tuple(services),
         endpoints=tuple(
             KeystoneEndpoint(
-                type_, interface, f"http://{cloud.controller}:{port}", cloud.site.settings.region
+                type_,
+                interface,
+                f"{cloud.scheme}://{cloud.controller}:{port}",
+                cloud.site.settings.region,
             )
             for type_, port in urls.items()
             for interface in ("public", "internal", "admin")
@@ -120,4 +123,5 @@ def volume_pools(cloud: Cloud) -> dict[str, object]:
 
 
 def cinder_answers(cloud: Cloud) -> list[Answering]:
-    return [Answering("cinder", f"http://{cloud.controller}:{STORAGE_PORT}/", '"version')]
+    url = f"{cloud.scheme}://{cloud.controller}:{STORAGE_PORT}/"
+    return [Answering("cinder", url, '"version')]

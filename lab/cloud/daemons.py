@@ -4,42 +4,64 @@ from __future__ import annotations
 
 from lab.cloud import Cloud
 from lab.cloud.ceph import CEPH_USER
+from lab.cloud.certificates import GLANCE_TLS, GLANCE_TLS_CONF, GLANCE_TLS_UNIT, reads
 from lab.cloud.package_names import NEUTRON_DAEMONS
 from lab.cloud.rendered_files import NEUTRON_DROP_IN
 from pyinfra_nova.resources.units import Unit
 
 
-def base_units() -> list[Unit]:
+def base_units(cloud: Cloud) -> list[Unit]:
+    broker = ["/etc/rabbitmq/rabbitmq-env.conf", *reads(cloud, "rabbitmq")]
+    if cloud.has_tls:
+        broker.append("/etc/rabbitmq/rabbitmq.conf")
     return [
-        Unit("mariadb.service", ("/etc/mysql/mariadb.conf.d/90-lab.cnf",)),
-        Unit("rabbitmq-server.service", ("/etc/rabbitmq/rabbitmq-env.conf",)),
-        Unit("memcached.service", ("/etc/memcached.conf",)),
+        Unit(
+            "mariadb.service",
+            ("/etc/mysql/mariadb.conf.d/90-lab.cnf", *reads(cloud, "mysql")),
+        ),
+        Unit("rabbitmq-server.service", tuple(broker)),
+        Unit("memcached.service", ("/etc/memcached.conf", *reads(cloud, "memcache"))),
     ]
 
 
 def service_units(cloud: Cloud) -> list[Unit]:
+    conf = "/etc/glance/glance-api.conf"
+    if cloud.has_glance_proxy:
+        proxy = (GLANCE_TLS_UNIT, GLANCE_TLS_CONF, *reads(cloud, "glance"))
+        glance = [Unit("glance-api.service", (conf,)), Unit(GLANCE_TLS, proxy)]
+    else:
+        glance = [Unit("glance-api.service", (conf, *reads(cloud, "glance")))]
     return [
         Unit(
             "keystone.service",
-            ("/etc/keystone/keystone.conf", "/etc/keystone/keystone-uwsgi.ini"),
+            (
+                "/etc/keystone/keystone.conf",
+                "/etc/keystone/keystone-uwsgi.ini",
+                *reads(cloud, "keystone"),
+            ),
         ),
-        Unit("glance-api.service", ("/etc/glance/glance-api.conf",)),
+        *glance,
         Unit(
             "placement-api.service",
-            ("/etc/placement/placement.conf", "/etc/placement/placement-api-uwsgi.ini"),
+            (
+                "/etc/placement/placement.conf",
+                "/etc/placement/placement-api-uwsgi.ini",
+                *reads(cloud, "placement"),
+            ),
         ),
         *_neutron_units(cloud),
     ]
 
 
 def _neutron_units(cloud: Cloud) -> list[Unit]:
-    reads = ("/etc/neutron/neutron.conf", "/etc/neutron/plugins/ml2/ml2_conf.ini")
+    conf = ("/etc/neutron/neutron.conf", "/etc/neutron/plugins/ml2/ml2_conf.ini")
+    api = (*conf, *reads(cloud, "neutron"))
     if not cloud.lab.has_wsgi_modules:
         drop_in = f"{NEUTRON_DROP_IN}/neutron-server.conf"
-        return [Unit("neutron-api.service", (*reads, drop_in))]
+        return [Unit("neutron-api.service", (*api, drop_in))]
     return [
-        Unit("neutron-api.service", (*reads, "/etc/neutron/neutron-api-uwsgi.ini")),
-        *(Unit(f"{daemon}.service", reads) for daemon in NEUTRON_DAEMONS),
+        Unit("neutron-api.service", (*api, "/etc/neutron/neutron-api-uwsgi.ini")),
+        *(Unit(f"{daemon}.service", conf) for daemon in NEUTRON_DAEMONS),
     ]
 
 
@@ -55,12 +77,15 @@ def ceph_units(cloud: Cloud) -> list[Unit]:
     return [Unit(f"{name}.service", ("/etc/ceph/ceph.conf",)) for name in names]
 
 
-def cinder_units() -> list[Unit]:
+def cinder_units(cloud: Cloud) -> list[Unit]:
     conf, keyring = "/etc/cinder/cinder.conf", f"/etc/ceph/ceph.client.{CEPH_USER}.keyring"
     return [
         Unit("cinder-scheduler.service", (conf,)),
         Unit("cinder-volume.service", (conf, "/etc/ceph/ceph.conf", keyring)),
-        Unit("cinder-api.service", (conf, "/etc/cinder/cinder-api-uwsgi.ini")),
+        Unit(
+            "cinder-api.service",
+            (conf, "/etc/cinder/cinder-api-uwsgi.ini", *reads(cloud, "cinder")),
+        ),
     ]
 
 

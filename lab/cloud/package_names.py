@@ -26,10 +26,14 @@ STORAGE_PACKAGES = (
     "ceph-mon", "ceph-mgr", "ceph-osd",
 )  # fmt: skip
 
+TLS_PACKAGES = ("stunnel4",)
+"""What speaks TLS for Glance."""
+
 
 def packages_of(cloud: Cloud, name: str) -> tuple[str, ...]:
     if not cloud.is_controller(name):
         return AGENT_PACKAGES
     daemons = NEUTRON_DAEMONS if cloud.lab.has_wsgi_modules else ()
     storage = STORAGE_PACKAGES if cloud.block_storage else ()
-    return (*AGENT_PACKAGES, *CONTROLLER_PACKAGES, *daemons, *storage)
+    tls = TLS_PACKAGES if cloud.has_glance_proxy else ()
+    return (*AGENT_PACKAGES, *CONTROLLER_PACKAGES, *daemons, *storage, *tls)

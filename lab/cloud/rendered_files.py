@@ -13,6 +13,12 @@ from pydantic import SecretStr
 
 from lab.cloud import Cloud
 from lab.cloud.ceph import CEPH_USER, DISK_SIZE, ceph_keys, ceph_request, rbd_secret_uuid
+from lab.cloud.certificates import (
+    GLANCE_TLS_CONF,
+    GLANCE_TLS_UNIT,
+    SERVERS,
+    trust_files,
+)
 from lab.cloud.data_stores import database_passwords
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.render import environment
@@ -30,6 +36,7 @@ def agent_files(cloud: Cloud, name: str) -> list[ConfigFile]:
     """Neutron's agent and the provider bridge, on every host."""
     neutron = ("root", "neutron", "0640")
     files = [
+        *trust_files(cloud),
         _file(cloud, "openvswitch_agent.ini", "/etc/neutron/plugins/ml2", neutron, name),
         _file(cloud, "br-provider.network", "/etc/systemd/network", _PUBLIC, name),
         _file(cloud, "prov0.network", "/etc/systemd/network", _PUBLIC, name),
@@ -41,11 +48,14 @@ def agent_files(cloud: Cloud, name: str) -> list[ConfigFile]:
 
 def base_files(cloud: Cloud, name: str) -> list[ConfigFile]:
     """MariaDB, RabbitMQ, memcached, on the controller."""
-    return [
+    files = [
         _file(cloud, "90-lab.cnf", "/etc/mysql/mariadb.conf.d", _PUBLIC, name),
         _file(cloud, "rabbitmq-env.conf", "/etc/rabbitmq", _PUBLIC, name),
         _file(cloud, "memcached.conf", "/etc", _PUBLIC, name),
     ]
+    if cloud.has_tls:
+        files.append(_file(cloud, "rabbitmq.conf", "/etc/rabbitmq", _PUBLIC, name))
+    return files
 
 
 def service_files(cloud: Cloud, name: str) -> list[ConfigFile]:
@@ -65,6 +75,10 @@ def service_files(cloud: Cloud, name: str) -> list[ConfigFile]:
         files.append(_uwsgi(cloud, "neutron", "neutron-api"))
     else:
         files.append(_file(cloud, "neutron-server.conf", NEUTRON_DROP_IN, _PUBLIC, name))
+    if cloud.has_glance_proxy:
+        for path in (GLANCE_TLS_CONF, GLANCE_TLS_UNIT):
+            folder, _, template = path.rpartition("/")
+            files.append(_file(cloud, template, folder, _PUBLIC, name))
     if cloud.block_storage:
         files += _storage_files(cloud, name)
     files.append(
@@ -101,13 +115,15 @@ def _uwsgi(cloud: Cloud, project: str, unit: str) -> ConfigFile:
     content = (
         _environment()
         .get_template("uwsgi.ini.j2")
-        .render(project=project, unit=unit, script=script, module=module)
+        .render(project=project, unit=unit, script=script, module=module, has_tls=cloud.has_tls)
     )
     return ConfigFile(f"/etc/{project}/{unit}-uwsgi.ini", content, *_PUBLIC)
 
 
 def _render(cloud: Cloud, template: str, name: str) -> str:
-    host = cloud.host(name)
+    host, tls = cloud.host(name), cloud.site.settings.tls
+    versions = ["1.3"] if tls.minimum_version == "1.3" else ["1.3", "1.2"]
+    query = f"?ssl_ca={cloud.cafile}" if cloud.cafile else ""
     return (
         _environment()
         .get_template(f"{template}.j2")
@@ -121,19 +137,29 @@ def _render(cloud: Cloud, template: str, name: str) -> str:
             tunnel_address=cloud.lab.provider.address(host.offset),
             provider_bridge=PROVIDER_BRIDGE,
             neutron_transport_url=f"rabbit://neutron:{_quoted(cloud.secrets.neutron_messaging)}"
-            f"@{cloud.controller}:5672/",
+            f"@{cloud.broker}/",
             database_url={
-                service: f"mysql+pymysql://{service}:{_quoted(password)}@{cloud.controller}/{service}"
+                service: f"mysql+pymysql://{service}:{_quoted(password)}@{cloud.controller}"
+                f"/{service}{query}"
                 for service, password in database_passwords(cloud).items()
             },
             glance_password=cloud.secrets.glance_password,
             cinder_password=cloud.secrets.cinder_password,
             cinder_transport_url=f"rabbit://cinder:{_quoted(cloud.secrets.cinder_messaging)}"
-            f"@{cloud.controller}:5672/",
+            f"@{cloud.broker}/",
             ceph=ceph_request(cloud),
             ceph_user=CEPH_USER,
             disk_size=DISK_SIZE,
             rbd_secret_uuid=rbd_secret_uuid(cloud),
+            cafile=cloud.cafile,
+            certificate=SERVERS if cloud.has_tls else None,
+            my_ip=cloud.site.primary_controller.my_ip,
+            memcache_secret=cloud.secrets.memcache_secret,
+            minimum_version=tls.minimum_version,
+            has_glance_proxy=cloud.has_glance_proxy,
+            has_memcached_tls=cloud.has_memcached_tls,
+            mysql_versions=",".join(f"TLSv{version}" for version in versions),
+            rabbitmq_versions=[f"tlsv{version}" for version in versions],
         )
     )
 
@@ -146,7 +172,7 @@ def provider_address(cloud: Cloud, name: str) -> IPv4Interface:
 def clouds_yaml(cloud: Cloud) -> str:
     """The administrator's login, as the openstack client reads it."""
     admin = cloud.site.settings.keystone.admin
-    login = {
+    login: dict[str, object] = {
         "auth": {
             "auth_url": cloud.site.settings.keystone.auth_url,
             "username": admin.username,
@@ -159,6 +185,8 @@ def clouds_yaml(cloud: Cloud) -> str:
         "identity_api_version": 3,
         "interface": "internal",
     }
+    if cloud.cafile:
+        login["cacert"] = cloud.cafile
     # JSON is YAML.
     return json.dumps({"clouds": {"admin": login}}, indent=1) + "\n"
 

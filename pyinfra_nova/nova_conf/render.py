@@ -22,6 +22,7 @@ from pyinfra_nova.nova_conf import migration_ssh
 from pyinfra_nova.nova_conf.capacity_options import capacity_options
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.overriding import overridden, shared_out
+from pyinfra_nova.nova_conf.tls_options import tls_options
 from pyinfra_nova.nova_conf.urls import database_url, transport_url
 from pyinfra_nova.nova_conf.values import option
 from pyinfra_nova.site.endpoints import Endpoint, endpoints, own_address
@@ -79,6 +80,7 @@ def _nova_values(
         "virt_type": virt_type,
         "cpu_mode": cpu_mode,
         "secrets": site.secrets,
+        "tls": tls_options(site, platform),
         "migration_uri": migration_ssh.URI.format(user=platform.user)
         if host.is_compute and migration_ssh.has_key(site, platform)
         else None,
@@ -126,11 +128,12 @@ def _api_files(site: Site, host: HostSettings, platform: Platform) -> list[Confi
         "apache-site.conf.j2": (paths.api_site, paths.metadata_site),
     }
     files = []
+    tls = tls_options(site, platform)
     for template, names in templates.items():
         for path, number in zip(names, range(2), strict=True):
             if path:
                 api = _apis(site, host, platform)[number]
-                content = _render(template, api=api, platform=platform, paths=paths)
+                content = _render(template, api=api, platform=platform, paths=paths, tls=tls)
                 files.append(ConfigFile(path, content, "root", "root", "0644"))
     return files
 

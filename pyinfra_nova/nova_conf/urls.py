@@ -8,6 +8,7 @@ from urllib.parse import quote
 from pydantic import SecretStr
 
 from pyinfra_nova.site.settings import Site
+from pyinfra_nova.site.tls import TRUST
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,12 @@ def database_url(site: Site, name: str) -> str:
     """SQLAlchemy's URL of database NAME, with Nova's user and password."""
     server = site.settings.database
     login = f"{_quoted(server.user)}:{_quoted(site.secrets.database_password)}"
-    return f"mysql+pymysql://{login}@{server.host}:{server.port}/{name}"
+    return f"mysql+pymysql://{login}@{server.host}:{server.port}/{name}{_database_query(site)}"
+
+
+def _database_query(site: Site) -> str:
+    """What has PyMySQL verify the server's certificate, its name included."""
+    return f"?ssl_ca={TRUST}" if site.settings.tls.is_on else ""
 
 
 def _virtual_host(site: Site) -> str:
@@ -47,8 +53,10 @@ def cell_urls(site: Site) -> dict[str, CellUrls]:
     """What the mappings of cell0 and cell1 have to hold.
 
     The templates are those of nova's admin guide (cells, "Template URLs"): with one broker node its
-    parts are named ``{username}`` and so on, with several they are numbered.
+    parts are named ``{username}`` and so on, with several they are numbered. ``{query}`` comes
+    without its question mark, in every release (nova/objects/cell_mapping.py ``_format_url``).
     """
+    query = "?{query}" if site.settings.tls.is_on else ""
     database = "{scheme}://{username}:{password}@{hostname}:{port}/"
     brokers = site.settings.messaging.hosts
     numbers = [""] if len(brokers) == 1 else [str(n + 1) for n in range(len(brokers))]
@@ -56,8 +64,9 @@ def cell_urls(site: Site) -> dict[str, CellUrls]:
         f"{{username{n}}}:{{password{n}}}@{{hostname{n}}}:{{port{n}}}" for n in numbers
     )
     return {
-        "cell0": CellUrls("none:///", database + site.settings.database.nova_cell0),
+        "cell0": CellUrls("none:///", database + site.settings.database.nova_cell0 + query),
         "cell1": CellUrls(
-            f"{{scheme}}://{nodes}/{_virtual_host(site)}", database + site.settings.database.nova
+            f"{{scheme}}://{nodes}/{_virtual_host(site)}",
+            database + site.settings.database.nova + query,
         ),
     }

@@ -10,25 +10,32 @@ from pathlib import PurePath
 from typing import get_args
 
 from pyinfra_nova.certificates.issued import Issued
-from pyinfra_nova.knowledge.platforms import EndpointName, NovaRole, Platform
+from pyinfra_nova.knowledge.platforms import EndpointName, NovaRole, Platform, PlatformUnit
 from pyinfra_nova.nova_conf.certificate_files import (
     certificate_files,
     issued,
     unwanted_certificate_files,
 )
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
+from pyinfra_nova.nova_conf.hypervisor_files import (
+    hypervisor_files,
+    unwanted_hypervisor_files,
+)
 from pyinfra_nova.nova_conf.migration_ssh import migration_files, unwanted_migration_files
 from pyinfra_nova.nova_conf.render import VirtType, files_for
 from pyinfra_nova.nova_conf.urls import cell_urls
 from pyinfra_nova.resources.cloud_objects.declaration import Declared
 from pyinfra_nova.resources.libvirt_secrets import LibvirtSecret
+from pyinfra_nova.resources.libvirt_tls import LibvirtTls
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
 from pyinfra_nova.resources.units import Processes, Unit
+from pyinfra_nova.run.hypervisors import libvirt_tls
 from pyinfra_nova.run.known_computes import KnownComputes
 from pyinfra_nova.site.capacity import HugePages
 from pyinfra_nova.site.endpoints import Endpoint, endpoints
 from pyinfra_nova.site.run_scope import RunScope
 from pyinfra_nova.site.settings import Api, HostSettings, Site
+from pyinfra_nova.site.tls import TRUST
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class HostPlan:
         host_keys: of the SSH servers of the hosts that were asked, by inventory name.
         declared: what resources.yml wants in the cloud; None without such a file.
         seen: the processes of all hosts of this run, as far as they have been looked at.
-        written: what the host has of this project's files for huge pages and libvirt secrets.
+        written: what the host has of this project's files for huge pages, libvirt secrets and such.
         leaving: retired computes that Nova has not been shown to be without.
         has_nova: whether Nova's packages are installed.
         known: what this run knows of its computes and of what Nova has of them.
@@ -79,6 +86,7 @@ class HostPlan:
         """Every configuration file of the host, rendered."""
         return (
             *certificate_files(self.site, self.host, self.platform, self.certificates),
+            *hypervisor_files(self.site, self.host, self.platform),
             *files_for(self.site, self.host, self.platform, self.virt_type),
             *self._migration_files(self.leaving),
         )
@@ -108,7 +116,25 @@ class HostPlan:
     def absent(self) -> tuple[AbsentFile, ...]:
         """What an earlier run may have written, and this site does not want on the host."""
         where = (self.site, self.host, self.platform)
-        return (*unwanted_migration_files(*where), *unwanted_certificate_files(*where))
+        return (
+            *unwanted_migration_files(*where),
+            *unwanted_certificate_files(*where),
+            *unwanted_hypervisor_files(*where),
+        )
+
+    @property
+    def libvirt_tls(self) -> LibvirtTls | None:
+        """How libvirt is to speak TLS to others; None where there is nothing to say about it.
+
+        A retired compute goes on as it is until it is purged.
+        """
+        wanted = self.site.settings.tls.is_on and self.host.is_compute
+        earlier = not self.host.is_retired and self.written.get("hypervisor_tls")
+        return self.libvirt_tls_for(wanted=wanted) if wanted or earlier else None
+
+    def libvirt_tls_for(self, *, wanted: bool) -> LibvirtTls:
+        """How libvirt is to speak TLS to others where that is WANTED, or where it is not."""
+        return libvirt_tls(self.site, self.host, self.platform, wanted=wanted)
 
     @property
     def hugepages(self) -> Sequence[HugePages]:
@@ -178,8 +204,21 @@ class HostPlan:
             log = self.platform.log_of(unit)
             broker = self.site.settings.messaging.port if unit.broker else None
             dropin = self.platform.dropin_of(unit)
-            found.append(Unit(unit.name, unit.reads, unit.reload, url, broker, log, dropin))
+            found.append(Unit(unit.name, self._reads(unit), unit.reload, url, broker, log, dropin))
         return found
+
+    def _reads(self, unit: PlatformUnit) -> tuple[str, ...]:
+        """The files that UNIT reads at its start, certificates included.
+
+        The console's proxy is not told of its own: each connection reads them anew (websockify's
+        do_handshake, nova/console/rfb/authvencrypt.py), and a restart ends all that are open.
+        """
+        paths = self.platform.paths
+        if not self.site.settings.tls.is_on:
+            return unit.reads
+        is_nova, is_api = paths.nova_conf in unit.reads, bool({*get_args(Api)} & {*unit.serves})
+        own = (paths.api_certificate, paths.api_key) if is_api else ()
+        return (*unit.reads, *((TRUST,) if is_nova else ()), *own)
 
     @cached_property
     def endpoints(self) -> Mapping[EndpointName, Endpoint]:
@@ -205,7 +244,9 @@ class HostPlan:
         consoles = self.platform.vnc_ports.of(roles) if settings.vnc.enabled else ()
         found = endpoints(settings, self.host).items()
         ports: dict[str, int] = {name: endpoint.port for name, endpoint in found}
-        return tuple(text.format_map(ports) for text in (*self.platform.ports.of(roles), *consoles))
+        moves = self.platform.tls_ports.of(roles) if settings.tls.is_on else ()
+        wanted = (*self.platform.ports.of(roles), *consoles, *moves)
+        return tuple(text.format_map(ports) for text in wanted)
 
     @property
     def databases(self) -> NovaDatabases:

@@ -74,10 +74,10 @@ class Redactor:
     """Replaces the values of SECRETS wherever they occur in a text."""
 
     def __init__(self, secrets: Secrets) -> None:
-        found = {form for value in secrets.values() for form in forms(value)}
+        found = {form for value in secrets.masked for form in forms(value)}
         # Longest first, so that a secret inside another does not leave the rest of it.
         self._forms = sorted(found, key=lambda form: (-len(form), form))
-        marks = {_mark(value) for value in secrets.values()}
+        marks = {_mark(value) for value in secrets.masked}
         have_marks = all(any(mark in form for mark in marks) for form in self._forms)
         self._marks = sorted(marks) if have_marks else [""]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from pyinfra_nova.knowledge.platforms import EndpointName
 from pyinfra_nova.site.settings import HostSettings, Settings
@@ -16,18 +17,18 @@ class Endpoint:
 
     Attributes:
         title: what messages call it.
+        scheme: ``http`` or ``https``.
         listen: the address that it binds.
         port: the TCP port there.
-        scheme: what it speaks, ``http`` or ``https``.
         asked_at: the address at which the host itself reaches it.
         page: what is asked for to see that it is healthy, below ``url``.
         holds: a text that the answer then has in it.
     """
 
     title: str
+    scheme: Literal["http", "https"]
     listen: str
     port: int
-    scheme: str
     asked_at: str
     page: str
     holds: str
@@ -51,12 +52,12 @@ def own_address(host: HostSettings, address: str) -> str:
 def endpoints(settings: Settings, host: HostSettings) -> Mapping[EndpointName, Endpoint]:
     """Everything that may answer on HOST, a controller, by its name."""
     apis, vnc = settings.apis, settings.vnc
-    scheme = "https" if settings.tls.is_on else "http"
 
     def endpoint(title: str, address: str, port: int, page: str, holds: str) -> Endpoint:
         listen = own_address(host, address)
         asked_at = str(host.my_ip) if listen == EVERYWHERE else listen
-        return Endpoint(title, listen, port, scheme, asked_at, page, holds)
+        scheme: Literal["http", "https"] = "https" if settings.tls.is_on else "http"
+        return Endpoint(title, scheme, listen, port, asked_at, page, holds)
 
     return {
         "osapi_compute": endpoint(

@@ -85,7 +85,16 @@ class HostsBuilder:
         if "nova_conf" not in data:
             return
         overrides = data["nova_conf"]
-        found = list(override_faults(file, key, overrides, self.release, on_compute=on_compute))
+        found = list(
+            override_faults(
+                file,
+                key,
+                overrides,
+                self.release,
+                on_compute=on_compute,
+                is_encrypted=self.sources.is_encrypted,
+            )
+        )
         self.faults += found
         self.overrides_usable = self.overrides_usable and not found
 

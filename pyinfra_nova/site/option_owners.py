@@ -31,6 +31,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "`workers.metadata_processes`": ("DEFAULT/metadata_workers",),
     "`workers.conductor`": ("conductor/workers",),
     "`workers.scheduler`": ("scheduler/workers",),
+    "`tls`": ("DEFAULT/enabled_ssl_apis", "DEFAULT/ssl_only", "oslo_messaging_rabbit/ssl"),
     "`report_interval`": ("DEFAULT/report_interval",),
     "`service_down_time`": ("DEFAULT/service_down_time",),
     "`enable_new_services`": ("DEFAULT/enable_new_services",),
@@ -69,6 +70,38 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
 }
 """Options by what is to be set instead; names in backticks are settings."""
 
+ENCRYPTED: tuple[str, ...] = (
+    *(
+        f"{section}/{name}"
+        for section in (
+            *("keystone_authtoken", "service_user", "glance", "placement", "neutron", "cinder"),
+            "keystone",
+        )
+        for name in ("cafile", "insecure")
+    ),
+    *(
+        f"oslo_messaging_rabbit/{name}"
+        for name in ("ssl_ca_file", "ssl_enforce_hostname_verification")
+    ),
+    *(
+        f"keystone_authtoken/{name}"
+        for name in (
+            *("memcache_security_strategy", "memcache_secret_key"),
+            *("memcache_tls_enabled", "memcache_tls_cafile"),
+        )
+    ),
+    *("DEFAULT/cert", "DEFAULT/key", "console/ssl_minimum_version"),
+    *(f"wsgi/{name}" for name in ("ssl_ca_file", "ssl_cert_file", "ssl_key_file")),
+    *(
+        f"vnc/{name}"
+        for name in (
+            *("auth_schemes", "vencrypt_client_cert", "vencrypt_client_key"),
+            "vencrypt_ca_certs",
+        )
+    ),
+)
+"""Options that `tls` decides where it is on; elsewhere they are anybody's."""
+
 LOGINS: Mapping[str, str] = {
     "keystone_authtoken": "`keystone` and nova_password in secrets.yml",
     "service_user": "`keystone` and nova_password in secrets.yml",
@@ -90,10 +123,6 @@ _LOG_LINES = (
 _CATALOGUE = (
     "the service is looked for in Keystone's catalogue, before the deploy and after it",
     "have it in the catalogue, and say where with region_name and valid_interfaces",
-)
-_PLAIN = (
-    "the endpoints are asked in plain HTTP",
-    "have TLS in a proxy before them, and name that in `endpoints` and `vnc.novncproxy_base_url`",
 )
 
 FIXED: Mapping[str, tuple[str, str]] = {
@@ -132,11 +161,6 @@ FIXED: Mapping[str, tuple[str, str]] = {
     "DEFAULT/servicegroup_driver": (
         "whether a service is up is read from the database",
         "leave it out",
-    ),
-    **dict.fromkeys(("DEFAULT/enabled_ssl_apis", "DEFAULT/ssl_only"), _PLAIN),
-    "oslo_messaging_rabbit/ssl": (
-        "the broker is asked without TLS before the deploy",
-        "leave it out, and name a port without TLS in `messaging`",
     ),
     "wsgi/api_paste_config": (
         "WSGI servers load /etc/nova/api-paste.ini whatever it says",
@@ -219,12 +243,14 @@ def current(section: str, name: str, release: str) -> tuple[str, str]:
     return group, name
 
 
-def refusal(section: str, name: str, release: str) -> Refusal | None:
+def refusal(section: str, name: str, release: str, *, is_encrypted: bool = False) -> Refusal | None:
     """Why ``nova_conf`` may not hold SECTION/NAME, under any name that RELEASE reads; or None."""
     names = current(section, name, release)
     option = "/".join(names)
     if what := _BY_OPTION.get(option) or _login_of(*names, release):
         return Refusal("is decided by the settings", f"set {what}")
+    if is_encrypted and option in ENCRYPTED:
+        return Refusal("is decided by the settings", "set `tls`")
     if option in FIXED:
         reason, remedy = FIXED[option]
         return Refusal(f"is not to be changed: {reason}", remedy)

@@ -18,7 +18,13 @@ SECTION_NAME = re.compile(r"[A-Za-z][\w.:-]*", re.ASCII)
 
 
 def override_faults(
-    file: str, key: str, data: object, release: str, *, on_compute: bool
+    file: str,
+    key: str,
+    data: object,
+    release: str,
+    *,
+    on_compute: bool,
+    is_encrypted: bool = False,
 ) -> Iterator[Fault]:
     """What is wrong with one ``nova_conf``; KEY is where it is in FILE."""
     if not isinstance(data, Mapping):
@@ -36,17 +42,19 @@ def override_faults(
             yield Fault(file, here, "is not {option: value}")
         else:
             for option, value in options.items():
-                problem, remedy = _option_fault(section, option, value, release)
+                problem, remedy = _option_fault(section, option, value, release, is_encrypted)
                 if not problem and on_compute and _is_controllers(section, option, release):
                     problem, remedy = "a compute gets no such option", "set it for the controllers"
                 if problem:
                     yield Fault(file, f"{here}.{option}", problem, remedy)
 
 
-def _option_fault(section: str, option: object, value: object, release: str) -> tuple[str, str]:
+def _option_fault(
+    section: str, option: object, value: object, release: str, is_encrypted: bool
+) -> tuple[str, str]:
     if not isinstance(option, str) or not OPTION_NAME.fullmatch(option):
         return "is not an option name", "write it as nova.conf does, with _ rather than -"
-    if refused := refusal(section, option, release):
+    if refused := refusal(section, option, release, is_encrypted=is_encrypted):
         return refused.problem, refused.remedy
     if reason := removed_option(section, option, release):
         return reason, "leave it out"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import hmac
 import os
 import secrets as random_source
 import struct
@@ -168,6 +169,23 @@ class Secrets(Section):
         """The bare passwords, for the renderer and for masking output."""
         found = (getattr(self, name) for name in type(self).model_fields)
         return tuple(secret.get_secret_value() for secret in found if secret is not None)
+
+    @property
+    def masked(self) -> tuple[str, ...]:
+        """All that no output may show: the bare passwords, and what is written that they make."""
+        return (*self.values(), self.memcache_secret_key.get_secret_value())
+
+    @property
+    def memcache_secret_key(self) -> SecretStr:
+        """What tokens in memcached are encrypted with, the same on all controllers.
+
+        It is made of secrets that stay on controllers; of ``tls_secret`` where there is one, as
+        what is in memcached allows guesses.
+        """
+        of = self.tls_secret or self.metadata_secret
+        said = b"pyinfra-nova memcached\0" + self.nova_password.get_secret_value().encode()
+        key = hmac.new(of.get_secret_value().encode(), said, "sha256")
+        return SecretStr(key.hexdigest())
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("secrets are not pickled")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -12,11 +13,23 @@ from pyinfra_nova.knowledge.platforms import known_releases
 from pyinfra_nova.site.faults import Fault, faults_of
 from pyinfra_nova.site.layered_data import Data, Layers
 from pyinfra_nova.site.settings import Apis, Settings, Vnc
-from pyinfra_nova.site.sources import ALL_FILE, COMMAND_LINE, HOST_KEYS, Sources
+from pyinfra_nova.site.sources import ALL_FILE, COMMAND_LINE, HOST_KEYS, LAB_FILE, Sources
 from pyinfra_nova.site.value_types import shown
 
+AMQPS = 5671
+"""The port that IANA gives to AMQP over TLS."""
 DERIVED = ""
 """In place of a file: the value follows from another one, where a fault of it is reported."""
+
+URLS: Mapping[str, Sequence[str]] = {
+    "keystone": ("auth_url", "www_authenticate_uri"),
+    "endpoints": ("public", "internal", "admin"),
+    "placement": ("auth_url",),
+    "neutron": ("auth_url",),
+    "glance": ("api_servers",),
+    "vnc": ("novncproxy_base_url",),
+}
+"""Settings that are URLs, or lists of them, by section."""
 
 
 def site_settings(sources: Sources) -> Settings | None:
@@ -26,11 +39,13 @@ def site_settings(sources: Sources) -> Settings | None:
     brokers = sources.names("messaging", controller)
     given = Layers()
     given.add(ALL_FILE, _without_host_keys(sources.all_data))
+    given.add(LAB_FILE, sources.lab_data)
     given.add(COMMAND_LINE, _without_host_keys(sources.override_data))
     layers = Layers()
     layers.add(sources.file, {"controller_host": controller})
-    layers.add(DERIVED, _defaults(given.merged, controller, database, brokers))
+    layers.add(DERIVED, _defaults(sources, given.merged, controller, database, brokers))
     layers.add(ALL_FILE, _without_host_keys(sources.all_data))
+    layers.add(LAB_FILE, sources.lab_data)
     layers.add(COMMAND_LINE, _without_host_keys(sources.override_data))
     if sources.release not in known_releases():
         sources.faults.append(
@@ -51,7 +66,9 @@ def site_settings(sources: Sources) -> Settings | None:
     return settings
 
 
-def _defaults(data: Data, controller: str, database: str, brokers: Sequence[str]) -> dict[str, Any]:
+def _defaults(
+    sources: Sources, data: Data, controller: str, database: str, brokers: Sequence[str]
+) -> dict[str, Any]:
     """What follows from other settings, as the lowest layer of ``group_data/all.py``."""
     host = data.get("controller_host", controller)
     region = data.get("region", "RegionOne")
@@ -60,14 +77,18 @@ def _defaults(data: Data, controller: str, database: str, brokers: Sequence[str]
         found = data.get(section)
         return found.get(key, otherwise) if isinstance(found, Mapping) else otherwise
 
-    auth_url = given("keystone", "auth_url", f"http://{host}:5000/v3")
+    scheme = "https" if sources.is_encrypted else "http"
+    auth_url = given("keystone", "auth_url", f"{scheme}://{host}:5000/v3")
     key = "osapi_compute_listen_port"
     compute_port = given("apis", key, Apis.model_fields[key].default)
     proxy_port = given("vnc", "novncproxy_port", Vnc.model_fields["novncproxy_port"].default)
-    compute_url = f"http://{host}:{compute_port}/v2.1"
+    compute_url = f"{scheme}://{host}:{compute_port}/v2.1"
     return {
         "database": {"host": host if database == controller else database},
-        "messaging": {"hosts": [host if broker == controller else broker for broker in brokers]},
+        "messaging": {
+            "hosts": [host if broker == controller else broker for broker in brokers],
+            **({"port": AMQPS} if sources.is_encrypted else {}),
+        },
         "memcached_servers": [f"{host}:11211"],
         "keystone": {"auth_url": auth_url, "www_authenticate_uri": auth_url},
         "endpoints": {"public": compute_url, "internal": compute_url, "admin": compute_url},
@@ -75,7 +96,7 @@ def _defaults(data: Data, controller: str, database: str, brokers: Sequence[str]
         "neutron": {"auth_url": auth_url, "region_name": region},
         "glance": {"region_name": region},
         "cinder": {"os_region_name": region},
-        "vnc": {"novncproxy_base_url": f"http://{host}:{proxy_port}/vnc_auto.html"},
+        "vnc": {"novncproxy_base_url": f"{scheme}://{host}:{proxy_port}/vnc_auto.html"},
     }
 
 
@@ -86,6 +107,7 @@ def _without_host_keys(data: Data) -> dict[str, Any]:
 def _check_site(sources: Sources, settings: Settings, layers: Layers) -> None:
     _check_catalog_info(sources, settings, layers)
     _check_numbers(sources, settings, layers)
+    _check_schemes(sources, settings, layers)
     database = settings.database
     names = [database.nova_api, database.nova, database.nova_cell0]
     if len(set(names)) < len(names):
@@ -112,6 +134,22 @@ def _check_catalog_info(sources: Sources, settings: Settings, layers: Layers) ->
         file = layers.origin(["cinder", "catalog_info"], ALL_FILE)
         remedy = "take volumev3, and have Cinder in the catalogue under that type"
         sources.faults.append(Fault(file, "cinder.catalog_info", problem, remedy))
+
+
+def _check_schemes(sources: Sources, settings: Settings, layers: Layers) -> None:
+    """Refuse what an operator has named in plain text where everything is to be encrypted."""
+    if not settings.tls.is_on:
+        return
+    for section, keys in URLS.items():
+        for key in keys:
+            file = layers.origin([section, key], DERIVED)
+            value = getattr(getattr(settings, section), key)
+            urls = [value] if isinstance(value, str) else value
+            plain = [url for url in urls if urlsplit(url).scheme != "https"]
+            if plain and file != DERIVED:
+                problem = f"{shown(plain[0])} is not encrypted, and tls.mode is {settings.tls.mode}"
+                remedy = "give the https URL, or leave it out where it is the default's"
+                sources.faults.append(Fault(file, f"{section}.{key}", problem, remedy))
 
 
 def _check_numbers(sources: Sources, settings: Settings, layers: Layers) -> None:

@@ -12,12 +12,17 @@ from pyinfra.api.connectors import get_all_connectors
 from pyinfra_nova.site.faults import Fault
 from pyinfra_nova.site.layered_data import Data
 from pyinfra_nova.site.settings import Role, Settings
+from pyinfra_nova.site.tls import Tls
 
 INVENTORY_FILE = "inventory.py"
 ALL_FILE = "group_data/all.py"
 COMMAND_LINE = "--data"
 LAB_GROUP = "lab"
 """The group whose data belongs to ``lab/``; what Nova does not know there is left alone."""
+
+LAB_FILE = f"group_data/{LAB_GROUP}.py"
+LAB_SITE_KEYS = ("tls",)
+"""What the lab's own data may say of the whole site, which wins over what is said for all sites."""
 
 ROLE_OF_GROUP: dict[str, Role] = {
     "controllers": "controller",
@@ -82,6 +87,7 @@ class Sources:
 
     Attributes:
         limit: the hosts that --limit names; None without it.
+        is_encrypted: whether ``tls`` is on.
     """
 
     def __init__(
@@ -111,8 +117,23 @@ class Sources:
         self.group_data = {name: own_data(data) for name, data in group_data.items()}
         self.host_data = {name: own_data(data) for name, data in host_data.items()}
         self.override_data = own_data(override_data)
+        self.lab_data = self._lab_data()
+        self.is_encrypted = self._tls_mode() != "off"
         self.release = str({**self.all_data, **self.override_data}.get("release", "zed"))
         self.faults += self._state_faults()
+
+    def _lab_data(self) -> dict[str, Any]:
+        """The file is there for sites of other hosts, too."""
+        data = self.group_data.get(LAB_GROUP, {}) if self.groups.get(LAB_GROUP) else {}
+        return {key: value for key, value in data.items() if key in LAB_SITE_KEYS}
+
+    def _tls_mode(self) -> Any:
+        """What is said of it, or its default; whether it is one of those known is checked later."""
+        for data in (self.override_data, self.lab_data, self.all_data):
+            found = data.get("tls")
+            if isinstance(found, Mapping) and "mode" in found:
+                return found["mode"]
+        return Tls.model_fields["mode"].default
 
     def _refuse_arguments(self, file: str, data: Data, before: str = "") -> None:
         for key in REFUSED_ARGUMENTS.keys() & data.keys():

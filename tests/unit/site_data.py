@@ -58,9 +58,12 @@ def site(
     )
 
 
-def all_in_one(all_data: Mapping[str, Any] | None = None) -> Site:
+def all_in_one(
+    all_data: Mapping[str, Any] | None = None, *, passwords: Secrets | None = None
+) -> Site:
     groups = {"controllers": ["aio"], "computes": ["aio"]}
-    return site(all_data, groups=groups, hosts={"aio": {"my_ip": "10.0.0.5"}})
+    hosts = {"aio": {"my_ip": "10.0.0.5"}}
+    return site(all_data, groups=groups, hosts=hosts, passwords=passwords)
 
 
 def faults(all_data: Mapping[str, Any] | None = None, **sources: Any) -> list[str]:

@@ -19,7 +19,7 @@ from pyinfra_nova.nova_conf.ini import option_values
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.site.settings import Site
 
-from .site_data import all_in_one, site
+from .site_data import all_in_one, secrets, site
 
 VirtType = Literal["kvm", "qemu"]
 HOSTS: dict[Role, str] = {"controller": "controller", "compute": "compute1", "all-in-one": "aio"}
@@ -28,14 +28,17 @@ ROWS = [pytest.param(row, id=f"{row.os}-{row.os_version}-{row.release}") for row
 
 
 @cache
-def where(role: Role, release: str, vnc: bool) -> Site:
-    settings: dict[str, Any] = {"release": release, "vnc": {"enabled": vnc}}
-    return all_in_one(settings) if role == "all-in-one" else site(settings)
+def where(role: Role, release: str, vnc: bool, tls: str) -> Site:
+    settings: dict[str, Any] = {"release": release, "vnc": {"enabled": vnc}, "tls": {"mode": tls}}
+    passwords = secrets(tls_secret="t" * 32)
+    if role == "all-in-one":
+        return all_in_one(settings, passwords=passwords)
+    return site(settings, passwords=passwords)
 
 
-def files(role: Role, row: Platform, virt_type: VirtType = "kvm", vnc: bool = True
-          ) -> list[ConfigFile]:  # fmt: skip
-    found = where(role, row.release, vnc)
+def files(role: Role, row: Platform, virt_type: VirtType = "kvm", vnc: bool = True,
+          tls: str = "off") -> list[ConfigFile]:  # fmt: skip
+    found = where(role, row.release, vnc, tls)
     return files_for(found, found.hosts[HOSTS[role]], row, virt_type)
 
 
@@ -54,12 +57,15 @@ def variants() -> Iterator[tuple[VirtType, bool]]:
     yield from ((virt_type, vnc) for virt_type in get_args(VirtType) for vnc in (True, False))
 
 
+@pytest.mark.parametrize("tls", ["off", "internal"])
 @pytest.mark.parametrize("role", get_args(Role))
 @pytest.mark.parametrize("row", ROWS)
-def test_the_release_reads_every_option_that_is_written(row: Platform, role: Role) -> None:
+def test_the_release_reads_every_option_that_is_written(
+    row: Platform, role: Role, tls: str
+) -> None:
     known = load(row.release)
     for virt_type, vnc in variants():
-        written = files(role, row, virt_type, vnc)
+        written = files(role, row, virt_type, vnc, tls)
         assert findings(sources(written), row.release, role) == []
         for name in options(written):
             section, _, key = name.partition("/")
@@ -96,12 +102,13 @@ def oslo_type(kind: Mapping[str, Any]) -> types.ConfigType:
     raise AssertionError(kind["type"])
 
 
+@pytest.mark.parametrize("tls", ["off", "internal"])
 @pytest.mark.parametrize("role", get_args(Role))
 @pytest.mark.parametrize("row", ROWS)
 def test_oslo_config_itself_reads_every_value_as_its_type(
-    row: Platform, role: Role, tmp_path: Path
+    row: Platform, role: Role, tls: str, tmp_path: Path
 ) -> None:
-    written = files(role, row)
+    written = files(role, row, tls=tls)
     known, conf, paths = load(row.release), cfg.ConfigOpts(), []
     for number, source in enumerate(sources(written)):
         paths.append(str(tmp_path / f"{number}.conf"))

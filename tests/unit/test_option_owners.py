@@ -23,13 +23,15 @@ from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.overrides import merged_overrides, override_faults
 from pyinfra_nova.site.secrets import Secrets, ceph_key
 from pyinfra_nova.site.settings import HostSettings, Settings, Site
-from tests.unit.site_data import GROUPS, HOSTS, secrets, site
+from tests.unit.site_data import GROUPS, HOSTS, faults, secrets, site
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SET = tuple(chain.from_iterable(owners.SETTINGS.values()))
 OWNED = (*SET, *owners.FIXED)
+EVERY = (*OWNED, *owners.ENCRYPTED)
 OTHERS = (*owners.FOLLOWED, *owners.INDEPENDENT)
 RELEASES = tuple(VERSIONS)
+MODES = ("off", "internal")
 
 
 def parts(option: str) -> tuple[str, str]:
@@ -65,14 +67,14 @@ def refused(section: str, name: str, release: str, *, on_compute: bool = False) 
 
 
 def test_every_name_is_one_that_a_release_reads() -> None:
-    for option in (*OWNED, *OTHERS):
+    for option in (*EVERY, *OTHERS):
         assert any(load(release).option(*parts(option)) for release in RELEASES), option
     for section in owners.LOGINS:
         assert all(section in load(release).login_sections for release in RELEASES), section
 
 
 def test_no_option_has_two_owners() -> None:
-    every = (*OWNED, *OTHERS)
+    every = (*EVERY, *OTHERS)
     assert sorted(set(every)) == sorted(every)
 
 
@@ -100,13 +102,14 @@ GPU = {"name": "gpu", "vendor_id": "10de", "product_id": "1eb8"}
 
 
 @cache
-def everything(release: str) -> Site:
-    """A site in which every branch of every template is taken."""
+def everything(release: str, tls: str) -> Site:
+    """A site in which every branch of every template is taken, but for those of TLS."""
     return site(
         {
             "release": release,
+            "tls": {"mode": tls},
             "smoke_guest": {"image": "tiny", "network": "provider"},
-            "glance": {"api_servers": ["http://images:9292"]},
+            "glance": {"api_servers": ["https://images:9292"]},
             "cinder": {"catalog_info": "volumev3::publicURL", "cross_az_attach": False},
             "compute": {
                 **{"cpu_shared_set": "0", "cpu_dedicated_set": "1", "cpu_allocation_ratio": 2},
@@ -121,13 +124,15 @@ def everything(release: str) -> Site:
                 **{"rbd_user": "cinder", "rbd_secret_uuid": "457eb676-33da-42ec-9a8c-9293d545c337"},
             },
         },
-        passwords=secrets(migration_secret="s" * 32, rbd_secret_key=ceph_key()),
+        passwords=secrets(
+            migration_secret="s" * 32, tls_secret="t" * 32, rbd_secret_key=ceph_key()
+        ),
     )
 
 
-def written(release: str) -> set[str]:
+def written(release: str, tls: str) -> set[str]:
     found: set[str] = set()
-    where = everything(release)
+    where = everything(release, tls)
     for platform in platforms_of(release):
         for host in where.hosts.values():
             for file in files_for(where, host, platform, "kvm"):
@@ -140,14 +145,36 @@ def test_every_line_of_a_template_is_taken_by_this_site() -> None:
     lines: set[str] = set()
     for name in ("nova.conf.j2", "nova-compute.conf.j2", "libvirt.conf.j2"):
         lines |= set(re.findall(r"^(\w+) =", (TEMPLATES / name).read_text(), re.MULTILINE))
-    seen = {parts(option)[1] for release in RELEASES for option in written(release)}
+    both = (written(release, tls) for release in RELEASES for tls in MODES)
+    seen = {parts(option)[1] for options in both for option in options}
     assert lines <= seen
 
 
+@pytest.mark.parametrize("tls", MODES)
 @pytest.mark.parametrize("release", RELEASES)
-def test_every_option_that_is_written_has_an_owner(release: str) -> None:
-    for option in written(release):
-        assert option in OTHERS or owners.refusal(*parts(option), release), option
+def test_every_option_that_is_written_has_an_owner(release: str, tls: str) -> None:
+    for option in written(release, tls):
+        refused = owners.refusal(*parts(option), release, is_encrypted=tls != "off")
+        assert option in OTHERS or refused, option
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_what_tls_decides_is_anybodys_where_it_is_off(release: str) -> None:
+    for option in owners.ENCRYPTED:
+        for section, name in aliases(option, release):
+            if "-" not in name:
+                found = owners.refusal(section, name, release, is_encrypted=True)
+                assert found is not None, (section, name)
+                assert found.remedy == "set `tls`"
+                assert owners.refusal(section, name, release) is None
+
+
+def test_a_site_with_tls_refuses_what_would_weaken_it() -> None:
+    literal = {"nova_conf": {"placement": {"insecure": True}}}
+    assert site(literal).hosts["compute1"].nova_conf == {"placement": {"insecure": True}}
+    said = faults({**literal, "tls": {"mode": "internal"}}, passwords=secrets(tls_secret="t" * 32))
+    problem = "nova_conf.placement.insecure: is decided by the settings; set `tls`"
+    assert said == [f"group_data/all.py: {problem}"]
 
 
 # Words of the code that happen to be names of options, too.
@@ -198,8 +225,8 @@ def modules() -> Iterator[Path]:
 
 def test_every_option_that_the_code_names_has_an_owner() -> None:
     options, names = every_name()
-    known = {parts(option)[1] for option in (*OWNED, *OTHERS)} | {"auth_type", "auth_section"}
-    former = {alias[1] for r in RELEASES for o in (*OWNED, *OTHERS) for alias in aliases(o, r)}
+    known = {parts(option)[1] for option in (*EVERY, *OTHERS)} | {"auth_type", "auth_section"}
+    former = {alias[1] for r in RELEASES for o in (*EVERY, *OTHERS) for alias in aliases(o, r)}
     login = {name for release in RELEASES for name in load(release).login_options}
     found = {
         (path.relative_to(CHECKOUT).as_posix(), word)
@@ -210,7 +237,7 @@ def test_every_option_that_the_code_names_has_an_owner() -> None:
     assert {
         (path, word)
         for path, word in found
-        if not (word in (*OWNED, *OTHERS) or ("/" in word and word.rpartition("/")[2] in WORDS))
+        if not (word in (*EVERY, *OTHERS) or ("/" in word and word.rpartition("/")[2] in WORDS))
     } == set()
 
 
@@ -293,13 +320,13 @@ def test_every_way_to_log_in_is_owned_as_keystoneauth_itself_spells_it(section: 
         ("placement", "auth_section", "placement_password"),
         ("keystone_authtoken", "auth_uri", "`keystone.www_authenticate_uri`"),
         ("keystone_authtoken", "memcache_servers", "`memcached_servers`"),
-        ("oslo_messaging_rabbit", "rabbit_use_ssl", "`messaging`"),
+        ("oslo_messaging_rabbit", "rabbit_use_ssl", "`tls`"),
         ("libvirt", "cpu_model", "`libvirt`"),
         ("neutron", "endpoint_override", "catalogue"),
         ("DEFAULT", "log_config_append", "packages' log files"),
         ("DEFAULT", "servicegroup_driver", "read from the database"),
-        ("DEFAULT", "enabled_ssl_apis", "plain HTTP"),
-        ("DEFAULT", "ssl_only", "plain HTTP"),
+        ("DEFAULT", "enabled_ssl_apis", "`tls`"),
+        ("DEFAULT", "ssl_only", "`tls`"),
         ("DEFAULT", "config_source", "checked"),
     ],
 )

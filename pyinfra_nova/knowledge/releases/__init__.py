@@ -30,6 +30,16 @@ VERSIONS: Mapping[str, int] = {
 """The major version of Nova in each release, oldest first."""
 
 
+BACKPORTED: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    # The fix of CVE-2026-44393, which packages of older releases have got, with another default:
+    # Debian's python3-oslo.messaging 14.0.3-0+deb12u1 and 16.1.0-3+deb13u1.
+    "oslo_messaging_rabbit": {
+        "ssl_enforce_hostname_verification": {"type": "boolean", "default": "false"},
+    },
+}
+"""Options that a release has in packages of systems alone; elsewhere they are passed over."""
+
+
 @dataclass(frozen=True)
 class Option:
     """An option as one release reads it.
@@ -149,6 +159,8 @@ class Table:
         data = self._sections.get(held, {}).get(name)
         if data is None and held in self.login_sections:
             data = self._login.get(name)
+        if data is None:
+            data = BACKPORTED.get(held, {}).get(name)
         return None if data is None else Option(normal(section), name, data)
 
     def renamed(self, section: str, name: str) -> Option | None:
