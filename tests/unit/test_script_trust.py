@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
+import host_report
 import http_answers
 import messaging
 import mysql_login
@@ -102,10 +103,25 @@ def by_amqp(how: ssl.SSLContext | None) -> str | None:
         return None
 
 
+def by_memcached(how: ssl.SSLContext | None) -> str | None:
+    class Memcached(Encrypted, socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            if self.request.recv(100) == b"version\r\n":
+                self.request.sendall(b"VERSION 1.6.18\r\n")
+            else:
+                self.request.sendall(b"ERROR\r\n")
+
+    with listening(Memcached, how=how) as port:
+        check = {"name": "it", "kind": "memcached", "host": "127.0.0.1", "port": port, "tls": True}
+        found = host_report.tried(check)
+    assert found["ok"] is (found["detail"] == "VERSION 1.6.18")
+    return None if found["ok"] else str(found["detail"])
+
+
 Asked = Callable[[ssl.SSLContext | None], "str | None"]
 ASKED = pytest.mark.parametrize(
     "asked",
-    [by_http, by_websocket, by_login, by_pymysql, by_amqp],
+    [by_http, by_websocket, by_login, by_pymysql, by_amqp, by_memcached],
     ids=lambda asked: asked.__name__,
 )
 
@@ -197,6 +213,16 @@ def test_an_api_whose_tls_complains_of_plain_text_is_told_from_others(
     expected = pytest.raises(rest.NoAnswer, match=r"127\.0\.0\.1:\d+ speaks TLS where plain text")
     with listening(Complains) as port, expected:
         rest.ask("GET", f"http://127.0.0.1:{port}/v2.1")
+
+
+def test_a_memcached_that_speaks_tls_to_a_middleware_that_does_not_is_told() -> None:
+    class Memcached(Encrypted, socketserver.BaseRequestHandler):
+        pass
+
+    with listening(Memcached, how=context()) as port:
+        check = {"name": "it", "kind": "memcached", "host": "127.0.0.1", "port": port}
+        detail = host_report.tried(check)["detail"]
+    assert detail.endswith(f"127.0.0.1:{port} speaks TLS where plain text was expected")
 
 
 def test_a_broker_that_speaks_tls_says_so_where_nothing_is_encrypted(
