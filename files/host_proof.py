@@ -17,6 +17,7 @@ import subprocess
 import sys
 
 import http_answers
+import trust
 import unit_logs
 import units
 import websocket
@@ -52,6 +53,8 @@ def url_faults(urls):
 def websocket_faults(url):
     try:
         said, _ = websocket.handshake(url)
+    except trust.RefusedError as error:
+        said = str(error)
     except OSError as error:
         said = f"no answer: {error}"
     if " 101 " not in said + " ":

@@ -340,7 +340,7 @@ KINDS = {
 def tried(check):
     try:
         ok, detail = KINDS[check["kind"]](check)
-    except rest.Failed as error:
+    except (rest.Failed, trust.RefusedError) as error:
         ok, detail = False, str(error)
     except OSError as error:
         ok, detail = False, f"does not answer: {error}"

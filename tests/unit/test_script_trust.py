@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
+import host_proof
 import host_report
 import http_answers
 import messaging
@@ -257,6 +258,15 @@ def test_a_port_at_which_nobody_listens_is_no_matter_of_tls() -> None:
         rest.ask("GET", "https://127.0.0.1:1/")
     with pytest.raises(ConnectionRefusedError):
         trust.connected("127.0.0.1", 1)
+
+
+def test_a_console_says_whose_certificate_it_has() -> None:
+    with pages(context("another name")) as (port, _):
+        (found,) = host_proof.websocket_faults(f"https://127.0.0.1:{port}/")
+    assert found["problem"] == (
+        f"https://127.0.0.1:{port}/ takes no WebSocket: 127.0.0.1:{port} shows a certificate for "
+        "elsewhere.example, 10.9.9.9, and it was asked as 127.0.0.1"
+    )
 
 
 # --- elsewhere ------------------------------------------------------------------------------------
