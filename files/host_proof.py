@@ -20,6 +20,7 @@ import sys
 import guest_screens
 import http_answers
 import served_certificates
+import trust
 import unit_logs
 import units
 import websocket
@@ -55,6 +56,8 @@ def url_faults(urls):
 def websocket_faults(url):
     try:
         said, _ = websocket.handshake(url)
+    except trust.RefusedError as error:
+        said = str(error)
     except OSError as error:
         said = f"no answer: {error}"
     if " 101 " not in said + " ":

@@ -7,6 +7,7 @@ import hashlib
 import re
 
 import rest
+import trust
 import websocket
 from smoke_isolation import PROVIDERS, WANTS, is_refused
 
@@ -160,6 +161,8 @@ class Servers:
         # What a URL has after its `?` lets whoever sees it look at the screen.
         try:
             status, words, fault = websocket.screen(url, websocket.console_path(url), at=proxy)
+        except trust.RefusedError as error:
+            raise rest.NoAnswer(f"the console proxy: {error}") from None
         except OSError as error:
             raise rest.NoAnswer(f"the console proxy at {proxy} does not answer: {error}") from None
         if " 101 " not in status + " ":

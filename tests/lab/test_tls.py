@@ -129,7 +129,8 @@ def test_certificates_that_are_gone_come_anew_and_no_process_ends_for_it(guest: 
 
 FOREIGN = (
     "d=$(mktemp -d); openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-    " -days {days} -keyout $d/key -out $d/crt -subj /CN=foreign -addext subjectAltName={names} 2>/dev/null;"
+    " -days {days} -keyout $d/key -out $d/crt -subj /CN=foreign"
+    " -addext subjectAltName={names} 2>/dev/null;"
     " cp {cert} $d/was.crt; cp {key} $d/was.key;"
     " cat $d/crt >{cert}; cat $d/key >{key}; touch -d '2001-01-01' {cert} {key};"
     " systemctl restart {unit}; echo $d"
