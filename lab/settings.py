@@ -70,6 +70,7 @@ class LabSettings:
 
     Attributes:
         release: the Debian release that the hosts run.
+        has_tls: whether what is said between hosts is encrypted.
     """
 
     release: str
@@ -77,6 +78,7 @@ class LabSettings:
     management: Network
     provider: Network
     hosts: tuple[LabHost, ...]
+    has_tls: bool = False
 
     @property
     def networks(self) -> tuple[Network, Network, Network]:
@@ -185,7 +187,9 @@ def settings_from(
     _refuse_overlap((nat, management, provider))
     release = _debian_release(str(all_data.get("release", "zed")))
     hosts = _hosts(inventory_hosts(inventory), (nat, management, provider))
-    return LabSettings(release, nat, management, provider, hosts)
+    # As the site has it (site/sources.py), which costs too much to be read here.
+    mode = lab_data.get("tls", {}).get("mode") or all_data.get("tls", {}).get("mode", "off")
+    return LabSettings(release, nat, management, provider, hosts, has_tls=mode != "off")
 
 
 def _debian_release(nova_release: str) -> str:
