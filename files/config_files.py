@@ -1,7 +1,8 @@
 """Compare configuration files with what they should be, or write them.
 
 Request: {"files": [{"path", "content", "owner", "group", "mode", "hidden",
-                     "keeps_about": [names]|absent, "keeps_from": path of "absent"|null}],
+                     "keeps_about": [names]|absent, "keeps_from": path of "absent"|null,
+                     "own_lines": regular expression|absent}],
           "write": bool, "absent": [{"path": pattern, "form", "how", "hidden"}],
           "wanted": [paths that no pattern is about, beside those of "files"]};
           to compare a long file, "digest" (SHA-256) may stand for "content"
@@ -10,6 +11,9 @@ The diff is made here, on the host, and masked here, so that no secret travels b
 What is to be absent goes only where it has the form that this project gives it; `how` says what of
 a file that is: "all" lines, the first as a "marker", each "line" by itself, or an "ssh_key" whose
 comment is the form. Anything else at its path is left, and told.
+A file with `own_lines` is somebody else's: only the lines of that form are ours. They stand first,
+where what reads a file takes the first of two lines that say the same, as libvirt does
+(util/virconf.c, virConfGetValue).
 """
 
 import base64
@@ -77,7 +81,7 @@ def shown_diff(wanted, before):
     """The diff of a file; none of one that is a secret as a whole, such as a private key."""
     if wanted.get("hidden") or "content" not in wanted:
         return ""
-    return diff(wanted["path"], before, wanted["content"])
+    return diff(wanted["path"], readable(before), readable(wanted["content"]))
 
 
 def is_wanted(wanted, content):
@@ -110,6 +114,21 @@ def former_lines(pattern, absent):
     return "\n".join(texts)
 
 
+def among_others(wanted):
+    """Make of WANTED the whole of a file of which only some lines are ours.
+
+    The others stay as they are, and so does whose it is.
+    """
+    status, text = read(wanted["path"], as_it_is=True)
+    if status is None:
+        return
+    others = [line for line in lines_of(text) if not is_of_form(line, wanted["own_lines"])]
+    owner, group = owner_names(status)
+    mode = "%04o" % stat.S_IMODE(os.stat(wanted["path"]).st_mode)
+    content = wanted["content"] + "".join(others)
+    wanted.update(content=content, owner=owner, group=group, mode=mode)
+
+
 def diff(path, before, after):
     """A unified diff from BEFORE to AFTER that shows no secret."""
     # Not splitlines(): it breaks at characters that a value may hold.
@@ -140,11 +159,15 @@ def owner_names(status):
     return owner, group
 
 
-def read(path):
-    """What lstat says of a file, and its text; None, "" where it is not there."""
+def read(path, as_it_is=False):
+    """What lstat says of a file, and its text; None, "" where it is not there.
+
+    AS_IT_IS nothing of it is lost: a file of others keeps its bytes and the ends of its lines.
+    """
+    errors, newline = ("surrogateescape", "") if as_it_is else ("replace", None)
     try:
         status = os.lstat(path)
-        with open(path, encoding="utf-8", errors="replace") as stream:
+        with open(path, encoding="utf-8", errors=errors, newline=newline) as stream:
             return status, stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return None, ""
@@ -153,7 +176,9 @@ def read(path):
 def compare(wanted, absent=()):
     """What differs for one file: None when nothing does."""
     path = wanted["path"]
-    status, content = read(path)
+    if wanted.get("own_lines"):
+        among_others(wanted)
+    status, content = read(path, as_it_is=bool(wanted.get("own_lines")))
     if wanted.get("keeps_about"):
         former = former_lines(wanted["keeps_from"], absent)
         kept = with_lines_kept(wanted["content"], wanted["keeps_about"], content, former)
@@ -196,8 +221,8 @@ def write(wanted):
     if os.path.lexists(beside):
         os.unlink(beside)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(wanted["content"])
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(wanted["content"].encode("utf-8", "surrogateescape"))
         stream.flush()
         owner = pwd.getpwnam(wanted["owner"]).pw_uid
         group = grp.getgrnam(wanted["group"]).gr_gid
@@ -238,12 +263,22 @@ def is_our_key(content, comment):
     return bool(re.fullmatch(whole, data, re.DOTALL))
 
 
+def lines_of(text):
+    """The lines of TEXT with their ends; not splitlines(), which breaks elsewhere, too."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def is_of_form(line, form):
+    """Whether a LINE, but for its end, matches FORM as a whole."""
+    return re.fullmatch(form, line.rstrip("\r\n")) is not None
+
+
 def without_ours(content, entry):
     """CONTENT without what this project wrote, "" if that is all of it; None if none of it is."""
     if entry["how"] == "ssh_key":
         return "" if is_our_key(content, entry["form"]) else None
-    lines = re.findall(r"[^\n]*\n|[^\n]+", content)
-    others = [line for line in lines if not re.fullmatch(entry["form"], line.rstrip("\r\n"))]
+    lines = lines_of(content)
+    others = [line for line in lines if not is_of_form(line, entry["form"])]
     if entry["how"] == "marker":
         return "" if lines and lines[0] not in others else None
     if len(others) == len(lines) or (others and entry["how"] == "all"):

@@ -1,7 +1,8 @@
 """Read what has to hold before anything is changed, and try what the services will use.
 
 Request: {"checks": [{"name", "kind", ...}], "lock": path, "patience": seconds,
-          "compute": as for compute_presence.py|null, "nova": as for nova_computes.py|null}
+          "compute": as for compute_presence.py|null, "nova": as for nova_computes.py|null,
+          "certificates": [paths]|absent}
 Kinds are the functions of KINDS. Somebody who holds the lock still changes this host: it is waited
 for.
 Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "address"}], "time",
@@ -9,9 +10,11 @@ Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "addr
           "nova": {package: version} of those that are installed completely|null, "root", "systemd",
           "busy", "holders": [texts], "host_keys": {file: "TYPE BASE64" or ""},
           "written": {kind: [files]}, what this project wrote for what only some hosts have,
-          "checks": [{"name", "ok", "detail"}], "compute", "nova_computes": of those scripts|null}
+          "checks": [{"name", "ok", "detail"}], "compute", "nova_computes": of those scripts|null,
+          "certificates": {path: text} of those that are there, if any were asked for}
 """
 
+import contextlib
 import fcntl
 import glob
 import http.client
@@ -29,9 +32,12 @@ import keystone
 import messaging
 import mysql_login
 import rest
+import trust
 
 TIMEOUT = 10
 LOGINS = 3
+LONGEST = 64 * 1024
+"""Characters of a file of certificates that are read."""
 KVM_CREATE_VM = 0xAE01
 HOST_KEYS = "/etc/ssh/ssh_host_*_key.pub"
 HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+=*")
@@ -49,6 +55,10 @@ WRITTEN = {
         "/etc/sysctl.d/60-pyinfra-nova-hugepages.conf",
         "/etc/default/grub.d/60-pyinfra-nova-hugepages.cfg",
         "/etc/systemd/system/dev-hugepages*.mount",
+    ),
+    "hypervisor_tls": (
+        re.compile("# Written by pyinfra-nova"),
+        "/etc/systemd/system/*-tls.socket.d/pyinfra-nova.conf",
     ),
     "care": (
         re.compile("# Written by pyinfra-nova"),
@@ -71,6 +81,16 @@ def text_of(path):
             return stream.read()
     except OSError:
         return ""
+
+
+def certificates(paths):
+    """By its path the text of each file that is there."""
+    found = {}
+    for path in paths:
+        if os.path.isfile(path):
+            with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as it:
+                found[path] = it.read(LONGEST)
+    return found
 
 
 def said(*command):
@@ -270,10 +290,17 @@ def check_keystone(check):
         url = keystone.endpoint(
             token.get("catalog", []), service, check["region"], check["interfaces"]
         )
-        problem = service_problem(url)
+        problem = plain_text(service, url) or service_problem(url)
         if problem:
             return False, problem
     return True, "lets {} in".format(check["username"])
+
+
+def plain_text(service, url):
+    """Why nothing may be said at a URL, where what is said to anybody has to be encrypted."""
+    if trust.TRUSTED is None or url.startswith("https://"):
+        return None
+    return f"the catalogue has {url} for {service}, in plain text: with tls on it has to be https"
 
 
 def service_problem(url):
@@ -315,7 +342,9 @@ def nova_computes(request):
 def answer(request):
     compute, nova_request = request.get("compute"), request.get("nova")
     busy = is_busy(request["lock"], request["patience"])
+    asked = request.get("certificates")
     return {
+        **({} if asked is None else {"certificates": certificates(asked)}),
         "time": time.time(),
         "os": os_release(),
         "hostname": platform.node(),

@@ -1,6 +1,6 @@
 """Ask a RabbitMQ broker what it lets a user do: a few words of AMQP 0-9-1, without a trace there.
 
-Request: {"host", "port", "user", "password", "virtual_host"}
+Request: {"host", "port", "user", "password", "virtual_host"}; encrypted where anybody is trusted
 Answer:  {"listens": bool, "authenticated": bool, "refused": bool, "opened": bool,
           "forbidden": bool, "denied": [permissions], "error": text|null}
 `refused` and `forbidden` are the broker's own no, to the login and to the virtual host: neither is
@@ -10,9 +10,9 @@ what the services will do.
 """
 
 import re
-import socket
 import struct
 
+import trust
 from streams import exactly
 
 TIMEOUT = 10
@@ -144,7 +144,13 @@ def is_forbidden(code, text):
 def log_in(stream, request, found):
     """Open the virtual host as the user; what was reached is noted in FOUND."""
     stream.sendall(b"AMQP\x00\x00\x09\x01")
-    method = receive(stream)[:2]
+    try:
+        method = receive(stream)[:2]
+    except ConnectionError as error:
+        where = (request["host"], request["port"])
+        if trust.TRUSTED is None and trust.speaks_tls(where):
+            raise trust.RefusedError(trust.in_tls(where)) from error
+        raise
     if method != (10, 10):
         raise ConnectionError("does not speak AMQP 0-9-1")
     found["listens"] = True
@@ -190,8 +196,7 @@ def counts(request, queues):
         OSError, struct.error: the broker does not answer, or does not let the user in.
     """
     found = {}
-    address = (request["host"], request["port"])
-    with socket.create_connection(address, timeout=TIMEOUT) as stream:
+    with trust.connected(request["host"], request["port"], TIMEOUT) as stream:
         log_in(stream, request, {})
         channel = open_channel(stream, 1)
         for queue in queues:
@@ -225,8 +230,7 @@ def delete_unused(request, queues):
     The broker looks at both itself, and refuses where somebody listens (AMQP 0-9-1, queue.delete
     with if-unused). Raises as `counts`.
     """
-    address = (request["host"], request["port"])
-    with socket.create_connection(address, timeout=TIMEOUT) as stream:
+    with trust.connected(request["host"], request["port"], TIMEOUT) as stream:
         log_in(stream, request, {})
         open_channel(stream, 1)
         for queue in queues:
@@ -244,8 +248,7 @@ def answer(request):
     found = {"listens": False, "authenticated": False, "refused": False, "opened": False}
     found.update({"forbidden": False, "denied": [], "error": None})
     try:
-        address = (request["host"], request["port"])
-        with socket.create_connection(address, timeout=TIMEOUT) as stream:
+        with trust.connected(request["host"], request["port"], TIMEOUT) as stream:
             converse(stream, request, found)
     except (OSError, ValueError, struct.error, IndexError) as error:
         found["error"] = str(error) or type(error).__name__

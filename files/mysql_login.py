@@ -1,17 +1,19 @@
 """Ask a MariaDB or MySQL server whether it lets a user in: the handshake, no more.
 
 Needed where no client library is installed yet. Only mysql_native_password is tried, the method of
-MariaDB's ordinary accounts; for any other the answer says that it could not be tried.
+MariaDB's ordinary accounts; for any other the answer says that it could not be tried. Where anybody
+is trusted nothing is said to a server, but that TLS is to begin, before it has shown who it is.
 """
 
 import hashlib
 import socket
 import struct
 
+import trust
 from streams import exactly
 
 TIMEOUT = 10
-PROTOCOL_41, SECURE, PLUGIN_AUTH = 0x200, 0x8000, 0x80000
+PROTOCOL_41, TLS, SECURE, PLUGIN_AUTH = 0x200, 0x800, 0x8000, 0x80000
 NATIVE = b"mysql_native_password"
 
 
@@ -60,18 +62,51 @@ def greeting_of(stream):
     return greeting
 
 
-def login(stream, user, password):
-    """None when the server lets the user in, otherwise its reason."""
-    salt = salt_of(greeting_of(stream))
-    proof = scramble(password, salt)
-    flags = struct.pack("<IIB23x", PROTOCOL_41 | SECURE | PLUGIN_AUTH, 1 << 24, 33)
-    send(stream, 1, flags + user.encode() + b"\0" + bytes([len(proof)]) + proof + NATIVE + b"\0")
+def offers_tls(greeting):
+    at = greeting.index(b"\0", 1) + 1 + 4 + 8 + 1
+    return bool(int.from_bytes(greeting[at : at + 2], "little") & TLS)
+
+
+def flags(more=0):
+    return struct.pack("<IIB23x", PROTOCOL_41 | SECURE | PLUGIN_AUTH | more, 1 << 24, 33)
+
+
+def begin_tls(stream):
+    """Have the server expect TLS next."""
+    send(stream, 1, flags(TLS))
+
+
+def after_greeting(stream):
+    """For a second look at a certificate."""
+    greeting_of(stream)
+    begin_tls(stream)
+
+
+def encrypted(stream, greeting, host, port):
+    """STREAM as it goes on after the greeting."""
+    if trust.TRUSTED is None:
+        return stream
+    if not offers_tls(greeting):
+        raise trust.RefusedError(trust.in_plain_text((host, port)))
+    begin_tls(stream)
+    return trust.secured(stream, host, port, after_greeting)
+
+
+def login(stream, greeting, user, password, sequence=1):
+    """None when the server lets the user in, otherwise its reason; SEQUENCE is the next number."""
+    proof = scramble(password, salt_of(greeting))
+    said = flags(TLS if sequence > 1 else 0)
+    send(
+        stream,
+        sequence,
+        said + user.encode() + b"\0" + bytes([len(proof)]) + proof + NATIVE + b"\0",
+    )
     reply = packet(stream)
     if reply[:1] == b"\xfe":
         plugin, _, fresh = reply[1:].partition(b"\0")
         if plugin != NATIVE:
             return f"asks for {plugin.decode()}, which cannot be tried from here"
-        send(stream, 3, scramble(password, fresh))
+        send(stream, sequence + 2, scramble(password, fresh))
         reply = packet(stream)
     return None if reply[:1] == b"\x00" else refusal(reply)
 
@@ -81,12 +116,14 @@ def answer(request):
     found = {"greets": False, "error": None}
     try:
         address = (request["host"], request["port"])
-        with socket.create_connection(address, timeout=TIMEOUT) as stream:
-            if "user" in request:
-                found["error"] = login(stream, request["user"], request["password"])
-            else:
-                greeting_of(stream)
-            found["greets"] = True
+        with socket.create_connection(address, timeout=TIMEOUT) as plain:
+            greeting = greeting_of(plain)
+            with encrypted(plain, greeting, *address) as stream:
+                if "user" in request:
+                    login_as = (request["user"], request["password"])
+                    sequence = 1 if stream is plain else 2
+                    found["error"] = login(stream, greeting, *login_as, sequence)
+                found["greets"] = True
     except (OSError, ValueError, struct.error) as error:
         found["error"] = str(error) or type(error).__name__
     return found

@@ -11,12 +11,14 @@ from lab import state, tasks
 from lab.cloud import Cloud
 from lab.passwords import lab_secrets
 from lab.settings import read_settings
-from pyinfra_nova.session import redaction
+from pyinfra_nova.certificates.trust import trusted_pem
+from pyinfra_nova.session import host_script, redaction
 from pyinfra_nova.session.barrier import barrier
 from pyinfra_nova.site.load import site_of
 
 site = site_of(inventory)
 redaction.install(site.secrets)
+host_script.trust(trusted_pem(site))
 lab = read_settings(Path(os.environ.get("PYINFRA_NOVA_INVENTORY", "inventory.py")))
 cloud = Cloud(site, lab, lab_secrets(), block_storage=state.BLOCK_STORAGE.exists())
 name = host.name

@@ -23,7 +23,7 @@ class Schemas(ScriptFact):
     """The services whose database schemas are not as their packages want them."""
 
     script = "schemas"
-    uses = ("sql",)
+    uses = ("trust", "sql")
     folder = FILES
 
 
@@ -38,7 +38,7 @@ class CloudObjects(ScriptFact):
     """What is missing of the provider network and the guest image."""
 
     script = "network_and_image"
-    uses = ("rest", "keystone")
+    uses = ("trust", "rest", "keystone")
     folder = FILES
 
 
@@ -51,7 +51,7 @@ class ServiceType(ScriptFact):
     """Whether a service is in the catalogue under a type of former times."""
 
     script = "service_type"
-    uses = ("rest", "keystone")
+    uses = ("trust", "rest", "keystone")
     folder = FILES
 
 
@@ -298,7 +298,7 @@ class VolumePools(ScriptFact):
     """What keeps Cinder from making a volume."""
 
     script = "volume_pools"
-    uses = ("rest", "keystone")
+    uses = ("trust", "rest", "keystone")
     folder = FILES
 
 

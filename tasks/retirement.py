@@ -10,6 +10,7 @@ from pyinfra.context import ctx_host
 
 from pyinfra_nova.nova_conf.certificate_files import written_certificate_files
 from pyinfra_nova.nova_conf.config_file import AbsentFile
+from pyinfra_nova.nova_conf.hypervisor_files import written_hypervisor_files
 from pyinfra_nova.nova_conf.migration_ssh import written_migration_files
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.proof import dead_computes, drained_computes
@@ -18,6 +19,7 @@ from pyinfra_nova.resources import (
     drains,
     hugepages,
     libvirt_secrets,
+    libvirt_tls,
     packages,
     retirements,
     stopped_units,
@@ -108,6 +110,10 @@ def _purge(plan: HostPlan) -> None:
         libvirt_secrets.kept(
             name="Take the key of Ceph out of libvirt", secret=None, unwanted=plan.written_secrets
         )
+    if plan.written.get("hypervisor_tls"):
+        files = written_hypervisor_files(plan.platform)
+        config_files.written(name="Remove what libvirt reads of TLS", files=[], absent=files)
+        libvirt_tls.spoken(name="Take TLS from libvirt", wanted=plan.libvirt_tls_for(wanted=False))
     packages.removed(
         name="Remove Nova's packages",
         packages=plan.platform.packages_for(["compute"]),

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pyinfra import host
 from pyinfra.api.deploy import deploy
 
-from pyinfra_nova.resources import compute_identity, http_answers, moves, units
+from pyinfra_nova.resources import (
+    compute_identity,
+    http_answers,
+    libvirt_tls,
+    moves,
+    units,
+)
 from pyinfra_nova.resources.http_answers import Answering
 from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.session.host_script import Answer
 
 
 @deploy("Controller services")
@@ -27,16 +36,27 @@ def start_controller(plan: HostPlan) -> None:
 @deploy("Compute services")
 def start_compute(plan: HostPlan) -> None:
     """Have libvirt and nova-compute run."""
+    if plan.libvirt_tls:
+        libvirt_tls.spoken(
+            name="Have libvirt speak TLS" if plan.libvirt_tls.wanted else "Take TLS from libvirt",
+            wanted=plan.libvirt_tls,
+            moving=_moving(plan),
+        )
     if plan.host.is_compute:
         _keep_identity(plan)
         units.running(
             name="Enable and start the compute's units",
             units=plan.units("compute"),
             seen=plan.seen,
-            moving=moves.of_this_host(
-                plan.site.primary_controller.name, plan.databases, plan.host.nova_host
-            ),
+            moving=_moving(plan),
         )
+
+
+def _moving(plan: HostPlan) -> Callable[[], Answer]:
+    """What tells which guests are on the way to or from the compute."""
+    return moves.of_this_host(
+        plan.site.primary_controller.name, plan.databases, plan.host.nova_host
+    )
 
 
 def _keep_identity(plan: HostPlan) -> None:

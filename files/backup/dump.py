@@ -19,6 +19,7 @@ import time
 
 import layout
 import sql
+import trust
 
 OPTIONS = (
     "--single-transaction",
@@ -36,7 +37,8 @@ OPTIONS = (
     "--default-character-set=utf8mb4",
     "--max-allowed-packet=1G",
 )
-PROGRAMS = ("mariadb-dump", "mysqldump")
+MARIADB = "mariadb-dump"
+PROGRAMS = (MARIADB, "mysqldump")
 SYSTEM = ("mysql", "information_schema", "performance_schema", "sys")
 
 
@@ -106,13 +108,31 @@ def options_of(login):
     if login is None:
         yield []
         return
-    descriptor = os.memfd_create("login")
+    password = login["password"].replace("\\", "\\\\").replace('"', '\\"')
+    with unnamed("login", f'[client]\npassword="{password}"\n') as file, encryption() as how:
+        words = [f"--{key}={login[key]}" for key in ("host", "port", "user")]
+        yield [f"--defaults-extra-file={file}", *words, *how]
+
+
+@contextlib.contextmanager
+def encryption():
+    """The words that have a client speak TLS alone, to whom it was asked for by name."""
+    if trust.TRUSTED is None:
+        yield []
+        return
+    with unnamed("authorities", trust.TRUSTED) as file:
+        mine = "--ssl-verify-server-cert" if program() == MARIADB else "--ssl-mode=VERIFY_IDENTITY"
+        yield [f"--ssl-ca={file}", mine]
+
+
+@contextlib.contextmanager
+def unnamed(name, text):
+    """The path of a file that holds TEXT and is nowhere on a disk."""
+    descriptor = os.memfd_create(name)
     try:
         os.fchmod(descriptor, 0o600)
-        password = login["password"].replace("\\", "\\\\").replace('"', '\\"')
-        os.write(descriptor, f'[client]\npassword="{password}"\n'.encode())
-        words = [f"--{key}={login[key]}" for key in ("host", "port", "user")]
-        yield [f"--defaults-extra-file=/proc/{os.getpid()}/fd/{descriptor}", *words]
+        os.write(descriptor, text.encode())
+        yield f"/proc/{os.getpid()}/fd/{descriptor}"
     finally:
         os.close(descriptor)
 

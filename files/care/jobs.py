@@ -2,9 +2,10 @@
 
 It reads what it is to do from CONFIG, which the deploy writes: {"archive": {"days", "batch",
 "pause"}, "purge": {"days"}, "metrics": {"folder"}, "audit": request of cloud_audit.py, "backup":
-{"keep", "folder", "recipient", "request": of dump.py}, "databases": request of nova_state.py}. What
-a run did is left in STATE: {"job", "began", "ended", "outcome": "done"|"put off"|"failed", "rows",
-"said", "done": epoch of the last that was done|null}.
+{"keep", "folder", "recipient", "request": of dump.py}, "databases": request of nova_state.py,
+"trusted": path of the authorities that servers are believed by|absent}. What a run did is left in
+STATE: {"job", "began", "ended", "outcome": "done"|"put off"|"failed", "rows", "said", "done": epoch
+of the last that was done|null}.
 Exit: 0 done or put off, 1 failed.
 """
 
@@ -322,6 +323,16 @@ def be_called(job):
         stream.write(f"nova-care-{job}")
 
 
+def rely_on(path):
+    """Trust whom the file at PATH names, as it is now, in whatever is asked over the network."""
+    if path is None:
+        return
+    import trust
+
+    with open(path, encoding="utf-8") as stream:
+        trust.rely_on(stream.read())
+
+
 def main(arguments):
     if len(arguments) != 1 or arguments[0] not in JOBS:
         print(f"usage: jobs.py {'|'.join(JOBS)}", file=sys.stderr)
@@ -329,6 +340,7 @@ def main(arguments):
     try:
         with open(CONFIG, encoding="utf-8") as stream:
             config = json.load(stream)
+        rely_on(config.get("trusted"))
     except (OSError, ValueError) as error:
         print(f"{CONFIG}: {error}; deploy again", file=sys.stderr)
         return 1

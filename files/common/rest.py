@@ -3,15 +3,19 @@ that is no JSON, and none. Only an answer says something; each of the others is 
 
 Errors carry the method, the URL, the status and the service's own words. No request goes through a
 proxy of the environment: Nova's services, which systemd starts, have none. No redirect is followed,
-so no token goes where the catalogue does not say.
+so no token goes where the catalogue does not say. Where the request says whom to trust, https is
+verified against that alone (trust.py).
 """
 
+import functools
 import http.client
 import json
 import re
 import urllib.error
 import urllib.parse
 import urllib.request
+
+import trust
 
 # Seconds that a service may be silent, not those that it may take.
 TIMEOUT = 60
@@ -43,7 +47,34 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         return None
 
 
-OPENER = urllib.request.build_opener(_Stay, urllib.request.ProxyHandler({}))
+class _Encrypted(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, request, response, code, message, headers, url):
+        if request.type == "https" and not url.startswith("https://"):
+            return None  # the redirect is the answer
+        return super().redirect_request(request, response, code, message, headers, url)
+
+
+@functools.lru_cache(maxsize=2)
+def opener(context):
+    """What opens URLs, those with https as CONTEXT says; without one as everybody on this host."""
+    https = [urllib.request.HTTPSHandler(context=context)] if context else []
+    return urllib.request.build_opener(_Stay, urllib.request.ProxyHandler({}), *https)
+
+
+def unanswered(what, url, error):
+    """The NoAnswer that ERROR is: TLS was refused, or nobody answered."""
+    # urllib wraps what happens before the answer, and nothing of what happens within it.
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    parts = urllib.parse.urlsplit(url)
+    where = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    refused = trust.refusal(cause, where)
+    cut_off = (http.client.RemoteDisconnected, ConnectionResetError)
+    if parts.scheme == "http" and isinstance(cause, cut_off) and trust.TRUSTED is not None:
+        refused = trust.speaks_tls(where) and trust.in_tls(where)
+    if refused:
+        return NoAnswer(f"{what} was not asked: {refused}")
+    reason = str(getattr(error, "reason", None) or error) or type(error).__name__
+    return NoAnswer(f"{what} does not answer: {reason}")
 
 
 class Answer:
@@ -103,7 +134,7 @@ def ask(method, url, data=None, headers=None, timeout=None):
     try:
         request = urllib.request.Request(url, data, headers or {}, method=method)
         try:
-            response = OPENER.open(request, timeout=timeout or TIMEOUT)
+            response = opener(trust.context()).open(request, timeout=timeout or TIMEOUT)
         except urllib.error.HTTPError as error:
             response = error
         with response:
@@ -112,18 +143,25 @@ def ask(method, url, data=None, headers=None, timeout=None):
     except http.client.IncompleteRead as error:
         raise BadAnswer(f"{what} answers {status}, but only half: {error}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
-        # urllib wraps what happens before the answer, and nothing of what happens within it.
-        reason = str(getattr(error, "reason", None) or error) or type(error).__name__
         if status is not None:
+            reason = str(getattr(error, "reason", None) or error) or type(error).__name__
             raise BadAnswer(f"{what} answers {status}, but only half: {reason}") from error
-        raise NoAnswer(f"{what} does not answer: {reason}") from error
+        raise unanswered(what, url, error) from error
+
+
+def anywhere():
+    """What opens URLs of the world: for those, this host's own authorities are good, too."""
+    if trust.TRUSTED is None:
+        return urllib.request.build_opener()
+    https = urllib.request.HTTPSHandler(context=trust.beside_others())
+    return urllib.request.build_opener(_Encrypted, https)
 
 
 def fetch(url, target):
     """Write what URL holds into the open file TARGET, by way of redirects and proxies."""
     what = f"GET {url}"
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
+        with anywhere().open(url, timeout=TIMEOUT) as response:
             expected, written = response.headers.get("Content-Length"), 0
             for chunk in iter(lambda: response.read(1 << 20), b""):
                 written += target.write(chunk)
@@ -131,8 +169,7 @@ def fetch(url, target):
     except urllib.error.HTTPError as error:
         raise Failed(f"{what} answers {error.code}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = str(getattr(error, "reason", None) or error) or type(error).__name__
-        raise NoAnswer(f"{what} does not answer: {reason}") from error
+        raise unanswered(what, url, error) from error
     if expected and written != int(expected):
         raise BadAnswer(f"{what} answers with {written} of {expected} bytes")
 

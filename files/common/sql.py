@@ -6,7 +6,10 @@ node outside its cluster, a broken connection, half of the rows. Nobody may take
 """
 
 import re
+import ssl
 import subprocess
+
+import trust
 
 NOT_THERE = (1049, 1146)
 """No such database, no such table."""
@@ -82,14 +85,19 @@ def text_list(texts):
 
 
 def connect(subject, **login):
+    """A connection; over TCP it is encrypted where anybody is trusted."""
     try:
         import pymysql
     except ModuleNotFoundError as error:
         if error.name != "pymysql":
             raise NoAnswerError(subject, None, f"PyMySQL cannot be loaded: {error}") from None
         raise NotInstalledError("PyMySQL is not installed") from None
+    where = (
+        (login["host"], login["port"]) if "host" in login and trust.TRUSTED is not None else None
+    )
+    connected = encrypted(pymysql, where) if where else pymysql.connect
     try:
-        return pymysql.connect(
+        return connected(
             connect_timeout=10,
             read_timeout=TIMEOUT,
             write_timeout=TIMEOUT,
@@ -97,7 +105,53 @@ def connect(subject, **login):
             **login,
         )
     except Exception as error:  # see `rows`
-        raise from_pymysql(subject, error) from None
+        raise refused(subject, error, where) or from_pymysql(subject, error) from None
+
+
+TLS = 0x800
+START_TLS = b"\x20\0\0\x01" + (0x88A00).to_bytes(4, "little") + b"\0\0\0\x01\x21" + bytes(23)
+"""The packet after which a server expects TLS: protocol 4.1, TLS, secure passwords, plugins."""
+
+
+def encrypted(pymysql, where):
+    """What makes connections of PyMySQL's that say nothing before TLS.
+
+    Where a server says that it has no TLS, or somebody on the way says so in its name, 1.0.2 and
+    1.1.1 go on in plain text, with the login (_request_authentication).
+    """
+
+    class Encrypted(pymysql.connections.Connection):
+        def _request_authentication(self):
+            if not self.server_capabilities & TLS:
+                raise trust.RefusedError(trust.in_plain_text(where))
+            super()._request_authentication()
+
+    def connect(**login):
+        made = Encrypted(ssl=trust.context(), **login)
+        if not isinstance(getattr(made, "_sock", None), ssl.SSLSocket):
+            made.close()
+            raise trust.RefusedError(trust.in_plain_text(where))
+        return made
+
+    return connect
+
+
+def begin_tls(stream):
+    """For a second look at a certificate."""
+    stream.recv(4096)
+    stream.sendall(START_TLS)
+
+
+def refused(subject, error, where):
+    """The NoAnswerError that says what of TLS was refused; None where it is something else."""
+    # PyMySQL's own has that which it was made of.
+    cause = getattr(error, "original_exception", error)
+    is_told = isinstance(cause, trust.RefusedError)
+    said = str(cause) if is_told else where and trust.refusal(cause, where, begin_tls)
+    if not said:
+        return None
+    place = subject + " "
+    return NoAnswerError(subject, None, said[len(place) :] if said.startswith(place) else said)
 
 
 def rows(connection, subject, statement):

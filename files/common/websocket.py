@@ -6,6 +6,8 @@ import socket
 import ssl
 import urllib.parse
 
+import trust
+
 TIMEOUT = 20
 KEY = base64.b64encode(b"pyinfra-nova asks").decode()
 """What a client of a WebSocket sends; no secret (RFC 6455, section 1.3)."""
@@ -17,12 +19,7 @@ def connected(parts):
     stream = socket.create_connection(address, timeout=TIMEOUT)
     if not secure:
         return stream
-    try:
-        context = ssl.create_default_context()
-        return context.wrap_socket(stream, server_hostname=parts.hostname)
-    except OSError:
-        stream.close()
-        raise
+    return trust.secured(stream, *address, how=trust.context() or ssl.create_default_context())
 
 
 def payload(reader):

@@ -44,6 +44,7 @@ class CloudAudit(ScriptFact):
 
     script = "cloud_audit"
     uses = (
+        "trust",
         "sql",
         "rest",
         "keystone",

@@ -21,7 +21,7 @@ class Dump(ScriptFact):
     """The text of a backup, streamed."""
 
     script = "dump"
-    uses = ("sql", "layout")
+    uses = ("trust", "sql", "layout")
     folder = ScriptFact.folder / "backup"
 
 
@@ -36,7 +36,7 @@ class Load(ScriptFact):
     """Takes a backup, and loads it beside what is there."""
 
     script = "load"
-    uses = ("sql", "layout", "restored_databases")
+    uses = ("trust", "sql", "layout", "restored_databases")
     folder = ScriptFact.folder / "backup"
 
 
@@ -44,7 +44,7 @@ class RestoredDatabases(ScriptFact):
     """The databases that a restore replaces, and what it has left beside them."""
 
     script = "restored_databases"
-    uses = ("sql",)
+    uses = ("trust", "sql")
     folder = ScriptFact.folder / "backup"
 
 
@@ -52,7 +52,7 @@ class KnownRevisions(ScriptFact):
     """Which schemas the installed Nova knows."""
 
     script = "known_revisions"
-    uses = ("sql", "nova_state")
+    uses = ("trust", "sql", "nova_state")
     folder = ScriptFact.folder / "backup"
 
 

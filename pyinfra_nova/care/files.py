@@ -17,6 +17,7 @@ from pyinfra_nova.resources.nova_state import NovaDatabases
 from pyinfra_nova.session.host_script import SCRIPTS, source_path
 from pyinfra_nova.site.care import Metrics
 from pyinfra_nova.site.settings import Site
+from pyinfra_nova.site.tls import TRUST
 
 PROGRAM = "/usr/local/lib/pyinfra-nova"
 CONFIG = "/etc/pyinfra-nova/care.json"
@@ -87,6 +88,8 @@ def _config(site: Site, databases: NovaDatabases) -> str:
         # No compute is asked from there: what each knows itself by is in the databases, too.
         request = {**of_dump(site, {}), "login": as_nova(site)}
         value["backup"] = {**care.backup.model_dump(), "request": request}
+    if site.settings.tls.is_on:
+        value["trusted"] = TRUST
     return json.dumps(value) + "\n"
 
 

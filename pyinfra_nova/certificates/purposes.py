@@ -26,6 +26,11 @@ class Purpose:
     authority: str
     usages: tuple[x509.ObjectIdentifier, ...]
 
+    @property
+    def is_server(self) -> bool:
+        """Whether others connect to it, by a name that it has to have."""
+        return SERVER in self.usages
+
 
 _ALL = (
     # Nova's API, its metadata and the page of the consoles, on controllers.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pyinfra_nova.certificates.authority import authority
+from pathlib import Path
+
+from pyinfra_nova.certificates.authority import authority, pem_of
+from pyinfra_nova.certificates.provided import Folder
 from pyinfra_nova.site.secrets import Secrets
 from pyinfra_nova.site.settings import Site
 
@@ -14,8 +17,20 @@ def secrets_of(secrets: Secrets) -> tuple[str, ...]:
 
 
 def authorities_pem(site: Site, name: str) -> str:
-    """The certificates of the authority NAME, old and new ones while they are exchanged."""
+    """The certificates of the authority NAME, old and new ones while they are exchanged.
+
+    Raises:
+        CertificateError: they are to be provided, and are not.
+    """
+    if folder := folder_of(site):
+        return "".join(map(pem_of, folder.authorities(name)))
     return "".join(authority(secret, name).pem for secret in secrets_of(site.secrets))
+
+
+def folder_of(site: Site) -> Folder | None:
+    """Where the site's own certificates are; None where it makes none."""
+    tls = site.settings.tls
+    return Folder(Path(tls.certificates)) if tls.mode == "provided" and tls.certificates else None
 
 
 def trusted_pem(site: Site) -> str | None:

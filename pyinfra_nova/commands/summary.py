@@ -6,7 +6,9 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 
+from pyinfra_nova.certificates.trust import trusted_pem
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
+from pyinfra_nova.session import host_script
 from pyinfra_nova.session.connections import connected, load
 from pyinfra_nova.site.load import site_of
 from pyinfra_nova.site.secret_files import secrets_file
@@ -81,6 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     pyinfra_state = load(options.inventory)
     site = site_of(pyinfra_state.inventory, secrets_file(), options.inventory)
+    host_script.trust(trusted_pem(site))
     with connected(pyinfra_state, site.primary_controller.name) as host:
         state = ComputeApiState.of(host, ComputeApi.of(site), ())
         host.disconnect()

@@ -109,18 +109,23 @@ class LibvirtDaemons(Row):
     Attributes:
         daemons: one libvirtd, or a daemon for each driver.
         version, qemu: what the system has.
-        group: of the processes that guests are.
+        group: of the processes that guests are, and of nobody else.
     """
 
     daemons: Literal["monolithic", "modular"]
     version: str
     qemu: str
-    group: str = "libvirt-qemu"
+    group: str
 
     @property
     def service(self) -> str:
         """The unit of the daemon that runs guests; systemd refuses a job that names another."""
         return "libvirtd.service" if self.daemons == "monolithic" else "virtqemud.service"
+
+    @property
+    def remote(self) -> str:
+        """The daemon that other hosts' libvirt speaks to; its units and its own name are this."""
+        return "libvirtd" if self.daemons == "monolithic" else "virtproxyd"
 
 
 class Minimum(Row):
@@ -182,6 +187,7 @@ class Platform(Row):
         minimum: what the release's nova-compute asks of libvirt and QEMU.
         ports: what firewalld has to let in, as it names it; ``{metadata}`` is that endpoint's port.
         vnc_ports: what it has to let in for consoles.
+        tls_ports: what it has to let in where libvirt and guests on the way speak TLS.
         booleans: what SELinux has to allow.
         migration: whether computes may move guests by SSH as the user of nova-compute: it has a
             shell and libvirt lets it in.
@@ -210,6 +216,7 @@ class Platform(Row):
     migrations: Migrations
     ports: ByRole = ByRole()
     vnc_ports: ByRole = ByRole()
+    tls_ports: ByRole = ByRole()
     booleans: ByRole = ByRole()
     migration: bool = False
 

@@ -10,8 +10,9 @@ from functools import cache
 from urllib.parse import urlsplit
 
 from pyinfra_nova.certificates.issued import Issued, wanted
+from pyinfra_nova.certificates.provided import CertificateError, problems
 from pyinfra_nova.certificates.purposes import PURPOSES
-from pyinfra_nova.certificates.trust import authorities_pem, trusted_pem
+from pyinfra_nova.certificates.trust import authorities_pem, folder_of, trusted_pem
 from pyinfra_nova.knowledge.platforms import Platform, platforms_of
 from pyinfra_nova.nova_conf import migration_ssh
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
@@ -123,23 +124,44 @@ def certificate_paths(site: Site, host: HostSettings) -> list[str]:
 def issued(
     site: Site, host: HostSettings, platform: Platform, found: Mapping[str, str], now: dt.datetime
 ) -> dict[str, Issued]:
-    """The certificates of HOST by purpose; FOUND are those that it has, by path."""
-    tls, secret = site.settings.tls, site.secrets.tls_secret
-    if not tls.is_on or secret is None:
+    """The certificates of HOST by purpose; FOUND are those that it has, by path.
+
+    Raises:
+        CertificateError: one is to be provided, and cannot be used.
+    """
+    if not site.settings.tls.is_on:
         return {}
     return {
-        place.purpose: wanted(
-            secret.get_secret_value(),
-            PURPOSES[place.purpose],
-            bare_name(host.name),
-            names_of(site, host, place.purpose),
-            found.get(place.pairs[0][0]),
-            now,
-            tls.days,
-            tls.renew_days,
-        )
+        place.purpose: _issued(site, host, place, found.get(place.pairs[0][0]), now)
         for place in places(site, host, platform)
     }
+
+
+def _issued(
+    site: Site, host: HostSettings, place: Place, found: str | None, now: dt.datetime
+) -> Issued:
+    purpose, name = PURPOSES[place.purpose], bare_name(host.name)
+    names = names_of(site, host, place.purpose)
+    if folder := folder_of(site):
+        return folder.issued(purpose, name, names, found, now)
+    tls, secret = site.settings.tls, site.secrets.tls_secret
+    if secret is None:  # refused with the settings
+        raise ValueError("tls_secret is missing")
+    value = secret.get_secret_value()
+    return wanted(value, purpose, name, names, found, now, tls.days, tls.renew_days)
+
+
+def provided_problems(site: Site, now: dt.datetime) -> list[CertificateError]:
+    """What is wrong with the certificates that the site makes; nothing where it makes none."""
+    folder = folder_of(site)
+    if folder is None:
+        return []
+    asked = [
+        (bare_name(host.name), place.purpose, names_of(site, host, place.purpose))
+        for host in site.hosts.values()
+        for place in places(site, host, platforms_of(site.settings.release)[0])
+    ]
+    return list(problems(folder, asked, now))
 
 
 def certificate_files(

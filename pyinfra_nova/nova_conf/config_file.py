@@ -26,6 +26,9 @@ class ConfigFile:
             content has some about it.
         keeps_from: of these names, what the host's file does not have is taken from here: the
             ``path`` of an ``AbsentFile`` that takes its place.
+        own_lines: a regular expression; the file is somebody else's, and of it only the lines that
+            match as a whole are ours. They are the content and stand first, the others stay below
+            them, and so do the owner and the mode of a file that is there.
     """
 
     path: str
@@ -39,6 +42,7 @@ class ConfigFile:
     by_digest: bool = False
     keeps_about: tuple[str, ...] = ()
     keeps_from: str | None = None
+    own_lines: str | None = None
 
     @cached_property
     def digest(self) -> str:

@@ -122,15 +122,17 @@ def known_hosts(
     return "".join(f"{line}\n" for line in sorted(lines))
 
 
-def ssh_config(user: str) -> str:
+def ssh_config(user: str, *, tls: bool = False) -> str:
     """How root (libvirtd) and USER (nova-compute) reach the other computes as USER.
 
+    With TLS libvirtd does not: nova-compute alone goes on to copy disks of guests that move cold,
+    for which Nova has nothing but SSH (nova/virt/libvirt/volume/remotefs.py).
     It names no compute, so it is as long for a thousand of them; who is one is in KNOWN_HOSTS, and
     to nobody else is there a connection as USER from either of the two.
     """
     return (
         f"{MARKER}\n"
-        f"Match user {user} localuser root,{user}\n"
+        f"Match user {user} localuser {user if tls else f'root,{user}'}\n"
         f"    IdentityFile {KEY}\n"
         "    IdentitiesOnly yes\n"
         f"    UserKnownHostsFile {KNOWN_HOSTS}\n"
@@ -183,7 +185,8 @@ def _files(
     yield ConfigFile(KEY, private, user, group, "0600", hidden=True)
     authorized = authorized_keys_path(platform)
     yield ConfigFile(authorized, authorized_keys(site, public, leaving), "root", group, "0640")
-    yield ConfigFile(SSH_CONFIG, ssh_config(user), *root)
+    config = ssh_config(user, tls=site.settings.tls.is_on)
+    yield ConfigFile(SSH_CONFIG, config, *root)
     text = known_hosts(site, host_keys, leaving)
     computes = (*site.all_computes, *leaving)
     others = tuple(host.nova_host for host in computes if host.name not in host_keys)

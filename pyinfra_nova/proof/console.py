@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
+from pyinfra_nova.session.host_script import trusted
+
 TIMEOUT = 20.0
 
 
@@ -30,6 +32,14 @@ def websocket_path(console_url: str) -> str:
     query = parse_qs(urlsplit(console_url).query)
     path = query.get("path", [""])[0]
     return "/" + path.lstrip("/") if path else f"/?token={query.get('token', [''])[0]}"
+
+
+def _context() -> ssl.SSLContext:
+    """This machine's authorities are good beside the site's own: a proxy may be for the world."""
+    context = ssl.create_default_context()
+    if pem := trusted():
+        context.load_verify_locations(cadata=pem.encode("ascii", "replace").decode())
+    return context
 
 
 def greet(console_url: str) -> Greeting:
@@ -55,11 +65,7 @@ def greet(console_url: str) -> Greeting:
     # standard one, does not ask socket.getaddrinfo, where a caller may know more names than DNS.
     address = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
     with socket.create_connection((address, port), timeout=TIMEOUT) as plain:
-        stream = (
-            ssl.create_default_context().wrap_socket(plain, server_hostname=host)
-            if secure
-            else plain
-        )
+        stream = _context().wrap_socket(plain, server_hostname=host) if secure else plain
         stream.sendall(request.encode())
         reader = stream.makefile("rb")
         status = reader.readline().decode(errors="replace").strip()

@@ -16,6 +16,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 from testinfra.host import Host
 
+from pyinfra_nova.certificates.trust import trusted_pem
 from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.proof.testinfra_backend import PyinfraBackend
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
@@ -25,7 +26,7 @@ from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.preflight import checks_for, judge
 from pyinfra_nova.run.restores import RESTORE
 from pyinfra_nova.run.verdicts import Verdict
-from pyinfra_nova.session import redaction
+from pyinfra_nova.session import host_script, redaction
 from pyinfra_nova.session.answering import NoAnswerError, answering
 from pyinfra_nova.session.connections import at_once, load
 from pyinfra_nova.session.host_script import Answer, ScriptFact, ask
@@ -57,6 +58,7 @@ class DeployedSite:
         self.state: State = load(inventory_file)
         self.site: Site = site_of(self.state.inventory, secrets_file, inventory_file)
         redaction.install(self.site.secrets)
+        host_script.trust(trusted_pem(self.site))
         self.mask = redaction.Redactor(self.site.secrets).mask
         self._targets: Outcomes[HostPlan] = {}
         self._verdicts: dict[str, list[Verdict]] = {}

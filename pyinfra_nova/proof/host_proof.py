@@ -27,7 +27,7 @@ class HostProof(ScriptFact):
     """The processes of the host's units, and what they do not do."""
 
     script = "host_proof"
-    uses = ("rest", "http_answers", "unit_logs", "units", "websocket")
+    uses = ("trust", "rest", "http_answers", "unit_logs", "units", "websocket")
 
 
 def asked(host: Host, request: Mapping[str, Any]) -> Answer:

@@ -32,7 +32,10 @@ class SiteProof(ScriptFact):
     """What the services have not shown, the computes that are not mapped, and strangers."""
 
     script = "site_proof"
-    uses = ("rest", "keystone", "compute_api", "streams", "messaging", "sql", "nova_state")
+    uses = (
+        *("trust", "rest", "keystone", "compute_api"),
+        *("streams", "messaging", "sql", "nova_state"),
+    )
 
 
 NOTHING: Answer = {

@@ -77,7 +77,7 @@ class ComputeApiAnswers(ScriptFact):
     """Services, hypervisors and their inventories, as JSON."""
 
     script = "compute_api"
-    uses = ("rest", "keystone")
+    uses = ("trust", "rest", "keystone")
 
 
 class Service(BaseModel):

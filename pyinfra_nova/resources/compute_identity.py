@@ -132,7 +132,7 @@ class ComputesOfNova(ScriptFact):
     """What Nova has of its computes, where the preflight could not see it yet."""
 
     script = "nova_computes"
-    uses = ("sql", "nova_state")
+    uses = ("trust", "sql", "nova_state")
 
 
 def nova_question(

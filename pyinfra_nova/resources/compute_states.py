@@ -15,7 +15,7 @@ from pyinfra_nova.site.names import named
 from pyinfra_nova.site.settings import HostSettings, Site
 from pyinfra_nova.site.value_types import BY_ITSELF
 
-USES = ("rest", "keystone", "compute_api", "cloud_session")
+USES = ("trust", "rest", "keystone", "compute_api", "cloud_session")
 NEW = "is new"
 
 

@@ -47,6 +47,8 @@ def _wanted(file: ConfigFile, *, write: bool) -> dict[str, Any]:
     }
     if file.keeps_about:
         wanted |= {"keeps_about": list(file.keeps_about), "keeps_from": file.keeps_from}
+    if file.own_lines:
+        wanted["own_lines"] = file.own_lines
     if file.by_digest and not write:
         return {**wanted, "digest": file.digest}
     return {**wanted, "content": file.content}

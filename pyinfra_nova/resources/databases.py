@@ -60,7 +60,7 @@ class DatabaseDifferences(ScriptFact):
     """The databases, users, passwords and grants that are missing or differ."""
 
     script = "databases"
-    uses = ("sql",)
+    uses = ("trust", "sql")
 
 
 def _name(name: str) -> str:

@@ -14,7 +14,7 @@ from pyinfra_nova.session.steps import Step
 from pyinfra_nova.site.settings import HostSettings, Site
 
 USES = (
-    *("rest", "keystone", "compute_api", "cloud_session", "sql", "nova_state"),
+    *("trust", "rest", "keystone", "compute_api", "cloud_session", "sql", "nova_state"),
     *("streams", "messaging", "site_proof"),
 )
 PATIENCE = 120

@@ -30,6 +30,7 @@ class HostReport(ScriptFact):
 
     script = "host_report"
     uses: ClassVar[tuple[str, ...]] = (
+        "trust",
         "rest",
         "keystone",
         "streams",
@@ -123,6 +124,7 @@ def _host_key(text: str) -> str:
     return text
 
 
+CertificateText = Annotated[str, Field(max_length=64 * 1024)]
 HostKey = Annotated[str, AfterValidator(_host_key)]
 
 
@@ -164,7 +166,7 @@ class Report(BaseModel):
     nova: dict[str, Version] | None = {}
     host_keys: dict[str, HostKey] = {}
     written: dict[str, list[str]] = {}
-    certificates: dict[str, str] = {}
+    certificates: dict[str, CertificateText] = {}
     checks: list[Check]
     compute: Presence | None = None
     nova_computes: NovaComputes | None = None

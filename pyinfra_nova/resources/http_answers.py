@@ -25,7 +25,7 @@ class SilentUrls(ScriptFact):
     """The URLs that do not answer as they should, and how each answers instead."""
 
     script = "http_answers"
-    uses = ("rest",)
+    uses = ("trust", "rest")
 
 
 @operation()

@@ -121,7 +121,7 @@ class KeystoneDifferences(ScriptFact):
     """Whether Keystone answers the administrator, and the changes that would bring it in line."""
 
     script = "keystone"
-    uses = ("rest",)
+    uses = ("trust", "rest")
 
 
 class KeystoneState(BaseModel):

@@ -42,7 +42,7 @@ class BrokerLogin(ScriptFact):
     """Whether the broker on a host listens, accepts the user, and lets it do everything."""
 
     script = "messaging"
-    uses = ("streams",)
+    uses = ("trust", "streams")
 
 
 class BrokerUsers(ScriptFact):

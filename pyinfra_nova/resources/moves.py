@@ -29,7 +29,7 @@ class MovesUnderWay(ScriptFact):
     """Each guest that is on the way, with the computes between which it is."""
 
     script = "moves"
-    uses = ("sql", "nova_state", "nova_tables")
+    uses = ("trust", "sql", "nova_state", "nova_tables")
 
 
 @dataclass

@@ -69,7 +69,7 @@ class NovaState(ScriptFact):
     """Schemas and cell mappings."""
 
     script = "nova_state"
-    uses = ("sql",)
+    uses = ("trust", "sql")
 
 
 def command(verb: str, request: Mapping[str, Any]) -> StringCommand:

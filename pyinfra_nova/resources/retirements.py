@@ -34,7 +34,8 @@ class RetiredRecords(ScriptFact):
 
     script = "retirements"
     uses = (
-        *("rest", "keystone", "compute_api", "cloud_session", "sql", "nova_state", "nova_tables"),
+        *("trust", "rest", "keystone", "compute_api", "cloud_session"),
+        *("sql", "nova_state", "nova_tables"),
         *("streams", "messaging", "provider_allocations", "retired_rows"),
     )
 

@@ -91,7 +91,7 @@ class UnitDifferences(ScriptFact):
     """The units that are not as they should be: the verbs that mend each, and the reason."""
 
     script = "units"
-    uses = ("rest", "sql", "nova_state", "unit_logs")
+    uses = ("trust", "rest", "sql", "nova_state", "unit_logs")
 
 
 VERBS = ("unmask", "enable", "reload", "restart", "start")

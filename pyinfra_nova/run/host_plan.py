@@ -17,13 +17,19 @@ from pyinfra_nova.nova_conf.certificate_files import (
     unwanted_certificate_files,
 )
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
+from pyinfra_nova.nova_conf.hypervisor_files import (
+    hypervisor_files,
+    unwanted_hypervisor_files,
+)
 from pyinfra_nova.nova_conf.migration_ssh import migration_files, unwanted_migration_files
 from pyinfra_nova.nova_conf.render import VirtType, files_for
 from pyinfra_nova.nova_conf.urls import cell_urls
 from pyinfra_nova.resources.cloud_objects.declaration import Declared
 from pyinfra_nova.resources.libvirt_secrets import LibvirtSecret
+from pyinfra_nova.resources.libvirt_tls import LibvirtTls
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
 from pyinfra_nova.resources.units import Processes, Unit
+from pyinfra_nova.run.hypervisors import libvirt_tls
 from pyinfra_nova.run.known_computes import KnownComputes
 from pyinfra_nova.site.capacity import HugePages
 from pyinfra_nova.site.endpoints import Endpoint, endpoints
@@ -45,7 +51,7 @@ class HostPlan:
         host_keys: of the SSH servers of the hosts that were asked, by inventory name.
         declared: what resources.yml wants in the cloud; None without such a file.
         seen: the processes of all hosts of this run, as far as they have been looked at.
-        written: what the host has of this project's files for huge pages and libvirt secrets.
+        written: what the host has of this project's files for huge pages, libvirt secrets and such.
         leaving: retired computes that Nova has not been shown to be without.
         has_nova: whether Nova's packages are installed.
         known: what this run knows of its computes and of what Nova has of them.
@@ -80,6 +86,7 @@ class HostPlan:
         """Every configuration file of the host, rendered."""
         return (
             *certificate_files(self.site, self.host, self.platform, self.certificates),
+            *hypervisor_files(self.site, self.host, self.platform),
             *files_for(self.site, self.host, self.platform, self.virt_type),
             *self._migration_files(self.leaving),
         )
@@ -109,7 +116,25 @@ class HostPlan:
     def absent(self) -> tuple[AbsentFile, ...]:
         """What an earlier run may have written, and this site does not want on the host."""
         where = (self.site, self.host, self.platform)
-        return (*unwanted_migration_files(*where), *unwanted_certificate_files(*where))
+        return (
+            *unwanted_migration_files(*where),
+            *unwanted_certificate_files(*where),
+            *unwanted_hypervisor_files(*where),
+        )
+
+    @property
+    def libvirt_tls(self) -> LibvirtTls | None:
+        """How libvirt is to speak TLS to others; None where there is nothing to say about it.
+
+        A retired compute goes on as it is until it is purged.
+        """
+        wanted = self.site.settings.tls.is_on and self.host.is_compute
+        earlier = not self.host.is_retired and self.written.get("hypervisor_tls")
+        return self.libvirt_tls_for(wanted=wanted) if wanted or earlier else None
+
+    def libvirt_tls_for(self, *, wanted: bool) -> LibvirtTls:
+        """How libvirt is to speak TLS to others where that is WANTED, or where it is not."""
+        return libvirt_tls(self.site, self.host, self.platform, wanted=wanted)
 
     @property
     def hugepages(self) -> Sequence[HugePages]:
@@ -219,7 +244,9 @@ class HostPlan:
         consoles = self.platform.vnc_ports.of(roles) if settings.vnc.enabled else ()
         found = endpoints(settings, self.host).items()
         ports: dict[str, int] = {name: endpoint.port for name, endpoint in found}
-        return tuple(text.format_map(ports) for text in (*self.platform.ports.of(roles), *consoles))
+        moves = self.platform.tls_ports.of(roles) if settings.tls.is_on else ()
+        wanted = (*self.platform.ports.of(roles), *consoles, *moves)
+        return tuple(text.format_map(ports) for text in wanted)
 
     @property
     def databases(self) -> NovaDatabases:

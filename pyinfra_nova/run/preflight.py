@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from pyinfra_nova.knowledge.platforms import (
     platforms_of,
 )
 from pyinfra_nova.nova_conf import migration_ssh
+from pyinfra_nova.nova_conf.certificate_files import provided_problems
 from pyinfra_nova.nova_conf.check import LEAVE_OUT, Source
 from pyinfra_nova.nova_conf.check import Finding as FileFinding
 from pyinfra_nova.nova_conf.check import Role as FileRole
@@ -57,6 +59,8 @@ def check_files(site: Site) -> list[Fault]:
         for finding in _file_findings(site, hosts[0]):
             found.setdefault(finding, []).extend(host.name for host in hosts)
     faults = [_fault(finding, names) for finding, names in found.items() if _is_fault(finding)]
+    now = dt.datetime.now(dt.timezone.utc)
+    faults += [fault for problem in provided_problems(site, now) for fault in problem.faults]
     if faults:
         raise SettingsError(faults)
     return [_fault(finding, names) for finding, names in found.items()]

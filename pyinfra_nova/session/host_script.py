@@ -44,6 +44,23 @@ NO_ANSWER = "nothing was answered"
 nothing that was asked about is as it should be for that."""
 LOST = "the connection was lost, so nobody knows how it has ended: it may still run there"
 FactT = TypeVar("FactT", bound="ScriptFact")
+TRUST = "trust"
+"""The module by which a script takes the word of servers."""
+_trusted: str | None = None
+
+
+def trust(pem: str | None) -> None:
+    """Have scripts believe servers that the authorities of PEM vouch for, from now on; no others.
+
+    With None nothing is encrypted, and what is sent to hosts says nothing of it.
+    """
+    global _trusted
+    _trusted = pem
+
+
+def trusted() -> str | None:
+    """The authorities, in PEM."""
+    return _trusted
 
 
 class LostError(PyinfraError):
@@ -59,7 +76,10 @@ def script_input(
     ``files/``, in an order in which it can be.
     """
     modules = _modules(name, tuple(uses), folder)
-    return SecretInput(f'{{"modules": {modules}, "request": {json.dumps(request)}}}')
+    asked = f'"modules": {modules}, "request": {json.dumps(request)}'
+    if _trusted is not None and TRUST in uses:
+        asked += f', "trusted": {json.dumps(_trusted)}'
+    return SecretInput(f"{{{asked}}}")
 
 
 @cache

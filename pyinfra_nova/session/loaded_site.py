@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pyinfra.api.state import State
 
-from pyinfra_nova.session import redaction
+from pyinfra_nova.certificates.trust import trusted_pem
+from pyinfra_nova.session import host_script, redaction
 from pyinfra_nova.session.connections import allow_open_connections, load
 from pyinfra_nova.site.faults import Fault, SettingsError
 from pyinfra_nova.site.load import site_of
@@ -29,5 +30,6 @@ def loaded(inventory: str) -> tuple[State, Site]:
         raise SettingsError([Fault(file, "", f"{type(cause).__name__}: {cause}")]) from None
     site = site_of(state.inventory, secrets_file(), inventory)
     redaction.install(site.secrets)
+    host_script.trust(trusted_pem(site))
     allow_open_connections()
     return state, site

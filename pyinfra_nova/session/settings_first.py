@@ -17,6 +17,8 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 from typing_extensions import override
 
+from pyinfra_nova.certificates.trust import trusted_pem
+from pyinfra_nova.session import host_script
 from pyinfra_nova.session.unmatched_patterns import CONNECTING
 from pyinfra_nova.site.load import site_of
 from pyinfra_nova.site.names import named
@@ -48,7 +50,9 @@ def site_in(state: State, inventory_file: str = INVENTORY_FILE) -> Site:
     if state not in _SITES:
         hosts = state.limit_hosts
         limit = None if hosts is None else [host.name for host in hosts]
-        _SITES[state] = site_of(state.inventory, inventory_file=inventory_file, limit=limit)
+        site = site_of(state.inventory, inventory_file=inventory_file, limit=limit)
+        host_script.trust(trusted_pem(site))
+        _SITES[state] = site
     return _SITES[state]
 
 

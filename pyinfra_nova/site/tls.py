@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pyinfra_nova.site.section import Section
 
-Mode = Literal["off", "internal"]
-"""Plain text, or certificates of authorities of the project's own."""
+Mode = Literal["off", "internal", "provided"]
+"""Plain text; certificates of authorities of the project's own; those that the site makes."""
 
 FOLDER = "/etc/pyinfra-nova/tls"
 TRUST = f"{FOLDER}/ca.pem"
@@ -24,6 +24,9 @@ def _local_file(text: str) -> str:
     if not text.strip() or "\0" in text:
         raise ValueError("is not the path of a file")
     return text
+
+
+LocalPath = Annotated[str, AfterValidator(_local_file)]
 
 
 def authorities_problem(text: str) -> str:
@@ -50,6 +53,7 @@ class Tls(Section):
 
     Attributes:
         mode: where certificates come from.
+        certificates: the folder on this machine with the certificates that the site makes.
         cafile: a file on this machine with the authorities, in PEM, of services that others run.
         days: how long a certificate of the project's own is good for.
         renew_days: how long before its end a deploy makes a new one.
@@ -57,7 +61,8 @@ class Tls(Section):
     """
 
     mode: Mode = "off"
-    cafile: Annotated[str, AfterValidator(_local_file)] | None = None
+    certificates: LocalPath | None = None
+    cafile: LocalPath | None = None
     days: Annotated[int, Field(ge=SHORTEST, le=825)] = 90
     renew_days: Annotated[int, Field(ge=1)] = 30
     minimum_version: Literal["1.2", "1.3"] = "1.2"
@@ -69,6 +74,14 @@ class Tls(Section):
                 f"renew_days ({self.renew_days}) is not less than days ({self.days}): every deploy "
                 "would make new certificates"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_what_its_mode_needs(self) -> Tls:
+        if self.mode == "provided" and self.certificates is None:
+            raise ValueError('mode "provided" needs certificates, the folder that they are in')
+        if self.mode == "internal" and self.certificates is not None:
+            raise ValueError('certificates are of mode "provided"; leave them out, or say that')
         return self
 
     @property

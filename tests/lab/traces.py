@@ -94,7 +94,7 @@ def files(host: str) -> Footprint:
 def processes_and_rows(host: str) -> Footprint:
     """Units with their processes; on the controller rows and accounts. One command."""
     request = {"databases": host == "controller", "moving": MOVING, "left_out": LEFT_OUT}
-    (stdin,) = script_input(SCRIPT.stem, request, ("sql",), SCRIPT.parent)
+    (stdin,) = script_input(SCRIPT.stem, request, ("trust", "sql"), SCRIPT.parent)
     result = on(host, f"python3 -c {shlex.quote(RUNNER)} <<'END'\n{stdin}\nEND")
     assert result.returncode == 0, f"no footprint of {host}"
     known: Footprint = json.loads(result.stdout.splitlines()[-1])

@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import re
 import socketserver
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -26,18 +27,25 @@ Databases = dict[str, dict[str, list[Row]]]
 CAPABILITIES = 0x200 | 0x8000 | 0x80000 | 0x8
 AUTOCOMMIT = 2
 SALT, ANOTHER_SALT = b"twenty random bytes.", b"twenty other bytes.."
-GREETING = (
-    b"\x0a10.11.6-MariaDB\0"
-    + struct.pack("<I", 7)
-    + SALT[:8]
-    + b"\0"
-    + struct.pack("<HBHH", CAPABILITIES & 0xFFFF, 45, AUTOCOMMIT, CAPABILITIES >> 16)
-    + b"\x15"
-    + bytes(10)
-    + SALT[8:]
-    + b"\0"
-    + b"mysql_native_password\0"
-)
+TLS = 0x800
+
+
+def greeting(more: int = 0) -> bytes:
+    capabilities = CAPABILITIES | more
+    return (
+        b"\x0a10.11.6-MariaDB\0"
+        + struct.pack("<I", 7)
+        + SALT[:8]
+        + b"\0"
+        + struct.pack("<HBHH", capabilities & 0xFFFF, 45, AUTOCOMMIT, capabilities >> 16)
+        + b"\x15"
+        + bytes(10)
+        + SALT[8:]
+        + b"\0"
+        + b"mysql_native_password\0"
+    )
+
+
 OK = b"\0\0\0" + struct.pack("<HH", AUTOCOMMIT, 0)
 EOF = b"\xfe\0\0" + struct.pack("<H", AUTOCOMMIT)
 
@@ -83,6 +91,7 @@ class Server:
     at: the event, counted from 0, at which `fault` is due.
     before: what happens right before a statement that begins with the key; done once.
     users: who has logged in, or was refused.
+    how: how it speaks TLS; None where it says that it has none.
     """
 
     databases: Databases = field(default_factory=dict)
@@ -97,6 +106,7 @@ class Server:
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     events: int = 0
     users: list[str] = field(default_factory=list)
+    how: ssl.SSLContext | None = None
     statements: list[str] = field(default_factory=list)
     port: int = 0
 
@@ -242,19 +252,26 @@ class Session(socketserver.BaseRequestHandler):
         if fault and fault.number == 1040:  # said before anything else, without an SQL state
             self.send(b"\xff" + struct.pack("<H", 1040) + b"Too many connections")
             raise Closed
-        self.send(GREETING, cut=bool(fault and fault.how == "half an answer"))
+        how = self.served.how
+        offers = greeting(TLS if how else 0)
+        self.send(offers, cut=bool(fault and fault.how == "half an answer"))
         reply = self.packet()
+        if how and struct.unpack("<I", reply[:4])[0] & TLS:
+            assert len(reply) == 32, "a name before TLS"
+            self.request = how.wrap_socket(self.request, server_side=True)
+            self.sequence += 1
+            reply = self.packet()
         flags, _, charset = struct.unpack("<IIB", reply[:9])
         assert flags & 0x88200 == 0x88200 and charset in (33, 45), reply[:9]
         end = reply.index(b"\0", 32)
         user, proof = reply[32:end].decode(), reply[end + 2 : end + 2 + reply[end + 1]]
-        self.sequence = 2
+        self.sequence += 1
         salt = SALT
         if self.served.asks_for:
             salt = ANOTHER_SALT
             self.send(b"\xfe" + self.served.asks_for.encode() + b"\0" + salt + b"\0")
             proof = self.packet()
-            self.sequence = 4
+            self.sequence += 1
         self.served.users.append(user)
         refusal = self.served.refuses.get(user)
         password = self.served.passwords.get(user)

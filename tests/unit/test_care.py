@@ -25,7 +25,8 @@ from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.run_scope import scope_of
 from pyinfra_nova.site.settings import Site
 
-from .site_data import AWKWARD, faults, site
+from .site_data import AWKWARD, faults, secrets, site
+from .tls_stand_in import SECRET
 
 RECIPIENT = "age1w6s8lwq7strkfyxv46slu5sn4694ayrglwp2mvk56ctlcljjrc2s82t5nq"
 """Of a key that age-keygen has made, and nobody has kept."""
@@ -135,6 +136,15 @@ def test_the_passwords_are_in_one_file_that_root_alone_reads() -> None:
     for path, file in found.items():
         if file is not config:
             assert not any(secret in file.content for secret in AWKWARD.values()), path
+
+
+def test_jobs_read_whom_to_trust_from_a_file_where_anything_is_encrypted() -> None:
+    """They run when no deploy is there to tell them."""
+    encrypted = site({"tls": {"mode": "internal"}}, passwords=secrets(tls_secret=SECRET))
+    found = json.loads(written(encrypted)["/etc/pyinfra-nova/care.json"].content)
+    assert found["trusted"] == "/etc/pyinfra-nova/tls/ca.pem"
+    assert "/usr/local/lib/pyinfra-nova/trust.py" in written(encrypted)
+    assert "trusted" not in json.loads(written(site())["/etc/pyinfra-nova/care.json"].content)
 
 
 def test_the_program_is_what_an_audit_from_here_runs() -> None:

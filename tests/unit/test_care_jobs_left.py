@@ -15,6 +15,7 @@ import cloud_metrics
 import daily_backup
 import jobs
 import pytest
+import trust
 from sql import NoAnswerError
 
 from .audit_stand_in import Cloud, needing, stand_in_for
@@ -331,3 +332,23 @@ def test_the_whole_job_is_one_word_and_its_exit_code_that_of_the_run(
         assert jobs.main(wrong) == 2
     usage = "usage: jobs.py archive|purge|audit|metrics|backup"
     assert set(capsys.readouterr().err.splitlines()) == {usage}
+
+
+def test_a_job_trusts_whom_the_file_names_at_that_moment(
+    nova: Site,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file, authorities = tmp_path / "care.json", tmp_path / "ca.pem"
+    monkeypatch.setattr(jobs, "CONFIG", str(file))
+    monkeypatch.setattr(jobs, "STATE", str(tmp_path))
+    monkeypatch.setattr(trust, "TRUSTED", None)
+    metrics = {"folder": str(tmp_path / "none")}
+    file.write_text(json.dumps(config(nova, metrics=metrics, trusted=str(authorities))))
+    assert jobs.main(["metrics"]) == 1
+    assert f"{authorities}'; deploy again" in capsys.readouterr().err
+    for text in ("old", "new"):
+        authorities.write_text(text)
+        assert jobs.main(["metrics"]) == 0
+        assert text == trust.TRUSTED

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from pyinfra_nova.proof.console import greet, websocket_path
+from pyinfra_nova.session import host_script
+
+from .tls_stand_in import TRUSTED, context, pages
 
 
 @pytest.fixture
@@ -50,3 +53,17 @@ def test_a_guest_greets(proxy: tuple[str, list[bytes]]) -> None:
 def test_a_wrong_token_hears_nothing(proxy: tuple[str, list[bytes]]) -> None:
     url, _ = proxy
     assert greet(f"{url}?path=%3Ftoken%3Dwrong").first_words == ""
+
+
+def test_a_proxy_may_have_a_certificate_of_the_site_s_own() -> None:
+    """From here as from a browser that has been told to trust its authority."""
+    with pages(context()) as (port, asked):
+        url = f"https://localhost:{port}/vnc_auto.html?path=%3Ftoken%3Dright"
+        with pytest.raises(OSError, match="certificate verify failed"):
+            greet(url)
+        host_script.trust(TRUSTED)
+        try:
+            assert greet(url).first_words == "RFB 003.008\n"
+        finally:
+            host_script.trust(None)
+    assert asked == ["/?token=right"]

@@ -17,6 +17,7 @@ import dump
 import jobs
 import nova_state
 import pytest
+import trust
 
 from pyinfra_nova.backup import question
 from pyinfra_nova.care import files
@@ -209,6 +210,24 @@ def test_a_password_of_a_server_elsewhere_is_in_no_command_line_and_no_file() ->
         option = words[0].split("=")[1]
         assert str(Path(option).readlink()) == "/memfd:login (deleted)"
         assert Path(option).read_text() == '[client]\npassword="a\\"b\\\\c"\n'
+
+
+@pytest.mark.parametrize(
+    ("program", "word"),
+    [("mariadb-dump", "--ssl-verify-server-cert"), ("mysqldump", "--ssl-mode=VERIFY_IDENTITY")],
+)
+def test_a_server_elsewhere_shows_who_it_is(
+    program: str, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dump, "program", lambda: program)
+    monkeypatch.setattr(trust, "TRUSTED", "whom to trust\n")
+    login = {"host": "db", "port": 3306, "user": "nova", "password": "p"}
+    with dump.options_of(login) as words:
+        authorities, verifies = words[-2:]
+        assert Path(authorities.removeprefix("--ssl-ca=")).read_text() == "whom to trust\n"
+        assert verifies == word
+    with dump.options_of(None) as words:
+        assert words == []
 
 
 # --- the wanted state -----------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from pyinfra_nova.proof.host_proof import question
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.run_scope import scope_of
-from tests.unit.site_data import debian, site
+from tests.unit.site_data import debian, secrets, site
+from tests.unit.tls_stand_in import SECRET
 
 ROWS = [pytest.param(row, id=f"{row.system} {row.release}") for row in table().platforms]
 MOVED: dict[str, Any] = {
@@ -174,6 +175,21 @@ def test_the_proof_asks_where_nova_conf_puts_things() -> None:
     assert "/srv/guests" in compute["folders"]
     assert (compute["libvirt"], compute["audit_interval"]) == ("qemu:///other", 600)
     assert asked("controller")["websocket"] == "http://127.0.0.1:7080/"
+
+
+def test_where_anything_is_encrypted_each_of_them_is() -> None:
+    encrypted = {"tls": {"mode": "internal"}, **MOVED}
+    where = site(encrypted, passwords=secrets(tls_secret=SECRET))
+    host = where.hosts["controller"]
+    found = HostPlan(host, where, debian(), "qemu", scope_of(where, where.hosts))
+    assert [endpoint.url for endpoint in found.endpoints.values()] == [
+        "https://10.0.0.11:9774/",
+        "https://127.0.0.1:9775/",
+        "https://127.0.0.1:7080/",
+    ]
+    assert question(found, [])["websocket"] == "https://127.0.0.1:7080/"
+    urls = [unit.url for unit in found.units("controller") if unit.url]
+    assert urls and all(url.startswith("https://") for url in urls)
 
 
 # --- reports of services --------------------------------------------------------------------------

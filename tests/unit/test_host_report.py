@@ -374,3 +374,22 @@ def test_a_program_that_does_not_end_is_not_waited_for(
     program.chmod(0o755)
     monkeypatch.setattr(script, "TIMEOUT", 0.1)
     assert script.version([str(program)]) is None
+
+
+def test_certificates_that_are_there_come_along_where_they_are_asked_for(tmp_path: Path) -> None:
+    there, gone, long = (str(tmp_path / name) for name in ("there", "gone", "long"))
+    Path(there).write_text("-----BEGIN CERTIFICATE-----\n")
+    Path(long).write_bytes(b"\xff" * 100_000)
+    folder = str(tmp_path)
+    nothing = {"checks": [], "lock": str(tmp_path / "lock"), "patience": 0}
+    answer = script.answer({**nothing, "certificates": [there, gone, long, folder]})
+    report = Report.of(json.loads(json.dumps(answer)))
+    assert isinstance(report, Report)
+    assert report.certificates[there] == "-----BEGIN CERTIFICATE-----\n"
+    assert len(report.certificates[long]) == 65536
+    assert set(report.certificates) == {there, long}
+    assert "certificates" not in script.answer(nothing)
+
+
+def test_a_host_does_not_fill_this_machine_with_what_it_calls_a_certificate() -> None:
+    assert isinstance(Report.of({**GOOD, "certificates": {"/a": "x" * 65537}}), NoReport)

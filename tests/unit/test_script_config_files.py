@@ -190,3 +190,58 @@ def test_a_diff_shows_which_host_a_url_moves_to(tmp_path: Path) -> None:
     write(wanted(path, "transport_url = rabbit://o:p@old:5672/\n"))
     (found,) = compare(wanted(path, "transport_url = rabbit://o:p@new:5672/\n"))
     assert "@old:5672" in found["diff"] and "@new:5672" in found["diff"]
+
+
+OURS = r"[a-z_]+ = .+ # pyinfra-nova"
+
+
+def among(path: Path, content: str) -> dict[str, Any]:
+    """A file of others, in which CONTENT is to stand first."""
+    return {**wanted(path, content, "0600"), "own_lines": OURS}
+
+
+def test_our_lines_stand_first_in_a_file_of_others_which_stays_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "qemu.conf"
+    theirs = b'# the distribution\'s, of 2007, \xe9t\xe9\r\nvnc_tls = 0\n\nuser = "other"'
+    path.write_bytes(theirs)
+    path.chmod(0o604)
+    file = among(path, "vnc_tls = 1 # pyinfra-nova\n")
+    (found,) = compare(file)
+    assert found["change"] == "content"
+    assert "+vnc_tls = 1 # pyinfra-nova" in found["diff"].splitlines()
+    assert "-" not in {line[0] for line in found["diff"].splitlines()[2:]}
+    write(among(path, "vnc_tls = 1 # pyinfra-nova\n"))
+    assert path.read_bytes() == b"vnc_tls = 1 # pyinfra-nova\n" + theirs
+    assert path.stat().st_mode & 0o777 == 0o604
+    assert compare(among(path, "vnc_tls = 1 # pyinfra-nova\n")) == []
+
+
+def test_earlier_lines_of_ours_go_wherever_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "qemu.conf"
+    path.write_text("a = 1\nold = 1 # pyinfra-nova\nb = 1 # somebody's\n")
+    write(among(path, "new = 1 # pyinfra-nova\n"))
+    assert path.read_text() == "new = 1 # pyinfra-nova\na = 1\nb = 1 # somebody's\n"
+    # Ours below a line of others would not be the one that is read.
+    path.write_text("new = 0\nnew = 1 # pyinfra-nova\n")
+    write(among(path, "new = 1 # pyinfra-nova\n"))
+    assert path.read_text() == "new = 1 # pyinfra-nova\nnew = 0\n"
+
+
+def test_without_the_file_of_others_there_is_one_of_our_lines_alone(tmp_path: Path) -> None:
+    path = tmp_path / "libvirt" / "qemu.conf"
+    assert [found["change"] for found in compare(among(path, "new = 1 # pyinfra-nova\n"))] == [
+        "create"
+    ]
+    write(among(path, "new = 1 # pyinfra-nova\n"))
+    assert path.read_text() == "new = 1 # pyinfra-nova\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_stood_there_before_is_there_again_once_our_lines_are_unwanted(tmp_path: Path) -> None:
+    path = tmp_path / "qemu.conf"
+    theirs = b"# \xe9t\xe9\r\n\nvnc_tls = 0"
+    path.write_bytes(theirs)
+    write(among(path, "vnc_tls = 1 # pyinfra-nova\n"))
+    entry = {"path": str(path), "form": OURS, "how": "line", "hidden": False}
+    config_files.answer({"files": [], "write": True, "absent": [entry]})
+    assert path.read_bytes() == theirs

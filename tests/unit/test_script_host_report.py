@@ -20,6 +20,7 @@ from typing_extensions import override
 from .keystone_stand_in import ADMIN, Keystone
 from .mysql_stand_in import Server, SqlError, serving
 from .serving import ApiError, Headers, running
+from .tls_stand_in import TRUSTED
 
 
 def tried(kind: str, **check: Any) -> tuple[bool, str]:
@@ -308,6 +309,21 @@ def test_each_service_that_nova_finds_by_the_catalogue_has_to_be_there() -> None
         assert not ok and said.startswith(f"GET {gone} does not answer: ")
         ok, said = login(keystone, services=["placement"])
         assert not ok and "placement" in said
+
+
+def test_with_tls_on_nothing_is_said_to_a_service_in_plain_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with running(WithCatalog()) as keystone:
+        keystone.catalog = {"image": keystone.url + "/there"}
+        monkeypatch.setattr(host_report.trust, "TRUSTED", TRUSTED)
+        ok, said = login(keystone, services=["image"])
+        assert keystone.asked == ["POST /v3/auth/tokens"]
+    assert (ok, said) == (
+        False,
+        f"the catalogue has {keystone.url}/there for image, in plain text: with tls on it has to "
+        "be https",
+    )
 
 
 # --- the whole report -----------------------------------------------------------------------------

@@ -292,4 +292,4 @@ def test_a_server_that_an_earlier_operation_starts_is_missing_in_a_plan_alone(
 def test_scripts_come_with_what_they_share() -> None:
     (sent,) = script_input("databases", {}, databases.DatabaseDifferences.uses)
     modules = [name for name, _ in json.loads(sent)["modules"]]
-    assert modules == ["sql", "databases"]
+    assert modules == ["trust", "sql", "databases"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import openstack
@@ -17,10 +18,12 @@ from keystoneauth1.exceptions import ClientException, Unauthorized
 from openstack.connection import Connection
 from openstack.exceptions import SDKException
 from pyinfra.api.exceptions import PyinfraError
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
 from pyinfra_nova.proof.deployed_site import DeployedSite, NoAnswerError
+from pyinfra_nova.session.host_script import trusted
 from pyinfra_nova.site.secret_files import secrets_file
 from pyinfra_nova.site.settings import Role, Site
 
@@ -163,7 +166,17 @@ def primary(cloud: DeployedSite) -> Host:
 
 
 @pytest.fixture(scope="session")
-def admin(cloud: DeployedSite) -> Iterator[Connection]:
+def authorities(tmp_path_factory: pytest.TempPathFactory) -> str | None:
+    """A file with whom this machine trusts, and the site beside; None where the former will do."""
+    if (pem := trusted()) is None:
+        return None
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    path.write_text(Path(DEFAULT_CA_BUNDLE_PATH).read_text(encoding="utf-8") + pem)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def admin(cloud: DeployedSite, authorities: str | None) -> Iterator[Connection]:
     """The cloud as its administrator sees it, from this machine, over the public endpoints."""
     settings = cloud.site.settings
     keystone = settings.keystone
@@ -176,6 +189,7 @@ def admin(cloud: DeployedSite) -> Iterator[Connection]:
         project_domain_name=keystone.admin.project_domain_name,
         region_name=settings.region,
         interface="public",
+        cacert=authorities,
         # 2.74 lets an administrator name the host of a guest.
         compute_default_microversion="2.74",
     )

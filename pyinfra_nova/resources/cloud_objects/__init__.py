@@ -17,7 +17,7 @@ from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask, script_
 from pyinfra_nova.session.steps import Commands, changing, refused, say
 
 USES = (
-    *("rest", "keystone", "compute_api", "cloud_session"),
+    *("trust", "rest", "keystone", "compute_api", "cloud_session"),
     *("cloud_flavors", "cloud_aggregates", "cloud_projects", "cloud_images"),
 )
 

@@ -40,7 +40,7 @@ from pyinfra_nova.site.names import named
 from pyinfra_nova.site.settings import Site
 
 USES = (
-    *("rest", "keystone", "compute_api", "cloud_session", "sql", "nova_state"),
+    *("trust", "rest", "keystone", "compute_api", "cloud_session", "sql", "nova_state"),
     *("nova_tables", "newest_moves", "provider_allocations", "guest_records", "arrivals"),
     *("compute_states", "drain_targets"),
 )

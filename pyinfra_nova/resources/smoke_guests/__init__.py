@@ -30,7 +30,7 @@ from pyinfra_nova.site.settings import HostSettings, Settings, Site
 from pyinfra_nova.site.smoke_guest import SmokeGuest
 
 USES = (
-    *("rest", "websocket", "keystone", "compute_api", "cloud_session", "compute_states"),
+    *("trust", "rest", "websocket", "keystone", "compute_api", "cloud_session", "compute_states"),
     *("cloud_aggregates", "unit_logs", "units", "smoke_isolation", "smoke_servers"),
 )
 BY_CONFIG = "New compute service disabled"

@@ -1,0 +1,87 @@
+"""Which certificate a port serves, or which a file holds: SHA-256 of it, as hexadecimal digits.
+
+Whoever serves one shows it before it wants to know who asks, so no certificate of one's own is
+needed, and none is verified here: it is compared.
+"""
+
+import hashlib
+import re
+import socket
+import ssl
+import struct
+
+TIMEOUT = 10
+PEM = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+VENCRYPT = 19
+"""RFB's number for it; what follows is in QEMU's ui/vnc-auth-vencrypt.c."""
+WITH_CERTIFICATE = (260, 261, 262, 263, 264)
+"""X509NONE, X509VNC, X509PLAIN, X509SASL..., of which each begins with the same handshake."""
+
+
+class PlainError(OSError):
+    """What speaks no TLS with certificates."""
+
+
+def of_file(path):
+    """That of the first certificate in a file of PEM; None where there is none."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as stream:
+            found = PEM.search(stream.read())
+        return digest(ssl.PEM_cert_to_DER_cert(found.group())) if found else None
+    except (OSError, ValueError):
+        return None
+
+
+def digest(certificate):
+    return hashlib.sha256(certificate).hexdigest()
+
+
+def of_stream(stream):
+    """What is served on a connection at the point at which TLS begins. Raises OSError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    # Before 1.3 whoever has no certificate is turned away in the handshake itself.
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    with context.wrap_socket(stream) as secured:
+        return digest(secured.getpeercert(binary_form=True))
+
+
+def of_port(address, port):
+    """What a port serves that speaks TLS from the first byte. Raises OSError."""
+    with socket.create_connection((address, port), timeout=TIMEOUT) as stream:
+        return of_stream(stream)
+
+
+def received(stream, size):
+    found = b""
+    while len(found) < size:
+        more = stream.recv(size - len(found))
+        if not more:
+            raise OSError("it hangs up")
+        found += more
+    return found
+
+
+def of_screen(address, port):
+    """What a VNC server serves. Raises OSError, PlainError where it speaks no TLS."""
+    with socket.create_connection((address, port), timeout=TIMEOUT) as stream:
+        version = received(stream, 12)
+        if not version.startswith(b"RFB 003."):
+            raise OSError(f"it says {version!r}, which is no VNC")
+        stream.sendall(b"RFB 003.008\n")
+        if VENCRYPT not in received(stream, received(stream, 1)[0]):
+            raise PlainError("it speaks no TLS")
+        stream.sendall(bytes([VENCRYPT]))
+        stream.sendall(received(stream, 2))  # of VeNCrypt the version that it has
+        if received(stream, 1)[0]:
+            raise OSError("it does not take its own version of VeNCrypt")
+        count = received(stream, 1)[0]
+        kinds = struct.unpack(f">{count}I", received(stream, 4 * count))
+        kind = next((kind for kind in kinds if kind in WITH_CERTIFICATE), None)
+        if kind is None:
+            raise PlainError("its TLS has no certificate")
+        stream.sendall(struct.pack(">I", kind))
+        if received(stream, 1)[0] != 1:
+            raise OSError("it does not go on to TLS")
+        return of_stream(stream)

@@ -1,0 +1,174 @@
+"""Certificates that a site makes itself, with OpenSSL here: what is taken, and what is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pyinfra_nova.certificates.provided import CertificateError, Folder, problems
+from pyinfra_nova.certificates.purposes import PURPOSES
+
+NOW = dt.datetime.now(dt.timezone.utc) + dt.timedelta(hours=1)
+NAMES = ("controller", "10.0.0.11")
+SAN = "subjectAltName=DNS:controller,IP:10.0.0.11"
+
+
+def openssl(folder: Path, *words: str) -> None:
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+
+def make_authority(folder: Path, name: str, issuer: str | None = None) -> None:
+    by = ["-CA", f"{issuer}.crt", "-CAkey", f"{issuer}.key"] if issuer else []
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", *by]
+    out = ["-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt"]
+    openssl(folder, *words, *out, "-addext", "basicConstraints=critical,CA:TRUE")
+
+
+def make_leaf(
+    folder: Path, name: str, issuer: str, san: str = SAN, days: str = "30", usage: str = ""
+) -> None:
+    more = ["-addext", f"extendedKeyUsage={usage}"] if usage else []
+    by = ["-CA", f"{issuer}.crt", "-CAkey", f"{issuer}.key"]
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", days, *by]
+    out = ["-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt"]
+    openssl(folder, *words, *out, "-addext", san, "-addext", "basicConstraints=CA:FALSE", *more)
+    (folder / f"{name}.key").chmod(0o600)
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("company")
+    make_authority(folder, "root")
+    make_authority(folder, "between", issuer="root")
+    make_authority(folder, "stranger")
+    make_leaf(folder, "right", "root")
+    make_leaf(folder, "chained", "between", usage="serverAuth")
+    make_leaf(folder, "foreign", "stranger")
+    make_leaf(folder, "short", "root", san="subjectAltName=DNS:controller")
+    make_leaf(folder, "star", "root", san="subjectAltName=DNS:*.example.org,IP:10.0.0.11")
+    make_leaf(folder, "client", "root", usage="clientAuth")
+    return folder
+
+
+Provide = Callable[..., Folder]
+
+
+@pytest.fixture
+def provide(company: Path, tmp_path: Path) -> Provide:
+    def made(name: str, *between: str, key: str | None = None, mode: int = 0o600) -> Folder:
+        own = tmp_path / "controller"
+        own.mkdir(exist_ok=True)
+        (tmp_path / "services-ca.pem").write_text((company / "root.crt").read_text())
+        chain = "".join((company / f"{part}.crt").read_text() for part in (name, *between))
+        (own / "api.crt").write_text(chain)
+        (own / "api.key").write_text((company / f"{key or name}.key").read_text())
+        (own / "api.key").chmod(mode)
+        return Folder(tmp_path)
+
+    return made
+
+
+def refusal(folder: Folder, names: tuple[str, ...] = NAMES, now: dt.datetime = NOW) -> str:
+    with pytest.raises(CertificateError) as error:
+        folder.issued(PURPOSES["api"], "controller", names, None, now)
+    [fault] = error.value.faults
+    return str(fault).removeprefix(f"{folder.path}/controller/")
+
+
+def test_a_certificate_of_the_authority_is_taken_with_its_key(provide: Provide) -> None:
+    made = provide("right").issued(PURPOSES["api"], "controller", NAMES, None, NOW)
+    assert made.reason == "there is none"
+    assert made.certificate_pem.count("BEGIN") == 1
+    assert "PRIVATE KEY" in made.key_pem
+    assert "PRIVATE" not in repr(made)
+
+
+def test_those_between_it_and_its_authority_go_with_it(provide: Provide) -> None:
+    folder = provide("chained", "between")
+    made = folder.issued(PURPOSES["api"], "controller", NAMES, None, NOW)
+    assert made.certificate_pem.count("BEGIN") == 2
+    again = folder.issued(
+        PURPOSES["api"], "controller", NAMES, f"# a mark\n{made.certificate_pem}", NOW
+    )
+    assert not again.is_new
+
+
+def test_without_what_is_between_nothing_leads_to_the_authority(provide: Provide) -> None:
+    assert refusal(provide("chained")) == (
+        "api.crt: is of no authority in services-ca.pem, nor are those after it"
+    )
+
+
+def test_another_one_than_the_hosts_is_new(provide: Provide) -> None:
+    first = provide("right").issued(PURPOSES["api"], "controller", NAMES, None, NOW)
+    second = provide("chained", "between").issued(
+        PURPOSES["api"], "controller", NAMES, first.certificate_pem, NOW
+    )
+    assert second.reason == "another one is on this machine"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("foreign", "api.crt: is of no authority in services-ca.pem, nor are those after it"),
+        ("short", "api.crt: does not hold the names 10.0.0.11"),
+        ("client", "api.crt: is not for serverAuth"),
+    ],
+)
+def test_what_is_not_right_is_named(provide: Provide, name: str, said: str) -> None:
+    assert refusal(provide(name)) == said
+
+
+def test_one_that_has_ended_or_not_begun_is_named(provide: Provide) -> None:
+    folder = provide("right")
+    assert "api.crt: ended on " in refusal(folder, now=NOW + dt.timedelta(days=31))
+    assert "api.crt: is not valid before " in refusal(folder, now=NOW - dt.timedelta(days=1))
+
+
+def test_a_star_is_one_label(provide: Provide) -> None:
+    folder = provide("star")
+    good = folder.issued(PURPOSES["api"], "controller", ("a.example.org", "10.0.0.11"), None, NOW)
+    assert good.certificate_pem
+    assert refusal(folder, ("a.b.example.org", "example.org")) == (
+        "api.crt: does not hold the names a.b.example.org, example.org"
+    )
+
+
+def test_the_key_of_another_is_refused(provide: Provide) -> None:
+    assert refusal(provide("right", key="short")) == "api.key: is not the key of api.crt"
+
+
+def test_a_key_that_others_may_read_is_refused(provide: Provide) -> None:
+    folder = provide("right", mode=0o644)
+    assert refusal(folder) == (
+        f"api.key: may be read by others: chmod 600 {folder.path}/controller/api.key"
+    )
+
+
+def test_a_key_among_certificates_is_refused(provide: Provide) -> None:
+    folder = provide("right")
+    own = folder.path / "controller"
+    (own / "api.crt").write_text((own / "api.crt").read_text() + (own / "api.key").read_text())
+    assert "api.crt: holds a private key" in refusal(folder)
+
+
+def test_what_is_missing_is_named(provide: Provide) -> None:
+    folder = provide("right")
+    (folder.path / "controller/api.key").unlink()
+    assert refusal(folder) == "api.key: cannot be read: No such file or directory"
+
+
+def test_guests_ports_need_an_authority_of_their_own(company: Path, tmp_path: Path) -> None:
+    for name in ("services", "screens"):
+        (tmp_path / f"{name}-ca.pem").write_text((company / "root.crt").read_text())
+    found = list(
+        problems(
+            Folder(tmp_path), [("controller", "api", NAMES), ("controller", "console", NAMES)], NOW
+        )
+    )
+    assert "screens-ca.pem: has an authority that services-ca.pem has, too" in str(found[0])
+    assert len(found) == 3  # and the two certificates that are not there
