@@ -37,7 +37,7 @@ def prepare(inventory: Path, settings: LabSettings, *, again: bool) -> None:
     if not any(path.exists() for path in SECRETS):
         run(sys.executable, "-m", "pyinfra_nova.secrets", "init")
     run(sys.executable, "-m", "pyinfra_nova.secrets", "add-ceph-key")
-    if settings.has_tls:
+    if settings.tls == "internal":
         run(sys.executable, "-m", "pyinfra_nova.secrets", "add-tls-secret")
     if not again and state.read_json(state.PREPARED) == _wanted(inventory, settings):
         return
@@ -69,17 +69,19 @@ def _wanted(inventory: Path, settings: LabSettings) -> dict[str, object]:
     certificates = {"week": int(time.time() // LOOKED_AT)} if settings.has_tls else {}
     return {
         **certificates,
-        "digest": _digest(inventory),
+        "digest": _digest(inventory, settings),
         "hosts": [host.name for host in settings.hosts],
         "block_storage": state.BLOCK_STORAGE.exists(),
     }
 
 
-def _digest(inventory: Path) -> str:
+def _digest(inventory: Path, settings: LabSettings) -> str:
     """What the prerequisites depend on, secrets included, as one number."""
     paths = [inventory, *SECRETS, state.LAB / "secrets.yml"]
     paths += sorted((inventory.resolve().parent / "group_data").glob("*.py"))
     paths += [path for pattern in READ for path in sorted(CHECKOUT.glob(pattern))]
+    if settings.certificates:
+        paths += sorted(settings.certificates.rglob("*"))
     total = hashlib.sha256()
     for path in paths:
         if path.is_file():

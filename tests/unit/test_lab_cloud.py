@@ -33,8 +33,10 @@ UUID = "457eb676-33da-42ec-9a8c-9293d545c337"
 DROP_IN = "/etc/systemd/system/neutron-api.service.d/neutron-server.conf"
 
 
-def cloud(debian: str, *, block_storage: bool = False, tls: str = "off") -> Cloud:
-    data = {"release": NOVA[debian], "tls": {"mode": tls}}
+def cloud(
+    debian: str, *, block_storage: bool = False, tls: str = "off", **more_of_tls: str
+) -> Cloud:
+    data = {"release": NOVA[debian], "tls": {"mode": tls, **more_of_tls}}
     groups = {group: [(name, HOSTS[name]) for name in names] for group, names in GROUPS.items()}
     secrets = dict.fromkeys(LabSecrets.model_fields, "secret")
     computes = {"computes": {"libvirt": {"rbd_secret_uuid": UUID}}}

@@ -8,23 +8,20 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import config_files
 import pytest
 
-from lab import prerequisites, state
 from lab.cloud import Cloud, catalogue, certificates, daemons, rendered_files
 from lab.cloud.package_names import packages_of
-from lab.settings import read_settings
+from pyinfra_nova.knowledge.platforms import platforms_of
+from pyinfra_nova.nova_conf.certificate_files import certificate_files as nova_certificate_files
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.tls import TRUST
 
-from .site_data import GROUPS, faults, site
-from .site_data import secrets as passwords
-from .test_lab_cloud import NOVA, TLS_SECRET, cloud
+from .test_lab_cloud import NOVA, cloud
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.timezone.utc)
@@ -152,6 +149,35 @@ def test_without_the_secret_that_they_are_made_of_there_is_a_command_that_makes_
     bare = replace(where, site=replace(where.site, secrets=secrets))
     with pytest.raises(SettingsError, match="add-tls-secret"):
         certificate_files(bare)
+
+
+def test_where_the_site_makes_certificates_all_servers_show_the_one_of_their_host(
+    tmp_path: Path,
+) -> None:
+    made, mysql = certificate_files(encrypted()), certificates.SERVERS["mysql"]
+    (tmp_path / "controller").mkdir()
+    certificate, key = (tmp_path / "controller" / f"service.{end}" for end in ("crt", "key"))
+    certificate.write_text(made[mysql.path].content)
+    key.touch(mode=0o600)
+    key.write_text(made[mysql.key_path].content)
+    (tmp_path / "services-ca.pem").write_text(controller_files(encrypted())[TRUST].content)
+    where = cloud("bookworm", tls="provided", certificates=str(tmp_path))
+    files = certificate_files(where)
+    for server in certificates.servers(where):
+        assert files[server.path].content == made[mysql.path].content
+        assert files[server.key_path].content == made[mysql.key_path].content
+        assert files[server.key_path].group == server.user
+    key.chmod(0o644)
+    with pytest.raises(SettingsError, match=r"controller/service\.key: may be read by others"):
+        certificate_files(where)
+
+
+def test_all_hosts_are_told_of_the_same_authorities_as_by_nova_s_own_deploy() -> None:
+    where = encrypted()
+    host = where.site.primary_controller
+    (platform,) = platforms_of("zed")[:1]
+    theirs = {f.path: f for f in nova_certificate_files(where.site, host, platform, {})}
+    assert controller_files(where)[TRUST] == theirs[TRUST]
 
 
 # --- what Debian's packages make of them ----------------------------------------------------------
@@ -301,95 +327,3 @@ def test_whoever_shows_a_certificate_is_restarted_for_a_new_one(debian: str) -> 
     read = {path for unit in units for path in unit.reads}
     for server in certificates.servers(where):
         assert set(server.reads) < read, server
-
-
-# --- off, and back --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("debian", ALL_KINDS)
-def test_a_site_in_plain_text_has_no_word_of_it(debian: str) -> None:
-    where = cloud(debian, block_storage=True)
-    assert certificates.certificate_files(where, "controller", {}, NOW) == []
-    assert certificates.certificate_paths(where) == []
-    for path, file in controller_files(where).items():
-        for word in ("https", "ssl", "tls", "cafile", TRUST):
-            assert word not in file.content.lower(), path
-    units = [
-        *daemons.base_units(where),
-        *daemons.service_units(where),
-        *daemons.cinder_units(where),
-    ]
-    assert not [path for unit in units for path in unit.reads if "ssl" in path or "tls" in path]
-
-
-@pytest.mark.parametrize("debian", ALL_KINDS)
-def test_what_tls_has_brought_goes_when_it_is_off(debian: str) -> None:
-    on, off = encrypted(debian), cloud(debian, block_storage=True)
-    brought = {**controller_files(on), **certificate_files(on)}
-    left = {path: f for path, f in brought.items() if path not in controller_files(off)}
-    # That one is Nova's, too, whose own deploy takes it away.
-    del left[TRUST]
-    entries = {entry.path: entry for entry in certificates.unwanted_files(off)}
-    assert set(left) <= set(entries)
-    for path, file in left.items():
-        assert config_files.without_ours(file.content, asdict(entries[path])) == ""
-        assert config_files.without_ours("somebody else's\n", asdict(entries[path])) is None
-    assert certificates.unwanted_files(on) == []
-
-
-# --- what the lab's own data say ------------------------------------------------------------------
-
-WITH_SECRET = passwords(tls_secret=TLS_SECRET)
-INTERNAL = {"tls": {"mode": "internal"}}
-LAB_GROUPS = {**GROUPS, "lab": ["controller", "compute1", "compute2"]}
-
-
-def test_the_lab_s_data_encrypt_a_site_of_lab_hosts_whatever_holds_for_all() -> None:
-    for_all, lab = {"tls": {"mode": "off", "days": 40}}, {"lab": INTERNAL}
-    found = site(for_all, groups=LAB_GROUPS, group_data=lab, passwords=WITH_SECRET)
-    assert found.settings.tls.is_on
-    assert found.settings.tls.days == 40
-    assert found.settings.keystone.auth_url == "https://controller:5000/v3"
-    assert found.settings.messaging.port == 5671
-
-
-def test_they_say_nothing_of_a_site_of_other_hosts() -> None:
-    for groups in (GROUPS, {**GROUPS, "lab": []}):
-        assert not site({}, groups=groups, group_data={"lab": INTERNAL}).settings.tls.is_on
-
-
-def test_the_command_line_has_the_last_word() -> None:
-    off = {"tls": {"mode": "off"}}
-    found = site(groups=LAB_GROUPS, group_data={"lab": INTERNAL}, override_data=off)
-    assert not found.settings.tls.is_on
-    assert found.settings.keystone.auth_url == "http://controller:5000/v3"
-
-
-def test_what_is_wrong_there_is_said_of_that_file() -> None:
-    wrong = {"lab": {"tls": {"mode": "internal", "days": "many"}}}
-    (fault,) = faults(groups=LAB_GROUPS, group_data=wrong)
-    assert fault.startswith("group_data/lab.py: tls.days")
-
-
-@pytest.mark.parametrize("name", ["inventory.py", "aio.py"])
-def test_the_inventory_in_plain_text_is_the_lab_s_with_nothing_encrypted(name: str) -> None:
-    ours = read_settings(
-        ROOT / ("inventory.py" if name == "inventory.py" else "inventories/aio.py")
-    )
-    theirs = read_settings(ROOT / "inventories" / "plain" / name)
-    assert not theirs.has_tls
-    assert replace(ours, has_tls=False) == theirs
-
-
-def test_the_secret_is_added_before_certificates_are_made_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = read_settings(ROOT / "inventories" / "plain" / "inventory.py")
-    for has_tls in (False, True):
-        commands: list[tuple[str, ...]] = []
-        monkeypatch.setattr(prerequisites, "run", lambda *words, to=commands: to.append(words))
-        monkeypatch.setattr(prerequisites, "SECRETS", [tmp_path])
-        monkeypatch.setattr(state, "PREPARED", tmp_path / "prepared.json")
-        monkeypatch.setattr(prerequisites, "_wanted", lambda *_: {})
-        prerequisites.prepare(tmp_path, replace(settings, has_tls=has_tls), again=False)
-        assert ("add-tls-secret" in {words[-1] for words in commands}) is has_tls
