@@ -9,8 +9,12 @@ import config_files
 import pytest
 
 from lab import prerequisites, state
+from lab.__main__ import trust_site
 from lab.cloud import certificates, daemons
 from lab.settings import read_settings
+from pyinfra_nova.certificates.authority import authority
+from pyinfra_nova.session import host_script
+from pyinfra_nova.site.secrets import add_ceph_key, create, load_secrets
 from pyinfra_nova.site.tls import TRUST
 
 from .site_data import GROUPS, faults, site
@@ -111,3 +115,25 @@ def test_the_secret_is_added_before_certificates_are_made_of_it(
         monkeypatch.setattr(prerequisites, "_wanted", lambda *_: {})
         prerequisites.prepare(tmp_path, replace(settings, tls=mode), again=False)
         assert ("add-tls-secret" in {words[-1] for words in commands}) is (mode == "internal")
+
+
+def test_the_workshop_believes_screens_by_the_site_s_authorities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = tmp_path / "secrets.yml"
+    create(secrets)
+    add_ceph_key(secrets)
+    monkeypatch.setenv("PYINFRA_NOVA_SECRETS", str(secrets))
+    monkeypatch.chdir(ROOT)
+    inventory = tmp_path / "inventory.py"
+    inventory.write_text((ROOT / "inventory.py").read_text())
+    data = tmp_path / "group_data" / "lab.py"
+    data.parent.mkdir()
+    told: list[str | None] = []
+    monkeypatch.setattr(host_script, "trust", told.append)
+    for mode in ("off", "internal"):
+        data.write_text(f'tls = {{"mode": "{mode}"}}\n')
+        trust_site(inventory)
+    secret = load_secrets(secrets).tls_secret
+    assert secret is not None
+    assert told == [authority(secret.get_secret_value(), "services").pem]
