@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib.util
 import socket
 import ssl
 import subprocess
@@ -23,7 +24,7 @@ from pyinfra_nova.site.tls import TRUST
 
 from .test_lab_cloud import NOVA, cloud
 
-ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = Path(__file__).resolve().parents[2] / "lab" / "files" / "certificates.py"
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.timezone.utc)
 LATER = dt.timedelta(days=1)
 PLAIN_MEMCACHED = ("bookworm", "trixie")
@@ -127,6 +128,18 @@ def test_certificates_that_are_right_stay_and_keep_their_keys() -> None:
     found = {path: first[path].content for path in certificates.certificate_paths(where)}
     assert len(found) == 7
     assert certificate_files(where, found, NOW + LATER) == first
+
+
+def test_what_a_host_has_is_read_from_it(tree: Path) -> None:
+    spec = importlib.util.spec_from_file_location("certificates", SCRIPT)
+    assert spec and spec.loader
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    paths = [str(tree) + path for path in certificates.certificate_paths(encrypted())]
+    asked = [*paths, str(tree / "absent.crt"), paths[0] + "/below"]
+    found = script.answer({"paths": asked})["certificates"]
+    assert list(found) == paths
+    assert found == {path: Path(path).read_text() for path in paths}
 
 
 def test_one_that_ends_soon_is_renewed_and_the_others_stay() -> None:
