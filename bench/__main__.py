@@ -18,11 +18,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bench import scale, ssh_scale
 from lab.state import SNAPSHOTS
 from pyinfra_nova.knowledge.platforms import platforms_of
+from pyinfra_nova.nova_conf.certificate_files import certificate_files, issued
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.session.connections import load_inventory
 from pyinfra_nova.session.ssh_command import ssh_options
@@ -30,6 +33,7 @@ from pyinfra_nova.session.typed_pyinfra import PYINFRA, clean_environment
 from pyinfra_nova.site.load import site_of
 from pyinfra_nova.site.secret_files import secrets_file
 from pyinfra_nova.site.settings import Site
+from pyinfra_nova.site.tls import TRUST
 
 HERE = Path(__file__).resolve().parent
 SNAPSHOT = "prepared"
@@ -93,12 +97,19 @@ def write_files(site: Site, folder: Path) -> None:
     """The files that the bare script copies: the same ones that the deploy writes."""
     # The lab's hosts run Debian.
     platform = next(row for row in platforms_of(site.settings.release) if row.os == "debian")
+    now = datetime.now(tz=timezone.utc)
     for host in site.hosts.values():
-        for file in files_for(site, host, platform, "qemu"):
+        certificates = issued(site, host, platform, {}, now)
+        of_tls = list(certificate_files(site, host, platform, certificates))
+        for file in (*of_tls, *files_for(site, host, platform, "qemu")):
             path = folder / host.name / file.path.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file.content)
+        owners = [f"chown {f.owner}:{f.group} {f.path}\nchmod {f.mode} {f.path}\n" for f in of_tls]
+        (folder / f"{host.name}.owners").write_text("".join(owners))
     words = {
+        "SCHEME": urlsplit(site.settings.endpoints.internal).scheme,
+        "CAFILE": TRUST,
         "NOVA_DATABASE_PASSWORD": sql_text(site.secrets.database_password.get_secret_value()),
         "MESSAGING_PASSWORD": shlex.quote(site.secrets.messaging_password.get_secret_value()),
         "NOVA_PASSWORD": shlex.quote(site.secrets.nova_password.get_secret_value()),

@@ -3,13 +3,15 @@
 # no comparison and no healing. Fast hosts and a fast network do not make a deploy faster than this.
 # usage: floor.sh SSH_CONFIG FILES CONTROLLER COMPUTE...
 #   FILES/HOST/ holds the files to write on each host, by their paths; FILES/secrets.env the
-#   passwords, quoted for where they are used: SQL, and a shell
+#   passwords, quoted for where they are used: SQL, and a shell; FILES/HOST.owners the commands that
+#   give a host's certificates to who reads them
 # FLOOR_DEADLINE: seconds in which the API has to answer, and the computes to be there
 set -eu
 deadline=${FLOOR_DEADLINE:-180}
 ssh_config=$1 files=$2 controller=$3
 shift 3
 . "$files/secrets.env"
+scheme=${SCHEME:-http} cafile=${CAFILE:-}
 
 on() {
     name=$1
@@ -36,6 +38,7 @@ wait_for='wait_for() {
 copy_files() {
     tar -C "$files/$1" -cf - . | on "$1" 'tar -C / --no-same-owner --no-overwrite-dir -xf - &&
         chown root:nova /etc/nova/*.conf && chmod 640 /etc/nova/*.conf'
+    [ ! -s "$files/$1.owners" ] || on "$1" sh -e <"$files/$1.owners"
 }
 
 controller_side() {
@@ -58,7 +61,7 @@ openstack role add --project service --user nova admin
 openstack role add --project service --user nova service
 openstack service create --name nova --description 'OpenStack Compute' compute
 for interface in public internal admin; do
-    openstack endpoint create --region RegionOne compute \$interface http://$controller:8774/v2.1
+    openstack endpoint create --region RegionOne compute \$interface $scheme://$controller:8774/v2.1
 done
 runuser -u nova -- nova-manage api_db sync
 runuser -u nova -- nova-manage cell_v2 map_cell0 \
@@ -71,8 +74,11 @@ systemctl restart \$units
 deadline=$deadline
 $wait_for
 answers() {
-    curl -sf http://$controller:8774/ ||
-        python3 -c "import urllib.request as u; u.urlopen('http://$controller:8774/')"
+    case $scheme in
+    https) curl -sf --cacert $cafile https://$controller:8774/ ;;
+    *) curl -sf http://$controller:8774/ ||
+        python3 -c "import urllib.request as u; u.urlopen('http://$controller:8774/')" ;;
+    esac
 }
 wait_for 'nova-api answers' answers
 SHELL

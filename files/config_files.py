@@ -37,7 +37,11 @@ PLAIN = re.compile(r"^(true|false|\d{1,6}|)$", re.IGNORECASE)
 PASSWORD_KEY = re.compile("passw|passphrase|secret|credential", re.IGNORECASE)
 # A URL whose passwords can be told from the rest with certainty: everything awkward is encoded.
 USER = r"(?:[\w.~%+-]*(?::[\w.~%+-]*)?@)?"
-URL = re.compile(r"^([\w+.-]+://)({0}[\w.:-]*(?:,{0}[\w.:-]*)*)((?:/[\w.-]*)?)$".format(USER))
+URL = re.compile(
+    r"^([\w+.-]+://)({0}[\w.:-]*(?:,{0}[\w.:-]*)*)((?:/[\w.-]*(?:\?ssl_ca=[\w./-]+)?)?)$".format(
+        USER
+    )
+)
 URL_PASSWORD = re.compile(r"(^|,)([\w.~%+-]*:)[\w.~%+-]*(?=@)")
 URL_LOGIN = re.compile(r"://.*@")
 MASK = "********"

@@ -167,6 +167,22 @@ def restore(inventory: Path, name: str) -> int:
     return 0
 
 
+def trust_site(inventory: Path) -> None:
+    """Have this machine believe who shows guests' screens, by the authorities of the site."""
+    from pyinfra_nova.certificates.trust import trusted_pem
+    from pyinfra_nova.session import host_script
+    from pyinfra_nova.session.connections import load_inventory
+    from pyinfra_nova.site.faults import SettingsError
+    from pyinfra_nova.site.load import site_of
+
+    if not read_settings(inventory).has_tls:
+        return
+    try:
+        host_script.trust(trusted_pem(site_of(load_inventory(str(inventory)))))
+    except SettingsError as error:
+        raise LabError(str(error)) from error
+
+
 def workshop(inventory: Path, options: argparse.Namespace) -> int:
     """Do the exercise on the deployed lab."""
     # With Jinja2 and pydantic, which no other word needs.
@@ -191,6 +207,7 @@ def workshop(inventory: Path, options: argparse.Namespace) -> int:
         if "compute" in services and VOLUME_SERVICE not in services:
             say("Cinder comes first, once; it stays until `lab down`")
             up(inventory, volumes=True)
+    trust_site(inventory)
     with state.locked():
         walked = course.Course(place, lab)
         if options.clean:

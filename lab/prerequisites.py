@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from lab import state
@@ -19,8 +20,11 @@ SECRETS = (
     else [Path(name) for name in ("secrets.yml", "secrets.sops.yml", "secrets.yml.age")]
 )
 CHECKOUT = Path(__file__).resolve().parents[1]
-READ = ("lab/*.py", "lab/files/*", "lab/templates/*", "lab/guest/*", "group_data/*.py",
-        "pyinfra_nova/*.py", "pyinfra_nova/resources/*.py", "files/*")  # fmt: skip
+READ = ("lab/*.py", "lab/cloud/*.py", "lab/files/*", "lab/templates/*", "lab/guest/*",
+        "group_data/*.py", "pyinfra_nova/*.py", "pyinfra_nova/certificates/*.py",
+        "pyinfra_nova/resources/*.py", "pyinfra_nova/site/tls.py", "files/*")  # fmt: skip
+LOOKED_AT = 7 * 24 * 3600
+"""Seconds after which it is asked again whether certificates are to be renewed."""
 
 
 def is_recorded() -> bool:
@@ -33,6 +37,8 @@ def prepare(inventory: Path, settings: LabSettings, *, again: bool) -> None:
     if not any(path.exists() for path in SECRETS):
         run(sys.executable, "-m", "pyinfra_nova.secrets", "init")
     run(sys.executable, "-m", "pyinfra_nova.secrets", "add-ceph-key")
+    if settings.tls == "internal":
+        run(sys.executable, "-m", "pyinfra_nova.secrets", "add-tls-secret")
     if not again and state.read_json(state.PREPARED) == _wanted(inventory, settings):
         return
     state.PREPARED.unlink(missing_ok=True)
@@ -60,18 +66,22 @@ def prepare(inventory: Path, settings: LabSettings, *, again: bool) -> None:
 
 
 def _wanted(inventory: Path, settings: LabSettings) -> dict[str, object]:
+    certificates = {"week": int(time.time() // LOOKED_AT)} if settings.has_tls else {}
     return {
-        "digest": _digest(inventory),
+        **certificates,
+        "digest": _digest(inventory, settings),
         "hosts": [host.name for host in settings.hosts],
         "block_storage": state.BLOCK_STORAGE.exists(),
     }
 
 
-def _digest(inventory: Path) -> str:
+def _digest(inventory: Path, settings: LabSettings) -> str:
     """What the prerequisites depend on, secrets included, as one number."""
     paths = [inventory, *SECRETS, state.LAB / "secrets.yml"]
     paths += sorted((inventory.resolve().parent / "group_data").glob("*.py"))
     paths += [path for pattern in READ for path in sorted(CHECKOUT.glob(pattern))]
+    if settings.certificates:
+        paths += sorted(settings.certificates.rglob("*"))
     total = hashlib.sha256()
     for path in paths:
         if path.is_file():

@@ -70,6 +70,8 @@ class LabSettings:
 
     Attributes:
         release: the Debian release that the hosts run.
+        tls: where certificates come from, "off" for no encryption.
+        certificates: the folder with those that the site makes itself.
     """
 
     release: str
@@ -77,10 +79,17 @@ class LabSettings:
     management: Network
     provider: Network
     hosts: tuple[LabHost, ...]
+    tls: str = "off"
+    certificates: Path | None = None
 
     @property
     def networks(self) -> tuple[Network, Network, Network]:
         return (self.nat, self.management, self.provider)
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether what is said between hosts is encrypted."""
+        return self.tls != "off"
 
     @property
     def has_wsgi_modules(self) -> bool:
@@ -185,7 +194,11 @@ def settings_from(
     _refuse_overlap((nat, management, provider))
     release = _debian_release(str(all_data.get("release", "zed")))
     hosts = _hosts(inventory_hosts(inventory), (nat, management, provider))
-    return LabSettings(release, nat, management, provider, hosts)
+    # As the site has it (site/sources.py), whose import costs more than all else here.
+    tls = {**all_data.get("tls", {}), **lab_data.get("tls", {})}
+    mode, folder = tls.get("mode", "off"), tls.get("certificates")
+    certificates = Path(folder) if folder else None
+    return LabSettings(release, nat, management, provider, hosts, mode, certificates)
 
 
 def _debian_release(nova_release: str) -> str:

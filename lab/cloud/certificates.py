@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lab.cloud import Cloud
-from pyinfra_nova.certificates.issued import wanted
+from pyinfra_nova.certificates.issued import Issued, wanted
 from pyinfra_nova.certificates.purposes import PURPOSES
-from pyinfra_nova.certificates.trust import trusted_pem
+from pyinfra_nova.certificates.trust import folder_of
+from pyinfra_nova.nova_conf.certificate_files import trust_file
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
 from pyinfra_nova.site.faults import Fault, SettingsError
-from pyinfra_nova.site.tls import TRUST
 
 LOCAL_NAMES = ("localhost", "127.0.0.1")
 
@@ -66,8 +66,7 @@ def certificate_paths(cloud: Cloud) -> list[str]:
 
 def trust_files(cloud: Cloud) -> list[ConfigFile]:
     """The authorities that every host takes the certificates of services from."""
-    pem = trusted_pem(cloud.site)
-    return [ConfigFile(TRUST, pem, "root", "root", "0644")] if pem is not None else []
+    return [trust_file(cloud.site)] if cloud.has_tls else []
 
 
 def certificate_files(
@@ -76,32 +75,31 @@ def certificate_files(
     """A certificate for each server of the controller NAME: those FOUND there while they are right.
 
     Raises:
-        SettingsError: the secret that they are made of is missing.
+        SettingsError: the secret that they are made of is missing, or one that is to be provided
+            cannot be used.
     """
-    if not cloud.has_tls:
-        return []
-    secret, tls = cloud.site.secrets.tls_secret, cloud.site.settings.tls
-    if secret is None:
-        problem = "is missing, and the lab's certificates are made of it"
-        remedy = "python -m pyinfra_nova.secrets add-tls-secret"
-        raise SettingsError([Fault("secrets.yml", "tls_secret", problem, remedy)])
     files = []
-    for server in servers(cloud):
-        issued = wanted(
-            secret.get_secret_value(),
-            PURPOSES["service"],
-            f"{name} {server.user}",
-            _names(cloud, name),
-            found.get(server.path),
-            now,
-            tls.days,
-            tls.renew_days,
-        )
+    for server in servers(cloud) if cloud.has_tls else ():
+        issued = _issued(cloud, name, server, found.get(server.path), now)
         # The key first: an init script that finds only one of the two starts without TLS.
         key, group = issued.key_pem, server.user
         files.append(ConfigFile(server.key_path, key, "root", group, "0640", hidden=True))
         files.append(ConfigFile(server.path, issued.certificate_pem, "root", "root", "0644"))
     return files
+
+
+def _issued(cloud: Cloud, name: str, server: Server, found: str | None, now: dt.datetime) -> Issued:
+    """A certificate of SERVER's own; of those that a site provides all servers show the same."""
+    purpose, names = PURPOSES["service"], _names(cloud, name)
+    if folder := folder_of(cloud.site):
+        return folder.issued(purpose, name, names, found, now)
+    secret, tls = cloud.site.secrets.tls_secret, cloud.site.settings.tls
+    if secret is None:
+        problem = "is missing, and the lab's certificates are made of it"
+        remedy = "`python -m pyinfra_nova.secrets add-tls-secret` adds it"
+        raise SettingsError([Fault("secrets.yml", "tls_secret", problem, remedy)])
+    value, whose = secret.get_secret_value(), f"{name} {server.user}"
+    return wanted(value, purpose, whose, names, found, now, tls.days, tls.renew_days)
 
 
 def _names(cloud: Cloud, name: str) -> list[str]:

@@ -115,7 +115,14 @@ def _uwsgi(cloud: Cloud, project: str, unit: str) -> ConfigFile:
     content = (
         _environment()
         .get_template("uwsgi.ini.j2")
-        .render(project=project, unit=unit, script=script, module=module, has_tls=cloud.has_tls)
+        .render(
+            project=project,
+            unit=unit,
+            script=script,
+            module=module,
+            has_tls=cloud.has_tls,
+            minimum_version=cloud.site.settings.tls.minimum_version,
+        )
     )
     return ConfigFile(f"/etc/{project}/{unit}-uwsgi.ini", content, *_PUBLIC)
 

@@ -170,7 +170,7 @@ def certificate_files(
     """The files of HOST that hold CERTIFICATES, which ``issued`` says, and whom it trusts."""
     if not site.settings.tls.is_on or not (host.is_controller or host.is_compute):
         return
-    yield _public(TRUST, trusted_pem(site) or "")
+    yield trust_file(site)
     for place in places(site, host, platform):
         if place.trusts:
             authority = PURPOSES[place.purpose].authority
@@ -183,6 +183,11 @@ def certificate_files(
             text = f"{MARKER}\n{mine.key_pem}"
             yield ConfigFile(key, text, "root", group, mode, hidden=True)
             yield _public(certificate, mine.certificate_pem)
+
+
+def trust_file(site: Site) -> ConfigFile:
+    """Whom a host of SITE, which encrypts, takes the word of services from."""
+    return _public(TRUST, trusted_pem(site) or "")
 
 
 def _public(path: str, text: str) -> ConfigFile:

@@ -23,6 +23,7 @@ from pyinfra_nova.nova_conf.check import Role as FileRole
 from pyinfra_nova.nova_conf.check import findings as file_findings
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.render import files_for
+from pyinfra_nova.nova_conf.tls_options import speaks_memcache_tls
 from pyinfra_nova.resources.host_report import NoReport, Report
 from pyinfra_nova.run import restores
 from pyinfra_nova.run.installed import hypervisor_findings, nova_findings
@@ -200,6 +201,7 @@ def _controller_checks(site: Site) -> Iterator[Check]:
         password = site.secrets.database_password.get_secret_value()
         check |= {"user": database.user, "password": password}
     yield check
+    encrypted = {"tls": True} if speaks_memcache_tls(site.settings) else {}
     for server in site.settings.memcached_servers:
         name, _, port = server.rpartition(":")
         yield {
@@ -207,6 +209,7 @@ def _controller_checks(site: Site) -> Iterator[Check]:
             "kind": "memcached",
             "host": name or port,
             "port": int(port) if name else 11211,
+            **encrypted,
             "remedy": "see memcached_servers in group_data/all.py",
         }
 

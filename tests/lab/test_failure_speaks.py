@@ -11,7 +11,7 @@ import pytest
 
 from lab import machines
 
-from .conftest import SEED, on, run
+from .conftest import BROKER_PORT, SEED, on, run
 from .test_interrupted import deploy_while, killed_when
 from .test_main_job import PYINFRA
 
@@ -54,7 +54,9 @@ def test_a_broker_that_stops_midway_is_named_within_the_deadline(mended: None) -
     result = deploy_while(BEFORE, lambda: on("controller", "systemctl stop rabbitmq-server"))
     assert time.monotonic() - begun < 240
     assert result.returncode == 1
-    conductor = "nova-conductor is active (running), but not connected to RabbitMQ at port 5672"
+    conductor = (
+        f"nova-conductor is active (running), but not connected to RabbitMQ at port {BROKER_PORT}"
+    )
     assert f"{conductor}. /var/log/nova/nova-conductor.log: " in result.stdout
     assert "Traceback" not in result.stdout
 
@@ -63,7 +65,7 @@ def test_a_broker_that_stops_midway_is_named_within_the_deadline(mended: None) -
 def test_a_broker_that_stops_before_its_user_is_looked_at(mended: None) -> None:
     result = deploy_while(EARLY, lambda: on("controller", "systemctl stop rabbitmq-server"))
     assert result.returncode == 1
-    assert "RabbitMQ does not answer at 10.0.0.11:5672" in result.stdout
+    assert f"RabbitMQ does not answer at 10.0.0.11:{BROKER_PORT}" in result.stdout
     assert "rabbitmqctl" not in result.stdout and "Traceback" not in result.stdout
 
 
@@ -72,7 +74,7 @@ def test_a_broker_that_is_away_from_the_start(mended: None) -> None:
     on("controller", "systemctl stop rabbitmq-server")
     result = run(PYINFRA, "inventory.py", "deploy.py", "-y")
     assert result.returncode == 1
-    assert "RabbitMQ at controller:5672" in result.stdout
+    assert f"RabbitMQ at controller:{BROKER_PORT}" in result.stdout
     assert "Starting operation" not in result.stdout
 
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from . import traces
-from .conftest import ROOT, on, run
+from .conftest import BROKER_PORT, ROOT, on, run
 from .test_drift import sql
 from .test_main_job import PYINFRA
 
@@ -59,7 +59,7 @@ def test_no_half_of_the_hosts_is_run_with_a_password_that_is_not_in_use(
     on("controller", "rabbitmqctl -q change_password openstack 'another one'")
     computes = deploy("--limit", "computes")
     assert computes.returncode == 1
-    assert "RabbitMQ at controller:5672" in computes.stdout
+    assert f"RabbitMQ at controller:{BROKER_PORT}" in computes.stdout
     assert "Traceback" not in computes.stdout
     controllers = deploy("--limit", "controllers")
     assert controllers.returncode == 1

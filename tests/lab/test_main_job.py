@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from . import traces
-from .conftest import ROOT, SECRETS, Planned, on, run
+from .conftest import BROKER_PORT, ROOT, SECRETS, Planned, on, run
 from .leaks import Search
 
 Deployed = subprocess.CompletedProcess[str]
@@ -51,7 +51,7 @@ def test_a_plan_for_bare_hosts_writes_nothing_anywhere(bare: Planned) -> None:
 def test_a_plan_for_bare_hosts_tells_what_will_be_there(bare: Planned) -> None:
     for text in (
         "install: nova-",
-        "+transport_url = rabbit://openstack:********@controller:5672",
+        f"+transport_url = rabbit://openstack:********@controller:{BROKER_PORT}",
         "+connection = mysql+pymysql://nova:********@controller:3306/nova_api",
         "create database nova_cell0",
         "create database user nova",

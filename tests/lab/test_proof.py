@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
-from .conftest import SECRETS, on, run
+from .conftest import BROKER_PORT, SECRETS, on, run
 from .test_main_job import PYINFRA
 
 Deployed = subprocess.CompletedProcess[str]
@@ -117,7 +117,7 @@ WAYS = {
     "the controller's name elsewhere": Broken(
         "compute1",
         "sed -i.kept 's/^10.0.0.11 /10.0.0.32 /' /etc/hosts",
-        r"compute1.*RabbitMQ at controller:5672.*does not answer|Connection refused",
+        rf"compute1.*RabbitMQ at controller:{BROKER_PORT}.*does not answer|Connection refused",
         mended="cat /etc/hosts.kept >/etc/hosts; rm /etc/hosts.kept",
     ),
     "a conductor that crashes for ever": Broken(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, SECRETS, on, run
+from .conftest import BROKER_PORT, ROOT, SECRETS, on, run
 from .test_main_job import PYINFRA
 
 Deployed = subprocess.CompletedProcess[str]
@@ -74,7 +74,7 @@ def test_accounts_made_elsewhere_that_do_not_fit_are_refused_by_name(deployed: D
     result = deploy_with_accounts_made_elsewhere()
     assert result.returncode == 1
     assert "MariaDB at controller:3306" in result.stdout
-    assert "RabbitMQ at controller:5672" in result.stdout
+    assert f"RabbitMQ at controller:{BROKER_PORT}" in result.stdout
     assert "Traceback" not in result.stdout
     # The same site, were it to make them itself, would put them right.
     assert run("./run", "plan").returncode == 2

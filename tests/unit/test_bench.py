@@ -11,7 +11,7 @@ from bench import scale, ssh_scale
 from bench.__main__ import write_files
 from bench.scale import Cost
 
-from .site_data import AWKWARD, secrets, site
+from .site_data import AWKWARD, debian, secrets, site
 
 PASSWORD = "a`b'c\"d\\e$HOME #f"
 
@@ -125,3 +125,19 @@ def test_the_floor_ends_with_what_was_missing(
         check=False,
     )
     assert (done.returncode, said in done.stderr) == (1 if failing else 0, True)
+
+
+def test_what_is_encrypted_by_a_deploy_is_so_by_the_bare_script(tmp_path: Path) -> None:
+    tls = {"tls": {"mode": "internal"}}
+    write_files(site(tls, passwords=secrets(tls_secret="what authorities are made of")), tmp_path)
+    owners = (tmp_path / "controller.owners").read_text()
+    key = debian().paths.api_key
+    assert "PRIVATE KEY" in Path(f"{tmp_path}/controller{key}").read_text()
+    assert f"chown root:nova {key}\nchmod 0640 {key}\n" in owners
+    assert said(tmp_path, "printf %s $SCHEME") == "https"
+    assert Path(str(tmp_path / "controller") + said(tmp_path, "printf %s $CAFILE")).is_file()
+
+
+def test_nothing_is_given_to_anybody_where_nothing_is_encrypted(folder: Path) -> None:
+    assert (folder / "controller.owners").read_text() == ""
+    assert said(folder, "printf %s $SCHEME") == "http"

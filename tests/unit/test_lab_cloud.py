@@ -28,16 +28,23 @@ MODULES = {
     "/etc/neutron/neutron-api-uwsgi.ini": "neutron.wsgi.api:application",
 }
 NEUTRON = {"neutron-api", "neutron-rpc-server", "neutron-periodic-workers"}
+TLS_SECRET = "what authorities of these tests are made of"
 UUID = "457eb676-33da-42ec-9a8c-9293d545c337"
 DROP_IN = "/etc/systemd/system/neutron-api.service.d/neutron-server.conf"
 
 
-def cloud(debian: str, *, block_storage: bool = False) -> Cloud:
-    data = {"release": NOVA[debian]}
+def cloud(
+    debian: str, *, block_storage: bool = False, tls: str = "off", **more_of_tls: str
+) -> Cloud:
+    data = {"release": NOVA[debian], "tls": {"mode": tls, **more_of_tls}}
     groups = {group: [(name, HOSTS[name]) for name in names] for group, names in GROUPS.items()}
     secrets = dict.fromkeys(LabSecrets.model_fields, "secret")
     computes = {"computes": {"libvirt": {"rbd_secret_uuid": UUID}}}
-    where = site(data, group_data=computes, passwords=passwords(rbd_secret_key=ceph_key()))
+    where = site(
+        data,
+        group_data=computes,
+        passwords=passwords(rbd_secret_key=ceph_key(), tls_secret=TLS_SECRET),
+    )
     lab = settings_from(groups, data, {})
     return Cloud(where, lab, LabSecrets.model_validate(secrets), block_storage=block_storage)
 

@@ -147,6 +147,9 @@ def test_a_link_is_replaced_by_the_file(tmp_path: Path) -> None:
         "metadata_proxy_shared_secret = TopSecret",
         "transport_url = rabbit://o:TopSecret@mq1:5672,o:TopSecret@mq2:5672/",
         "connection = mysql+pymysql://nova:Top/TopSecret@controller/nova",
+        "connection = mysql+pymysql://nova:TopSecret@controller/nova?ssl_ca=/etc/ca.pem",
+        "connection = mysql+pymysql://nova@controller/nova?ssl_ca=/etc/ca.pem&password=TopSecret",
+        "connection = mysql+pymysql://nova@controller/nova?password=TopSecret",
         "backend = redis://user:x@TopSecret@controller/0",
         "# password = TopSecret",
         "#password=TopSecret",
@@ -190,6 +193,12 @@ def test_a_diff_shows_which_host_a_url_moves_to(tmp_path: Path) -> None:
     write(wanted(path, "transport_url = rabbit://o:p@old:5672/\n"))
     (found,) = compare(wanted(path, "transport_url = rabbit://o:p@new:5672/\n"))
     assert "@old:5672" in found["diff"] and "@new:5672" in found["diff"]
+
+
+def test_a_diff_shows_whom_a_database_is_verified_by(tmp_path: Path) -> None:
+    url = "mysql+pymysql://nova:TopSecret@controller:3306/nova?ssl_ca=/etc/pyinfra-nova/tls/ca.pem"
+    (found,) = compare(wanted(tmp_path / "nova.conf", f"connection = {url}\n"))
+    assert f"+connection = {url.replace('TopSecret', '********')}\n" in found["diff"] + "\n"
 
 
 OURS = r"[a-z_]+ = .+ # pyinfra-nova"

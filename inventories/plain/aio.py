@@ -1,0 +1,12 @@
+"""All in one with nothing encrypted: see group_data/lab.py beside this file."""
+
+controllers = [
+    ("controller", {"my_ip": "10.0.0.11", "ssh_hostname": "10.0.0.11"}),
+]
+
+computes = controllers
+database = controllers
+messaging = controllers
+
+# The host that `./run lab` makes. Delete this group when you name a host of your own.
+lab = controllers
