@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cloud import Cloud, catalogue, certificates, daemons, rendered_files
+from lab.cloud import Cloud, catalogue, certificates, daemons, data_stores, rendered_files
 from lab.cloud.package_names import packages_of
 from pyinfra_nova.knowledge.platforms import platforms_of
 from pyinfra_nova.nova_conf.certificate_files import certificate_files as nova_certificate_files
@@ -298,6 +298,9 @@ def test_database_and_broker_take_no_plain_text() -> None:
     )
     broker = files["/etc/rabbitmq/rabbitmq.conf"].content
     assert "listeners.tcp = none\nlisteners.ssl.default = 5671\n" in broker
+    # Where users are looked for there.
+    assert {user.port for user in data_stores.broker_users(encrypted())} == {5671}
+    assert {user.port for user in data_stores.broker_users(cloud("bookworm"))} == {5672}
 
 
 def test_a_later_minimum_leaves_out_the_older_version() -> None:
