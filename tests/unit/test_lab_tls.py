@@ -323,6 +323,20 @@ def test_what_goes_to_memcached_is_encrypted_where_its_clients_know_no_tls(debia
         assert "memcache_security_strategy = ENCRYPT\n" in files[f"/etc/{project}.conf"].content
 
 
+@pytest.mark.parametrize("debian", ALL_KINDS)
+def test_what_listens_at_an_address_waits_for_it_after_a_boot(debian: str) -> None:
+    where = encrypted(debian)
+    files = controller_files(where)
+    units = {unit.name: unit for unit in daemons.base_units(where)}
+    drop_in = units["memcached.service"].dropin
+    assert drop_in is not None
+    waiting = [files[drop_in], *(files[p] for p in files if p == certificates.GLANCE_TLS_UNIT)]
+    assert len(waiting) == (1 if debian == "sid" else 2)
+    for file in waiting:
+        assert "StartLimitIntervalSec=0\n" in file.content
+        assert "RestartSec=1\n" in file.content
+
+
 def test_memcached_speaks_tls_where_its_clients_do_and_plain_text_to_its_own_host() -> None:
     files = controller_files(encrypted("sid"))
     lines = files["/etc/memcached.conf"].content.splitlines()
