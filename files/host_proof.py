@@ -2,6 +2,7 @@
 
 Request: {"units": [as for units.py], "urls": [as for http_answers.py], "websocket": URL|null,
           "libvirt": URI|null, "folders": [paths], "user": name, "audited": [units],
+          "served": {"address", "port", "certificate": path, "screen": path|null}|null,
           "audit_interval": seconds}
 Answer:  {"processes": {unit: as of units.py},
           "faults": [{"what", "problem", "remedy", "passing": bool}]}
@@ -16,7 +17,10 @@ import re
 import subprocess
 import sys
 
+import guest_screens
 import http_answers
+import served_certificates
+import trust
 import unit_logs
 import units
 import websocket
@@ -52,6 +56,8 @@ def url_faults(urls):
 def websocket_faults(url):
     try:
         said, _ = websocket.handshake(url)
+    except trust.RefusedError as error:
+        said = str(error)
     except OSError as error:
         said = f"no answer: {error}"
     if " 101 " not in said + " ":
@@ -74,6 +80,31 @@ def libvirt_faults(uri):
     if done.returncode:
         said = " ".join(done.stderr.split())[-300:]
         yield fault("libvirt", f"{uri} answers: {said}", "see the journal of its daemon")
+
+
+def served_faults(served):
+    """What shows another certificate than its file has: it has not read it, or is another one's."""
+    remedy = "deploy again"
+    path, at = served["certificate"], "{address}:{port}".format(**served)
+    try:
+        found = served_certificates.of_port(served["address"], served["port"])
+        if found != served_certificates.of_file(path):
+            yield fault("libvirt", f"{at} shows another certificate than {path} has", remedy)
+    except OSError as error:
+        yield fault("libvirt", f"{at} speaks no TLS: {error}", remedy)
+    for guest in guest_screens.guests() if served["screen"] else ():
+        if guest.screen != "tls" or not guest.port:
+            continue
+        try:
+            found = served_certificates.of_screen(*guest.port)
+        except OSError as error:
+            if os.path.exists(f"/proc/{guest.pid}"):  # else it has ended meanwhile
+                text = f"its screen shows no certificate: {error}"
+                yield fault(f"guest {guest.name}", text, remedy, passing=True)
+            continue
+        if found != served_certificates.of_file(served["screen"]):
+            text = "its screen shows another certificate than {screen} has".format(**served)
+            yield fault(f"guest {guest.name}", text, remedy)
 
 
 WRITE = (
@@ -143,6 +174,8 @@ def answer(request):
         faults += websocket_faults(request["websocket"])
     if request["libvirt"]:
         faults += libvirt_faults(request["libvirt"])
+    if request["served"]:
+        faults += served_faults(request["served"])
     if request["folders"]:
         faults += folder_faults(request["folders"], request["user"])
     for unit in wanted:

@@ -259,10 +259,25 @@ def check_amqp(check):
 
 
 def check_memcached(check):
-    with socket.create_connection((check["host"], check["port"]), timeout=TIMEOUT) as stream:
-        stream.sendall(b"version\r\n")
-        said = stream.recv(100).decode(errors="replace").strip()
+    where = (check["host"], check["port"])
+    begin = trust.connected if check.get("tls") else in_plain_text
+    said, error = "", None
+    try:
+        with begin(*where, TIMEOUT) as stream:
+            stream.sendall(b"version\r\n")
+            said = stream.recv(100).decode(errors="replace").strip()
+    except ConnectionResetError as reset:
+        error = reset
+    if not said and trust.TRUSTED is not None and trust.speaks_tls(where):
+        return False, trust.in_tls(where)
+    if error:
+        raise error
     return said.startswith("VERSION"), said or "says nothing"
+
+
+def in_plain_text(host, port, timeout):
+    """A connection to what Nova's middleware of some releases cannot speak TLS to."""
+    return socket.create_connection((host, port), timeout=timeout)
 
 
 def logged_in(check):
@@ -325,7 +340,7 @@ KINDS = {
 def tried(check):
     try:
         ok, detail = KINDS[check["kind"]](check)
-    except rest.Failed as error:
+    except (rest.Failed, trust.RefusedError) as error:
         ok, detail = False, str(error)
     except OSError as error:
         ok, detail = False, f"does not answer: {error}"

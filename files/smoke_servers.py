@@ -7,6 +7,7 @@ import hashlib
 import re
 
 import rest
+import trust
 import websocket
 from smoke_isolation import PROVIDERS, WANTS, is_refused
 
@@ -159,13 +160,17 @@ class Servers:
         url = made["url"]
         # What a URL has after its `?` lets whoever sees it look at the screen.
         try:
-            status, words = websocket.handshake(url, websocket.console_path(url), at=proxy)
+            status, words, fault = websocket.screen(url, websocket.console_path(url), at=proxy)
+        except trust.RefusedError as error:
+            raise rest.NoAnswer(f"the console proxy: {error}") from None
         except OSError as error:
             raise rest.NoAnswer(f"the console proxy at {proxy} does not answer: {error}") from None
         if " 101 " not in status + " ":
             raise rest.BadAnswer(f"the console proxy at {proxy} answers {status or 'nothing'}")
         if not words.startswith("RFB"):
             raise NotProven("its console shows no screen: see the log of the console proxy")
+        if fault:
+            raise NotProven(f"its console shows no screen: {fault}: see the log of the proxy")
 
     def attach(self, host, volume):
         path = "/servers/{}/os-volume_attachments".format(rest.quoted(self.existing(host)["id"]))

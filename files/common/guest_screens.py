@@ -5,12 +5,17 @@ import os
 import re
 
 PROC = "/proc"
+FIRST = 5900
+"""The port of VNC's display 0."""
 QEMU = re.compile(r"qemu-(kvm|system-[a-z0-9_]+)")
 NAME = re.compile(r"(?:^|,)guest=((?:[^,]|,,)*)")
 
 
 class Guest:
-    """A guest: its process, its names, and what its screen speaks: "tls", "plain" or None."""
+    """A guest: its process, its names, and where its screen is and what that speaks.
+
+    That is "tls", "plain" or, where it has none, None.
+    """
 
     def __init__(self, pid, words):
         named = NAME.search(after(words, "-name"))
@@ -19,6 +24,16 @@ class Guest:
         self.uuid = after(words, "-uuid")
         screen = after(words, "-vnc")
         self.screen = ("tls" if "tls-creds=" in screen else "plain") if screen else None
+        self.port = port_of(screen.split(",")[0])
+
+
+def port_of(display):
+    """The address and port of a VNC server, from here; None where it listens at no port."""
+    address, _, number = display.rpartition(":")
+    if not number.isdigit() or address.startswith("unix"):
+        return None
+    everywhere = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "::1"}  # noqa: S104
+    return everywhere.get(address, address.strip("[]")), FIRST + int(number)
 
 
 def after(words, option):

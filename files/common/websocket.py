@@ -9,6 +9,9 @@ import urllib.parse
 import trust
 
 TIMEOUT = 20
+VNC = "RFB 003."
+VERSION = b"RFB 003.008\n"
+NO_PASSWORD = 1
 KEY = base64.b64encode(b"pyinfra-nova asks").decode()
 """What a client of a WebSocket sends; no secret (RFC 6455, section 1.3)."""
 
@@ -33,12 +36,71 @@ def payload(reader):
     return reader.read(size)
 
 
+def sent(stream, data):
+    """A client's frame has a mask (section 5.3), here one that changes nothing."""
+    stream.sendall(bytes([0x82, 0x80 | len(data)]) + bytes(4) + data)
+
+
+class Frames:
+    """What comes in frames, however it is cut up."""
+
+    def __init__(self, reader):
+        self.reader, self.rest = reader, b""
+
+    def read(self, size):
+        while len(self.rest) < size:
+            more = payload(self.reader)
+            if not more:
+                raise OSError("it hangs up")
+            self.rest += more
+        found, self.rest = self.rest[:size], self.rest[size:]
+        return found
+
+    def text(self):
+        size = int.from_bytes(self.read(4), "big")
+        return self.read(min(size, 200)).decode(errors="replace")
+
+
+def refusal(stream, reader):
+    """What a VNC server that has greeted says to one who wants no password, or "" (RFC 6143, 7.1).
+
+    Of a browser nothing is asked: who may see a screen, its token says.
+    """
+    frames = Frames(reader)
+    try:
+        sent(stream, VERSION)
+        count = frames.read(1)[0]
+        if not count:
+            return f"it is refused: {frames.text()}"
+        if NO_PASSWORD not in frames.read(count):
+            return "it asks for a password"
+        sent(stream, bytes([NO_PASSWORD]))
+        if any(frames.read(4)):
+            return f"it is refused: {frames.text()}"
+    except OSError as error:
+        return f"the proxy and the compute do not agree: {error}"
+    return ""
+
+
 def handshake(url, path="/websockify", at=None):
     """The status line with which a server answers who wants a WebSocket, and its first words.
 
     Where it is asked AT another address it is told URL all the same, as by a proxy before it. Only
     then is its first word waited for: of other servers it would be the client's.
     """
+    return _asked(url, path, at)[:2]
+
+
+def screen(url, path, at):
+    """As `handshake`, of a guest's screen, and what keeps it from being shown, or "".
+
+    The proxy of the consoles greets before it has agreed with the compute on anything: on TLS, and
+    on whose certificates are good (nova/console/securityproxy/rfb.py, connect).
+    """
+    return _asked(url, path, at, agreed=True)
+
+
+def _asked(url, path, at, agreed=False):
     parts = urllib.parse.urlsplit(url)
     words = (
         f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
@@ -51,13 +113,15 @@ def handshake(url, path="/websockify", at=None):
         with stream.makefile("rb") as reader:
             status = reader.readline(200).decode(errors="replace").strip()
             if not at or " 101 " not in status + " ":
-                return status, ""
+                return status, "", ""
             try:
                 while reader.readline(1000).strip():
                     pass
-                return status, payload(reader).decode(errors="replace")
+                words = payload(reader).decode(errors="replace")
             except OSError:  # it has answered, but not what stands behind it
-                return status, ""
+                return status, "", ""
+            fault = refusal(stream, reader) if agreed and words.startswith(VNC) else ""
+            return status, words, fault
 
 
 def console_path(url):

@@ -156,6 +156,7 @@ class Paths(Row):
     api_key: str = "/etc/pyinfra-nova/tls/api.key"
     apache_log: str | None = None
     consoleproxy_default: str | None = None
+    novncproxy_default: str | None = None
     state: str
     log: str
     lock: str

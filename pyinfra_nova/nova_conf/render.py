@@ -21,6 +21,7 @@ from pyinfra_nova.knowledge.platforms import Platform
 from pyinfra_nova.nova_conf import migration_ssh
 from pyinfra_nova.nova_conf.capacity_options import capacity_options
 from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.nova_conf.console_proxy import proxy_files
 from pyinfra_nova.nova_conf.overriding import overridden, shared_out
 from pyinfra_nova.nova_conf.tls_options import tls_options
 from pyinfra_nova.nova_conf.urls import database_url, transport_url
@@ -143,7 +144,7 @@ def _controller_files(site: Site, host: HostSettings, platform: Platform) -> lis
     if path := platform.paths.consoleproxy_default:
         content = _render("nova-consoleproxy.j2")
         files.append(ConfigFile(path, content, "root", "root", "0644", before_install=True))
-    return files
+    return files + proxy_files(site, host, platform)
 
 
 GRACEFUL = "graceful_shutdown_timeout"

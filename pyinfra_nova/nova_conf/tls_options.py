@@ -9,8 +9,10 @@ from pydantic import SecretStr
 from pyinfra_nova.knowledge import releases
 from pyinfra_nova.knowledge.platforms import Platform
 from pyinfra_nova.nova_conf.certificate_files import SCREENS
-from pyinfra_nova.site.settings import Site
+from pyinfra_nova.site.settings import Settings, Site
 from pyinfra_nova.site.tls import TRUST
+
+MEMCACHE_TLS = "memcache_tls_enabled"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,12 @@ class TlsOptions:
         return (0x04000000, 0x10000000, *older)
 
 
+def speaks_memcache_tls(settings: Settings) -> bool:
+    """Whether Nova's middleware speaks TLS to memcached: with ``tls``, if its release can."""
+    table = releases.load(settings.release)
+    return settings.tls.is_on and table.option("keystone_authtoken", MEMCACHE_TLS) is not None
+
+
 def tls_options(site: Site, platform: Platform) -> TlsOptions | None:
     """What files of SITE on PLATFORM say of certificates; None where ``tls`` is off."""
     settings, paths = site.settings, platform.paths
@@ -73,6 +81,6 @@ def tls_options(site: Site, platform: Platform) -> TlsOptions | None:
         console_certificate=f"{SCREENS}/client.crt",
         console_key=f"{SCREENS}/client.key",
         says_broker_name=verifies_name is not None and verifies_name.deprecated is None,
-        memcache_tls=table.option("keystone_authtoken", "memcache_tls_enabled") is not None,
+        memcache_tls=speaks_memcache_tls(settings),
         memcache_secret_key=site.secrets.memcache_secret_key,
     )

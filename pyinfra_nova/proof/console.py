@@ -21,10 +21,16 @@ TIMEOUT = 20.0
 
 @dataclass(frozen=True)
 class Greeting:
-    """What a proxy answered: its status line, and what came over the WebSocket after it."""
+    """What a proxy answered: its status line, and what came over the WebSocket after it.
+
+    Attributes:
+        refusal: what keeps the screen from being shown all the same, or "": the proxy greets before
+            it has agreed with the compute on TLS.
+    """
 
     status: str
     first_words: str
+    refusal: str = ""
 
 
 def websocket_path(console_url: str) -> str:
@@ -73,7 +79,41 @@ def greet(console_url: str) -> Greeting:
             pass
         if " 101 " not in f"{status} ":
             return Greeting(status, "")
-        return Greeting(status, _payload(reader).decode(errors="replace"))
+        words = _payload(reader).decode(errors="replace")
+        refusal = _refusal(stream, reader) if words.startswith("RFB 003.") else ""
+        return Greeting(status, words, refusal)
+
+
+def _sent(stream: socket.socket, data: bytes) -> None:
+    """A client's frame has a mask (section 5.3), here one that changes nothing."""
+    stream.sendall(bytes([0x82, 0x80 | len(data)]) + bytes(4) + data)
+
+
+def _refusal(stream: socket.socket, reader: BinaryIO) -> str:
+    """What a VNC server says to one who wants no password, or "" (RFC 6143, 7.1)."""
+    rest = b""
+
+    def read(size: int) -> bytes:
+        nonlocal rest
+        while len(rest) < size:
+            if not (more := _payload(reader)):
+                raise ConnectionError("it hangs up")
+            rest += more
+        found, rest = rest[:size], rest[size:]
+        return found
+
+    try:
+        _sent(stream, b"RFB 003.008\n")
+        count = read(1)[0]
+        if count and 1 not in read(count):
+            return "it asks for a password"
+        if count:
+            _sent(stream, b"\1")
+            if not any(read(4)):
+                return ""
+        return f"it is refused: {read(int.from_bytes(read(4), 'big')).decode(errors='replace')}"
+    except OSError as error:
+        return f"the proxy and the compute do not agree: {error}"
 
 
 def _payload(reader: BinaryIO) -> bytes:

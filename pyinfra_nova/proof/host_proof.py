@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pyinfra.api.host import Host
 
 from pyinfra_nova.knowledge.platforms import NovaRole
+from pyinfra_nova.nova_conf.certificate_files import places
 from pyinfra_nova.nova_conf.ini import expanded, option_values
 from pyinfra_nova.resources.http_answers import Answering
 from pyinfra_nova.resources.units import Process, Unit
@@ -27,7 +28,16 @@ class HostProof(ScriptFact):
     """The processes of the host's units, and what they do not do."""
 
     script = "host_proof"
-    uses = ("trust", "rest", "http_answers", "unit_logs", "units", "websocket")
+    uses = (
+        "trust",
+        "rest",
+        "http_answers",
+        "unit_logs",
+        "units",
+        "websocket",
+        "guest_screens",
+        "served_certificates",
+    )
 
 
 def asked(host: Host, request: Mapping[str, Any]) -> Answer:
@@ -75,6 +85,22 @@ def libvirt_uri(plan: HostPlan, options: Mapping[str, Sequence[str]] | None = No
     return known.get("libvirt/connection_uri", [LIBVIRT_URI])[-1]
 
 
+def _served(plan: HostPlan) -> dict[str, Any] | None:
+    """Where libvirt and guests' screens speak TLS here, and the certificates that they show."""
+    tls = plan.libvirt_tls
+    if tls is None or not tls.wanted:
+        return None
+    shown = {
+        place.purpose: place.pairs[0][0] for place in places(plan.site, plan.host, plan.platform)
+    }
+    return {
+        "address": tls.address,
+        "port": tls.port,
+        "certificate": shown["libvirt"],
+        "screen": shown.get("screen"),
+    }
+
+
 def question(plan: HostPlan, urls: Sequence[Answering]) -> dict[str, Any]:
     """What HostProof is asked about the host of PLAN, which answers at URLS."""
     options = _options(plan)
@@ -86,6 +112,7 @@ def question(plan: HostPlan, urls: Sequence[Answering]) -> dict[str, Any]:
         "urls": [asdict(url) for url in urls],
         "websocket": proxy.url if proxy else None,
         "libvirt": libvirt_uri(plan, options) if compute else None,
+        "served": _served(plan),
         "folders": _folders(plan, options),
         "user": plan.platform.user,
         "audited": [unit.name for unit in units if unit.broker] if compute else [],
@@ -100,6 +127,7 @@ def process_question(plan: HostPlan) -> dict[str, Any]:
         "urls": [],
         "websocket": None,
         "libvirt": None,
+        "served": None,
         "folders": [],
         "user": plan.platform.user,
         "audited": [],

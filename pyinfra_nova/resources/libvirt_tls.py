@@ -13,7 +13,7 @@ from pyinfra.api.command import QuoteString
 
 from pyinfra_nova.resources import moves
 from pyinfra_nova.session.host_script import NO_ANSWER, Answer, ScriptFact, ask, script_command
-from pyinfra_nova.session.steps import Commands, Step, refused, taken
+from pyinfra_nova.session.steps import Commands, Step, refused, say, taken
 from pyinfra_nova.site.names import named
 
 
@@ -120,6 +120,11 @@ def spoken(wanted: LibvirtTls, moving: Callable[[], Answer] | None = None) -> Co
     if not found:
         yield from refused(NO_ANSWER)
         return
+    if found["plain"]:
+        say(
+            f"the screens of {named(found['plain'])} speak no TLS: they will once the guest is "
+            "started anew (openstack server reboot --hard), or has moved here from elsewhere"
+        )
     restarts = _restarts(wanted, found)
     rest = [*_reread(wanted, found), *([_forgotten(wanted.mark)] if found["disable"] else [])]
     running: Sequence[Mapping[str, Any]] = [each for each in found["restart"] if each["running"]]

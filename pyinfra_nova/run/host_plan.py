@@ -17,6 +17,7 @@ from pyinfra_nova.nova_conf.certificate_files import (
     unwanted_certificate_files,
 )
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
+from pyinfra_nova.nova_conf.console_proxy import proxy_files, unwanted_proxy_files
 from pyinfra_nova.nova_conf.hypervisor_files import (
     hypervisor_files,
     unwanted_hypervisor_files,
@@ -120,6 +121,7 @@ class HostPlan:
             *unwanted_migration_files(*where),
             *unwanted_certificate_files(*where),
             *unwanted_hypervisor_files(*where),
+            *unwanted_proxy_files(*where),
         )
 
     @property
@@ -217,7 +219,9 @@ class HostPlan:
         if not self.site.settings.tls.is_on:
             return unit.reads
         is_nova, is_api = paths.nova_conf in unit.reads, bool({*get_args(Api)} & {*unit.serves})
-        own = (paths.api_certificate, paths.api_key) if is_api else ()
+        own = [paths.api_certificate, paths.api_key] if is_api else []
+        if "novncproxy" in unit.serves:
+            own += [file.path for file in proxy_files(self.site, self.host, self.platform)]
         return (*unit.reads, *((TRUST,) if is_nova else ()), *own)
 
     @cached_property

@@ -23,6 +23,7 @@ from pyinfra_nova.nova_conf.check import Role as FileRole
 from pyinfra_nova.nova_conf.check import findings as file_findings
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.render import files_for
+from pyinfra_nova.nova_conf.tls_options import speaks_memcache_tls
 from pyinfra_nova.resources.host_report import NoReport, Report
 from pyinfra_nova.run import restores
 from pyinfra_nova.run.installed import hypervisor_findings, nova_findings
@@ -81,7 +82,8 @@ def _file_findings(site: Site, host: HostSettings) -> list[FileFinding]:
         role = "all-in-one" if host.is_compute else "controller"
     # A finding is of one host and one line; the same one elsewhere is said together with it.
     found = file_findings(sources, site.settings.release, role, all_names=True)
-    return [replace(finding, file="", line=0) for finding in found if not _is_own(finding, host)]
+    told = (one for one in found if one.level != "note" and not _is_own(one, host))
+    return [replace(finding, file="", line=0) for finding in told]
 
 
 def _is_own(finding: FileFinding, host: HostSettings) -> bool:
@@ -199,6 +201,7 @@ def _controller_checks(site: Site) -> Iterator[Check]:
         password = site.secrets.database_password.get_secret_value()
         check |= {"user": database.user, "password": password}
     yield check
+    encrypted = {"tls": True} if speaks_memcache_tls(site.settings) else {}
     for server in site.settings.memcached_servers:
         name, _, port = server.rpartition(":")
         yield {
@@ -206,6 +209,7 @@ def _controller_checks(site: Site) -> Iterator[Check]:
             "kind": "memcached",
             "host": name or port,
             "port": int(port) if name else 11211,
+            **encrypted,
             "remedy": "see memcached_servers in group_data/all.py",
         }
 

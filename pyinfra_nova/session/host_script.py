@@ -78,8 +78,14 @@ def script_input(
     modules = _modules(name, tuple(uses), folder)
     asked = f'"modules": {modules}, "request": {json.dumps(request)}'
     if _trusted is not None and TRUST in uses:
-        asked += f', "trusted": {json.dumps(_trusted)}'
+        asked += f', "trusted": {_quoted(_trusted)}'
     return SecretInput(f"{{{asked}}}")
+
+
+@cache
+def _quoted(pem: str) -> str:
+    """PEM in JSON; once for all hosts, for a file of authorities may be long."""
+    return json.dumps(pem)
 
 
 @cache

@@ -99,8 +99,15 @@ ENCRYPTED: tuple[str, ...] = (
             "vencrypt_ca_certs",
         )
     ),
+    # Each can have guests sent in plain text, or not at all: a URI wins over the scheme, a tunnel
+    # does not go with QEMU's own TLS (nova/virt/libvirt/driver.py), nor does post-copy with disks
+    # that are copied by it (libvirt, LIBVIRT-1113).
+    *(
+        f"libvirt/live_migration_{name}"
+        for name in ("uri", "scheme", "with_native_tls", "tunnelled", "permit_post_copy")
+    ),
 )
-"""Options that `tls` decides where it is on; elsewhere they are anybody's."""
+"""Options that `tls` decides where it is on, by leaving them out, too; elsewhere anybody does."""
 
 LOGINS: Mapping[str, str] = {
     "keystone_authtoken": "`keystone` and nova_password in secrets.yml",

@@ -24,7 +24,7 @@ from .site_data import HOSTS, site
 from .smoke_stand_in import Cloud
 
 DONE = {"refused": None}
-RFB = ("HTTP/1.1 101 Switching Protocols", "RFB 003.008\n")
+RFB = ("HTTP/1.1 101 Switching Protocols", "RFB 003.008\n", "")
 NAMES = ("guests", "volumes", "services", "aggregates", "flavors", "traits", "members")
 
 
@@ -114,8 +114,8 @@ def prepared(found: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(smoke_guests, "time", SimpleNamespace(monotonic=lambda: found.now))
     monkeypatch.setattr(smoke_guests, "ask", found.ask)
     monkeypatch.setattr(smoke_guests, "say", found.said.append)
-    rfb = ("HTTP/1.1 101", "RFB 003.008\n")
-    monkeypatch.setattr(smoke_servers.websocket, "handshake", lambda *_, **__: rfb)
+    rfb = ("HTTP/1.1 101", "RFB 003.008\n", "")
+    monkeypatch.setattr(smoke_servers.websocket, "screen", lambda *_, **__: rfb)
     monkeypatch.setattr(script, "scheduler_fault", lambda _: None)
     return found
 
@@ -169,11 +169,11 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the console proxy is asked, and what it answers last."""
     asked: list[Any] = [RFB]
 
-    def handshake(*words: str, at: str) -> Any:
+    def shown(*words: str, at: str) -> Any:
         asked.insert(0, (*words, at))
         if isinstance(asked[-1], OSError):
             raise asked[-1]
         return asked[-1]
 
-    monkeypatch.setattr(smoke_servers.websocket, "handshake", handshake)
+    monkeypatch.setattr(smoke_servers.websocket, "screen", shown)
     return asked

@@ -14,6 +14,14 @@ from pyinfra_nova.session import host_script
 from .tls_stand_in import TRUSTED, context, pages
 
 
+def agreed(stream: socket.socket, is_good: bool) -> None:
+    """What a proxy does after its greeting: it asks the compute, and says how that has ended."""
+    assert stream.recv(18, socket.MSG_WAITALL)[6:] == b"RFB 003.008\n"
+    stream.sendall(b"\x82\x02\1\1")
+    assert stream.recv(7, socket.MSG_WAITALL)[6:] == b"\1"
+    stream.sendall(b"\x82\x04\0\0\0\0" if is_good else b"\x82\x0b\0\0\0\1\0\0\0\3bad")
+
+
 @pytest.fixture
 def proxy() -> Iterator[tuple[str, list[bytes]]]:
     """A proxy that lets token `right` in and closes on any other."""
@@ -30,6 +38,7 @@ def proxy() -> Iterator[tuple[str, list[bytes]]]:
             stream.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
             if b"token=right" in head:
                 stream.sendall(b"\x82\x0cRFB 003.008\n")
+                agreed(stream, b"token=right_but" not in head)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -46,8 +55,16 @@ def test_the_path_of_the_websocket_is_in_the_url() -> None:
 def test_a_guest_greets(proxy: tuple[str, list[bytes]]) -> None:
     url, seen = proxy
     greeting = greet(f"{url}?path=%3Ftoken%3Dright")
-    assert greeting.first_words == "RFB 003.008\n"
+    assert (greeting.first_words, greeting.refusal) == ("RFB 003.008\n", "")
     assert b"Origin: http://127.0.0.1:" in seen[0]
+
+
+def test_a_proxy_that_does_not_agree_with_the_compute_greets_all_the_same(
+    proxy: tuple[str, list[bytes]],
+) -> None:
+    greeting = greet(f"{proxy[0]}?path=%3Ftoken%3Dright_but")
+    assert greeting.first_words == "RFB 003.008\n"
+    assert greeting.refusal == "it is refused: bad"
 
 
 def test_a_wrong_token_hears_nothing(proxy: tuple[str, list[bytes]]) -> None:

@@ -296,3 +296,16 @@ def test_the_first_program_that_is_there_tells_its_version(tmp_path: Path) -> No
 
 def test_what_apache_reads_is_not_taken_for_a_file_of_oslo_config() -> None:
     assert check_files(site(release="2026.1")) == []
+
+
+@pytest.mark.parametrize(("release", "speaks"), [("zed", False), ("2026.1", True)])
+def test_memcached_is_asked_as_the_middleware_of_the_release_will(
+    release: str, speaks: bool
+) -> None:
+    def asked(mode: str) -> dict[str, Any]:
+        found = site(release=release, tls={"mode": mode})
+        checks = checks_for(scope_of(found, found.hosts), found.hosts["controller"])
+        return next(check for check in checks if check["kind"] == "memcached")
+
+    assert asked("internal").get("tls", False) is speaks
+    assert "tls" not in asked("off")

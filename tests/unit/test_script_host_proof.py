@@ -243,6 +243,7 @@ def test_a_unit_without_a_process_has_no_age() -> None:
 def proven(*names: str, **request: Any) -> list[dict[str, Any]]:
     """The faults of units, of which nothing else has to be asked."""
     nothing: dict[str, Any] = {"urls": [], "websocket": None, "libvirt": None, "folders": []}
+    nothing["served"] = None
     wanted = [{"name": name, "log": f"/nowhere/{name}.log", "broker": None} for name in names]
     more = {"units": wanted, "user": "nova", "audited": [], "audit_interval": 60}
     return list(host_proof.answer({**nothing, **more, **request})["faults"])

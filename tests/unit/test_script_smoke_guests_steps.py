@@ -163,14 +163,24 @@ def test_a_screen_that_shows_nothing_is_the_computes_fault_and_the_token_is_not_
     joining: Cloud, screen: list[Any]
 ) -> None:
     joining.guest()
-    screen[-1] = (RFB[0], "")
+    screen[-1] = (RFB[0], "", "")
     assert step(joining, "greet") == {
         "refused": "its console shows no screen: see the log of the console proxy"
     }
 
 
+def test_a_screen_that_the_proxy_greets_and_gets_no_further_with_is_the_computes_fault(
+    joining: Cloud, screen: list[Any]
+) -> None:
+    """As where the two do not take each other's certificates."""
+    joining.guest()
+    screen[-1] = (*RFB[:2], "it is refused: Unable to negotiate security with server")
+    (text,) = step(joining, "greet").values()
+    assert "it is refused: Unable to negotiate security with server" in text
+
+
 @pytest.mark.parametrize(
-    "said", [OSError("Connection refused"), ("HTTP/1.1 403 Forbidden", ""), ("", "")]
+    "said", [OSError("Connection refused"), ("HTTP/1.1 403 Forbidden", "", ""), ("", "", "")]
 )
 def test_a_proxy_that_does_not_answer_says_nothing_of_the_compute(
     joining: Cloud, screen: list[Any], said: Any

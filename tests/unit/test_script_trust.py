@@ -9,6 +9,8 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
+import host_proof
+import host_report
 import http_answers
 import messaging
 import mysql_login
@@ -102,10 +104,25 @@ def by_amqp(how: ssl.SSLContext | None) -> str | None:
         return None
 
 
+def by_memcached(how: ssl.SSLContext | None) -> str | None:
+    class Memcached(Encrypted, socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            if self.request.recv(100) == b"version\r\n":
+                self.request.sendall(b"VERSION 1.6.18\r\n")
+            else:
+                self.request.sendall(b"ERROR\r\n")
+
+    with listening(Memcached, how=how) as port:
+        check = {"name": "it", "kind": "memcached", "host": "127.0.0.1", "port": port, "tls": True}
+        found = host_report.tried(check)
+    assert found["ok"] is (found["detail"] == "VERSION 1.6.18")
+    return None if found["ok"] else str(found["detail"])
+
+
 Asked = Callable[[ssl.SSLContext | None], "str | None"]
 ASKED = pytest.mark.parametrize(
     "asked",
-    [by_http, by_websocket, by_login, by_pymysql, by_amqp],
+    [by_http, by_websocket, by_login, by_pymysql, by_amqp, by_memcached],
     ids=lambda asked: asked.__name__,
 )
 
@@ -199,6 +216,16 @@ def test_an_api_whose_tls_complains_of_plain_text_is_told_from_others(
         rest.ask("GET", f"http://127.0.0.1:{port}/v2.1")
 
 
+def test_a_memcached_that_speaks_tls_to_a_middleware_that_does_not_is_told() -> None:
+    class Memcached(Encrypted, socketserver.BaseRequestHandler):
+        pass
+
+    with listening(Memcached, how=context()) as port:
+        check = {"name": "it", "kind": "memcached", "host": "127.0.0.1", "port": port}
+        detail = host_report.tried(check)["detail"]
+    assert detail.endswith(f"127.0.0.1:{port} speaks TLS where plain text was expected")
+
+
 def test_a_broker_that_speaks_tls_says_so_where_nothing_is_encrypted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -231,6 +258,15 @@ def test_a_port_at_which_nobody_listens_is_no_matter_of_tls() -> None:
         rest.ask("GET", "https://127.0.0.1:1/")
     with pytest.raises(ConnectionRefusedError):
         trust.connected("127.0.0.1", 1)
+
+
+def test_a_console_says_whose_certificate_it_has() -> None:
+    with pages(context("another name")) as (port, _):
+        (found,) = host_proof.websocket_faults(f"https://127.0.0.1:{port}/")
+    assert found["problem"] == (
+        f"https://127.0.0.1:{port}/ takes no WebSocket: 127.0.0.1:{port} shows a certificate for "
+        "elsewhere.example, 10.9.9.9, and it was asked as 127.0.0.1"
+    )
 
 
 # --- elsewhere ------------------------------------------------------------------------------------

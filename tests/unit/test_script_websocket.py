@@ -25,6 +25,8 @@ class Proxy:
         self.words = b"\x82\x0cRFB 003.008\n"
         self.is_over = threading.Event()
         self.waits = False
+        self.exchange: list[tuple[bytes, bytes]] = []
+        """What the client says after the greeting, and what it is answered, in frames."""
 
     def serve(self) -> None:
         stream, _ = self.server.accept()
@@ -34,6 +36,11 @@ class Proxy:
                 head += stream.recv(4096)
             self.told = head.decode()
             stream.sendall(self.answer + self.words)
+            for said, answer in self.exchange:
+                frame = stream.recv(6 + len(said), socket.MSG_WAITALL)
+                assert frame[:2] == bytes([0x82, 0x80 | len(said)])
+                assert bytes(a ^ b for a, b in zip(frame[6:], frame[2:6] * 3, strict=False)) == said
+                stream.sendall(answer)
             if self.waits:
                 self.is_over.wait(10)
 
@@ -106,3 +113,50 @@ def test_a_long_first_frame_is_read_whole(proxy: Proxy) -> None:
 def test_the_path_is_the_one_that_the_operators_machine_finds(url: str) -> None:
     """pyinfra_nova/proof/console.py asks from there, for the proxy that browsers reach."""
     assert websocket.console_path(url) == console.websocket_path(url)
+
+
+# --- a guest's screen -----------------------------------------------------------------------------
+
+VERSION = b"RFB 003.008\n"
+
+
+def framed(*words: bytes) -> bytes:
+    return b"".join(bytes([0x82, len(each)]) + each for each in words)
+
+
+def fault(proxy: Proxy, *exchange: tuple[bytes, bytes]) -> str:
+    proxy.exchange = list(exchange)
+    status, words, found = websocket.screen(URL, websocket.console_path(URL), at=proxy.at)
+    assert (status, words) == ("HTTP/1.1 101 Switching Protocols", "RFB 003.008\n")
+    return str(found)
+
+
+@pytest.mark.parametrize("types", [(b"\1\1",), (b"\2", b"\2\1")], ids=["at once", "in pieces"])
+def test_a_screen_is_shown_once_proxy_and_compute_agree(
+    proxy: Proxy, types: tuple[bytes, ...]
+) -> None:
+    assert fault(proxy, (VERSION, framed(*types)), (b"\1", framed(bytes(4)))) == ""
+
+
+def test_a_proxy_that_greets_but_does_not_agree_with_the_compute_shows_nothing(
+    proxy: Proxy,
+) -> None:
+    """So it speaks when the compute's certificate is of somebody else (rfb.py, _fail)."""
+    words = b"Unable to negotiate security with server"
+    said = framed(bytes([0, 0, 0, 1]), len(words).to_bytes(4, "big") + words)
+    found = fault(proxy, (VERSION, framed(b"\1\1")), (b"\1", said))
+    assert found == "it is refused: Unable to negotiate security with server"
+
+
+def test_a_proxy_that_the_compute_refuses_says_why(proxy: Proxy) -> None:
+    found = fault(proxy, (VERSION, framed(b"\0", b"\0\0\0\4busy")))
+    assert found == "it is refused: busy"
+
+
+def test_a_screen_that_asks_for_a_password_is_shown_to_nobody(proxy: Proxy) -> None:
+    assert fault(proxy, (VERSION, framed(b"\1\2"))) == "it asks for a password"
+
+
+def test_a_proxy_that_hangs_up_after_its_greeting_is_a_fault(proxy: Proxy) -> None:
+    found = fault(proxy, (VERSION, framed(b"\1\1")), (b"\1", b""))
+    assert found == "the proxy and the compute do not agree: it hangs up"

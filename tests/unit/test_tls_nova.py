@@ -12,11 +12,13 @@ import pytest
 from pydantic import SecretStr
 
 from pyinfra_nova.knowledge.platforms import Platform, platform_for, table
+from pyinfra_nova.knowledge.releases import VERSIONS, load
 from pyinfra_nova.nova_conf.certificate_files import certificate_files, issued
 from pyinfra_nova.nova_conf.ini import option_values
 from pyinfra_nova.nova_conf.urls import cell_urls, database_url
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.session.redaction import MASK, Redactor
+from pyinfra_nova.site import option_owners as owners
 from pyinfra_nova.site.run_scope import scope_of
 from pyinfra_nova.site.settings import Site
 from pyinfra_nova.site.tls import TRUST
@@ -318,3 +320,27 @@ def test_a_computes_files_hold_no_certificate_of_the_apis() -> None:
     text = files[NOVA_CONF].content + files[COMPUTE_CONF].content
     assert "/etc/pyinfra-nova/tls/api" not in text
     assert "ssl_only" not in text
+
+
+# --- what nova_conf may say -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("release", VERSIONS)
+def test_what_tls_decides_is_anybodys_where_it_is_off(release: str) -> None:
+    known = load(release)
+    for section, _, name in (option.partition("/") for option in owners.ENCRYPTED):
+        if not (found := known.option(section, name)):
+            continue
+        former = [old.rpartition("/") for old in found.data.get("former", ())]
+        for group, old in ((section, name), *((g or section, n) for g, _, n in former)):
+            refused = owners.refusal(group, old, release, is_encrypted=True)
+            assert refused is not None, (group, old)
+            assert refused.remedy == "set `tls`"
+            assert owners.refusal(group, old, release) is None
+
+
+def test_a_site_with_tls_refuses_what_would_weaken_it() -> None:
+    literal = {"nova_conf": {"placement": {"insecure": True}}}
+    assert site(literal).hosts["compute1"].nova_conf == {"placement": {"insecure": True}}
+    problem = "nova_conf.placement.insecure: is decided by the settings; set `tls`"
+    assert faults(literal) == [f"group_data/all.py: {problem}"]

@@ -248,6 +248,9 @@ def test_a_guest_greets_on_its_novnc_console(admin: Connection, site: Site, runn
     fault = f"{running.where}: {shown} says {greeting.status!r}, then {greeting.first_words!r}"
     remedy = f"see nova-novncproxy.log; it needs to reach the VNC ports of {running.compute.name}"
     require([] if greeting.first_words.startswith("RFB 003.") else [fault], remedy)
+    where = f"{running.where}: its screen is not shown"
+    log = f"see nova-novncproxy.log, and the log of the guest's QEMU on {running.compute.name}"
+    require([f"{where}: {greeting.refusal}"] if greeting.refusal else [], log)
 
 
 def test_nothing_is_left_of_a_deleted_guest(

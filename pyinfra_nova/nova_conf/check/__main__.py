@@ -21,7 +21,8 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         prog="check",
         description="Say what is wrong with a nova.conf. Several files are read as one service "
         "reads them: what a later one says wins.",
-        epilog="Exit status: 0 nothing is wrong, 1 something is, 2 it could not be checked.",
+        epilog="Exit status: 0 nothing is wrong, 1 something is, 2 it could not be checked. A note "
+        "says of nothing that it is wrong.",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="- is standard input")
     parser.add_argument(
@@ -64,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"{error}: not a configuration file", file=sys.stderr)
         return FAILED
     print(FORMATS[arguments.format](found, load(arguments.release), arguments.role))
-    return FOUND if found else CLEAN
+    return FOUND if any(finding.level != "note" for finding in found) else CLEAN
 
 
 if __name__ == "__main__":

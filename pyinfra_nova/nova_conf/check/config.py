@@ -12,7 +12,7 @@ from pyinfra_nova.nova_conf.check.values import TRUE
 from pyinfra_nova.nova_conf.ini import Parsed, Setting, escaped_dollars, parse, references
 
 Role = Literal["controller", "compute", "all-in-one"]
-Level = Literal["error", "warning"]
+Level = Literal["error", "warning", "note"]
 Kind = Literal[
     "duplicate",
     "insecure",
@@ -52,7 +52,8 @@ class Finding:
         line: where, counted from 1; 0 for the file as a whole.
         section, option: what it is about; the option is "" for a whole section.
         kind: what sort of thing it is.
-        level: an error keeps Nova from working or gives something away; a warning does not.
+        level: an error keeps Nova from working or gives something away; a warning does not; a note
+            is worth to know, and may be just as it is meant.
         problem: what is wrong.
         remedy: what to do about it.
         source: what says so: a file of Nova or a library, a release note, an advisory.

@@ -8,6 +8,7 @@ from pyinfra_nova.nova_conf.check.config import Config, Found
 from pyinfra_nova.nova_conf.check.rules import (
     computes,
     controllers,
+    encryption,
     every_host,
     given_away,
     wrong_host,
@@ -37,4 +38,8 @@ RULES: tuple[Callable[[Config], Found], ...] = (
     wrong_host.misplaced,
     given_away.placeholders,
     given_away.unverified,
+    encryption.plain_text,
+    encryption.unverified_peers,
+    encryption.weak_versions,
+    encryption.migrations,
 )

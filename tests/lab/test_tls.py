@@ -1,0 +1,190 @@
+"""What goes between hosts is encrypted and verified; certificates change under running guests."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from .conftest import ROOT, on, run
+from .test_main_job import PYINFRA
+from .test_resources import booted
+
+sys.path.append(str(ROOT / "files/common"))
+import served_certificates
+
+Deployed = subprocess.CompletedProcess[str]
+HOSTS = {"controller": "10.0.0.11", "compute1": "10.0.0.31", "compute2": "10.0.0.32"}
+PAGE = ROOT / "docs/tls.md"
+ROW = re.compile(r"\| (?P<port>[0-9-]+) \| (?P<who>[^|]+) \| (?P<hosts>[^|]+) \| (?P<how>[^|]+) \|")
+LISTENING = re.compile(r"(?P<address>\S+):(?P<port>\d+)\s+\S+\s*(?:users:\(\(\"(?P<who>[^\"]+)\")?")
+FLAVOR = "tls"
+DAEMONS = ("libvirtd", "mariadb", "rabbitmq-server", "nova-novncproxy")
+
+
+def deploy() -> subprocess.CompletedProcess[str]:
+    return run(PYINFRA, "inventory.py", "deploy.py", "-y")
+
+
+def listed() -> list[dict[str, str]]:
+    """The rows of the page's table of ports."""
+    found = [match.groupdict() for match in ROW.finditer(PAGE.read_text())]
+    return [{key: value.strip() for key, value in row.items()} for row in found]
+
+
+def row_of(rows: list[dict[str, str]], port: int) -> dict[str, str] | None:
+    for row in rows:
+        first, _, last = row["port"].partition("-")
+        if int(first) <= port <= int(last or first):
+            return row
+    return None
+
+
+def listening(host: str) -> list[tuple[str, int, str]]:
+    """Address, port and process of everything that others can connect to."""
+    lines = on(host, "ss -H -ltnp").stdout.splitlines()
+    found = []
+    for line in lines:
+        match = LISTENING.search(" ".join(line.split()[3:]))
+        if match and not match["address"].startswith(("127.", "[::1]")):
+            found.append((match["address"], int(match["port"]), match["who"] or ""))
+    assert found
+    return found
+
+
+def fingerprint(address: str, port: int) -> str | None:
+    """Of the certificate that a port serves from the first byte; None where it speaks no TLS."""
+    try:
+        return str(served_certificates.of_port(address, port))
+    except OSError:
+        return None
+
+
+def main_pid(host: str, unit: str) -> str:
+    return on(host, f"systemctl show -p MainPID --value {unit}").stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def guest(deployed: Deployed) -> Iterator[str]:
+    """A guest without a network; which compute it is on is answered."""
+    assert deployed.returncode == 0
+    on("controller", f"openstack flavor create --vcpus 1 --ram 128 --disk 0 {FLAVOR}")
+    try:
+        shown = booted(FLAVOR, FLAVOR)
+        assert shown["status"] == "ACTIVE"
+        yield str(shown["OS-EXT-SRV-ATTR:host"])
+    finally:
+        on("controller", f"openstack server delete --wait {FLAVOR}")
+        on("controller", f"openstack flavor delete {FLAVOR}")
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_nothing_listens_but_what_the_page_lists_and_as_it_says(
+    host: str, guest: str, deployed: Deployed
+) -> None:
+    rows = listed()
+    wrong = []
+    for address, port, who in listening(host):
+        row = row_of(rows, port)
+        if row is None:
+            wrong.append(f"{address}:{port} of {who} is not listed")
+        elif row["how"].startswith("TLS") and fingerprint(HOSTS[host], port) is None:
+            wrong.append(f"{address}:{port} of {who} speaks no TLS")
+        elif row["how"].startswith("none") and fingerprint(HOSTS[host], port):
+            wrong.append(f"{address}:{port} of {who} speaks TLS, which the page does not say")
+    assert wrong == []
+
+
+def qemu_pids(host: str) -> str:
+    return on(host, "pgrep -f 'qemu-system.*-uuid'").stdout
+
+
+def test_certificates_that_are_gone_come_anew_and_no_process_ends_for_it(guest: str) -> None:
+    """As those do that are near their end: it is the same way for both."""
+    before = {unit: main_pid(guest, unit) for unit in ("libvirtd",)}
+    guests = qemu_pids(guest)
+    shown = fingerprint(HOSTS[guest], 16514)
+    assert shown
+    gone = "/etc/pki/libvirt/servercert.pem /etc/pki/libvirt-vnc/server-cert.pem"
+    assert on(guest, f"rm {gone}").returncode == 0
+    planned = run("./run", "plan")
+    assert planned.returncode == 2
+    assert "libvirt, screen: there is none" in planned.stdout
+    assert "PRIVATE" not in planned.stdout
+    result = deploy()
+    assert result.returncode == 0
+    assert "PRIVATE" not in result.stdout
+    assert {unit: main_pid(guest, unit) for unit in before} == before
+    assert qemu_pids(guest) == guests
+    new = fingerprint(HOSTS[guest], 16514)
+    assert new
+    assert new != shown
+    assert run("./run", "plan").returncode == 0
+
+
+FOREIGN = (
+    "d=$(mktemp -d); openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+    " -days {days} -keyout $d/key -out $d/crt -subj /CN=foreign"
+    " -addext subjectAltName={names} 2>/dev/null;"
+    " cp {cert} $d/was.crt; cp {key} $d/was.key;"
+    " cat $d/crt >{cert}; cat $d/key >{key}; touch -d '2001-01-01' {cert} {key};"
+    " systemctl restart {unit}; echo $d"
+)
+
+
+@contextmanager
+def foreign(host: str, cert: str, key: str, unit: str) -> Iterator[None]:
+    """UNIT shows a certificate of nobody's meanwhile, whose names are right."""
+    names = "DNS:controller,IP:10.0.0.11"
+    words = FOREIGN.format(days=5, names=names, cert=cert, key=key, unit=unit)
+    folder = on(host, words).stdout.strip().splitlines()[-1]
+    try:
+        yield
+    finally:
+        back = f"cat {folder}/was.crt >{cert}; cat {folder}/was.key >{key}; rm -r {folder}"
+        on(host, f"{back}; systemctl restart {unit}")
+
+
+SERVERS = {
+    "Keystone": ("/etc/keystone/ssl/public/keystone.crt", "keystone", 5000),
+    "MariaDB": ("/etc/mysql/ssl/public/mysql.crt", "mariadb", 3306),
+    "RabbitMQ": ("/etc/rabbitmq/ssl/public/rabbitmq.crt", "rabbitmq-server", 5671),
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.rotated("foreign")
+def test_whom_nobody_vouches_for_is_refused_and_named(name: str, deployed: Deployed) -> None:
+    assert deployed.returncode == 0
+    cert, unit, port = SERVERS[name]
+    key = cert.replace("public", "private").replace(".crt", ".pem")
+    with foreign("controller", cert, key, unit):
+        result = run("./run", "plan")
+        assert result.returncode == 1
+        assert f":{port} shows a certificate that" in result.stdout
+        assert "Traceback" not in result.stdout
+    assert run("./run", "plan").returncode == 0
+
+
+def test_no_private_key_is_for_everybody(deployed: Deployed) -> None:
+    """On any host, anywhere below /etc, whoever wrote it."""
+    assert deployed.returncode == 0
+    for host in HOSTS:
+        found = on(
+            host,
+            "grep -rlIE --exclude-dir=ssl-cert -e '-----BEGIN( [A-Z]+)* PRIVATE KEY' /etc"
+            " | xargs -r ls -l | awk '{print $1, $NF}'",
+        ).stdout.splitlines()
+        keys = [line for line in found if line.startswith("-")]
+        assert keys
+        assert [line for line in keys if line[7] != "-"] == []
+
+
+def test_the_page_is_where_the_test_reads_it() -> None:
+    assert len(listed()) > 10
+    assert Path(PAGE).exists()

@@ -1,0 +1,214 @@
+"""What the checker says of encryption: of a file of this project's own, and of changes to it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pyinfra_nova.knowledge.platforms import platform_for
+from pyinfra_nova.nova_conf.check import Finding, Role, Source, findings
+from pyinfra_nova.nova_conf.check.__main__ import main
+from pyinfra_nova.run.preflight import check_files
+from tests.unit.checked import check, one
+from tests.unit.rendered_conf import NOVA_CONF, rendered
+from tests.unit.site_data import debian, secrets, site
+
+NAMES: dict[Role, str] = {"controller": "controller", "compute": "compute1"}
+SID = platform_for("debian", "", "2026.2")
+
+
+def ours(role: Role = "controller", release: str = "zed") -> str:
+    """What this project writes where ``tls`` is on."""
+    data = {"release": release, "tls": {"mode": "internal"}}
+    where = site(data, passwords=secrets(tls_secret="t" * 32))
+    platform = SID if release == "2026.2" else debian()
+    return rendered(where, NAMES[role], platform=platform)[NOVA_CONF].content
+
+
+def changed(pattern: str, new: str, role: Role = "controller", release: str = "zed"
+            ) -> list[Finding]:  # fmt: skip
+    """What is said once every line like PATTERN is NEW."""
+    text, times = re.subn(f"(?m)^{pattern}\n", new, ours(role, release))
+    assert times, pattern
+    found = findings([Source("nova.conf", text)], release, role)
+    # nova-compute.conf stands beside it.
+    return [f for f in found if (f.section, f.option) != ("DEFAULT", "compute_driver")]
+
+
+def test_what_is_written_without_tls_is_left_alone() -> None:
+    plain = rendered(site(), "controller")[NOVA_CONF].content
+    assert findings([Source("nova.conf", plain)], "zed", "controller") == []
+
+
+# --- plain text while something else is encrypted -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "new", "role", "place", "remedy"),
+    [
+        ("(www_authenticate_uri = http)s(.*)", r"\1\2", "controller",
+         ("keystone_authtoken", "www_authenticate_uri"), "https"),
+        ("(novncproxy_base_url = http)s(.*)", r"\1\2", "compute",
+         ("vnc", "novncproxy_base_url"), "https"),
+        ("ssl = true", "", "compute", ("DEFAULT", "transport_url"), "ssl = true"),
+        (r"(connection = \S+/nova)\?ssl_ca.*", r"\1", "controller",
+         ("database", "connection"), "?ssl_ca="),
+        (r"(connection = \S+/nova_api)\?ssl_ca.*", r"\1", "controller",
+         ("api_database", "connection"), "?ssl_ca="),
+        ("memcache_security_strategy = ENCRYPT", "", "controller",
+         ("keystone_authtoken", "memcached_servers"), "ENCRYPT"),
+        ("memcache_security_strategy = ENCRYPT", "memcache_security_strategy = MAC", "controller",
+         ("keystone_authtoken", "memcached_servers"), "ENCRYPT"),
+        ("auth_schemes = vencrypt", "", "controller", ("vnc", "auth_schemes"), "vnc_tls = 1"),
+        ("auth_schemes = vencrypt", "auth_schemes = none", "controller",
+         ("vnc", "auth_schemes"), "vencrypt_ca_certs"),
+    ],
+)  # fmt: skip
+def test_one_thing_in_plain_text_is_found_with_its_remedy(
+    pattern: str, new: str, role: Role, place: tuple[str, str], remedy: str
+) -> None:
+    (finding,) = changed(pattern, f"{new}\n", role)
+    assert (finding.section, finding.option) == place
+    assert (finding.kind, finding.level) == ("insecure", "warning")
+    assert "while other things are encrypted" in finding.problem
+    assert remedy in finding.remedy
+    assert finding.source
+
+
+def test_each_login_in_plain_text_is_found() -> None:
+    found = changed("(auth_url = http)s(.*)", r"\1\2" "\n")
+    logins = ["cinder", "keystone_authtoken", "neutron", "placement", "service_user"]
+    assert sorted(finding.section for finding in found) == logins
+    assert {finding.remedy for finding in found} == {"give the https URL"}
+
+
+def test_a_release_that_speaks_tls_to_memcached_is_told_to() -> None:
+    (finding,) = changed("memcache_tls_enabled = true", "", release="2026.2")
+    assert finding.remedy == "memcache_tls_enabled = true and memcache_tls_cafile"
+
+
+def test_tls_in_the_brokers_url_counts() -> None:
+    text = "[DEFAULT]\ntransport_url = rabbit://u:longer@h:5671/?ssl=1\n"
+    text += "[database]\nconnection = mysql+pymysql://u:longer@h/nova\n"
+    found = check(text)
+    assert "while other things" in one(found, "database", "connection").problem
+    assert not [f for f in found if f.option == "transport_url"]
+
+
+def test_a_database_on_the_same_host_needs_no_encryption() -> None:
+    url = "connection = mysql+pymysql://u:longer@/nova?unix_socket=/run/mysqld/mysqld.sock"
+    assert changed(r"connection = \S+", f"{url}\n") == []
+
+
+def test_what_passwords_are_in_is_not_shown() -> None:
+    for pattern in ("ssl = true", r"\?ssl_ca=.*"):
+        text = re.sub(f"(?m){pattern}$", "", ours())
+        found = findings([Source("nova.conf", text)], "zed", "controller")
+        assert found
+        assert not [f for f in found if "m?ss" in str(f) or "d@ta" in str(f) or "%40" in str(f)]
+
+
+# --- encrypted, but with anybody ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("section", ["keystone_authtoken", "placement", "cinder"])
+def test_who_is_not_verified_is_named(section: str) -> None:
+    (finding,) = changed(rf"\[{section}\]", f"[{section}]\ninsecure = true\n")
+    assert (finding.section, finding.option, finding.kind) == (section, "insecure", "insecure")
+    assert "cafile" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("pattern", "new", "option", "remedy"),
+    [
+        ("ssl_ca_file = .*", "", "ssl_ca_file", "ssl_ca_file = the authority's"),
+        ("ssl_enforce_hostname_verification = true", "", "ssl_enforce_hostname_verification",
+         "a package that has the fix"),
+        ("ssl_enforce_hostname_verification = true", "ssl_enforce_hostname_verification = false\n",
+         "ssl_enforce_hostname_verification", "a package that has the fix"),
+        ("ssl = true", "ssl = true\nssl_version = TLSv1\n", "ssl_version", "leave it out"),
+    ],
+)  # fmt: skip
+def test_a_broker_that_anybody_can_pose_as(
+    pattern: str, new: str, option: str, remedy: str
+) -> None:
+    (finding,) = changed(pattern, new)
+    assert (finding.section, finding.option) == ("oslo_messaging_rabbit", option)
+    assert (finding.kind, finding.level) == ("insecure", "warning")
+    assert remedy in finding.remedy
+
+
+def test_a_release_that_always_verifies_the_brokers_name_needs_no_option() -> None:
+    assert "ssl_enforce" not in ours("compute", "2026.2")
+    text = "[oslo_messaging_rabbit]\nssl = true\nssl_ca_file = /ca\n"
+    assert not [f for f in check(text, release="2026.2") if f.section == "oslo_messaging_rabbit"]
+    assert [f for f in check(text, release="2026.1") if f.section == "oslo_messaging_rabbit"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["ssl_cert=/c&ssl_key=/k", "ssl_ca=/ca&ssl_check_hostname=false", "ssl_verify_cert=false"],
+)
+def test_a_database_that_anybody_can_pose_as(query: str) -> None:
+    (finding,) = changed(r"(connection = \S+/nova)\?ssl_ca.*", rf"\1?{query}" "\n")
+    assert (finding.section, finding.option) == ("database", "connection")
+    assert "can pose as the database" in finding.problem
+    assert "ssl_ca" in finding.remedy
+
+
+def test_the_systems_authorities_are_worth_a_note_and_no_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = changed("cafile = .*", "", "compute")
+    assert {finding.level for finding in found} == {"note"}
+    logins = ["cinder", "neutron", "placement", "service_user"]
+    assert sorted(finding.section for finding in found) == logins
+    file = tmp_path / "nova.conf"
+    driver = "[DEFAULT]\ncompute_driver = libvirt.LibvirtDriver\n"
+    file.write_text(ours("compute").replace("cafile = ", "# ").replace("[DEFAULT]\n", driver))
+    file.chmod(0o640)
+    assert main([str(file), "--release", "zed", "--role", "compute"]) == 0
+    assert "4 notes" in capsys.readouterr().out
+    # An operator's own site with a public authority is not told of it by each deploy.
+    url = "https://id.example.org/v3"
+    where = site({"keystone": {"auth_url": url}})
+    said = {fault.key for fault in check_files(where)}
+    assert "[service_user] auth_url" not in said
+
+
+def test_while_guests_are_left_that_have_no_encryption_both_are_taken() -> None:
+    (finding,) = changed("auth_schemes = vencrypt", "auth_schemes = vencrypt,none\n")
+    assert (finding.section, finding.option, finding.level) == ("vnc", "auth_schemes", "note")
+    assert finding.remedy.startswith("auth_schemes = vencrypt, once no guest is left")
+
+
+# --- versions and migrations ----------------------------------------------------------------------
+
+
+def test_a_broken_version_of_tls_is_found() -> None:
+    (finding,) = changed("ssl_minimum_version = .*", "ssl_minimum_version = tlsv1_1\n")
+    assert (finding.section, finding.option) == ("console", "ssl_minimum_version")
+    assert "tlsv1_1 is broken" in finding.problem
+    assert "tlsv1_2" in finding.remedy
+    assert changed("ssl_minimum_version = .*", "ssl_minimum_version = tlsv1_3\n") == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "option", "remedy"),
+    [
+        ("live_migration_with_native_tls = true", "live_migration_with_native_tls",
+         "live_migration_scheme = tls"),
+        ("live_migration_scheme = ssh\nlive_migration_with_native_tls = true",
+         "live_migration_with_native_tls", "live_migration_scheme = tls"),
+        ("live_migration_scheme = tls", "live_migration_scheme",
+         "live_migration_with_native_tls = true"),
+    ],
+)  # fmt: skip
+def test_half_of_native_tls_is_found(lines: str, option: str, remedy: str) -> None:
+    text = f"[libvirt]\n{lines}\n"
+    found = one(check(text, "compute"), "libvirt", option)
+    assert (found.kind, found.level, found.remedy) == ("insecure", "warning", remedy)
+    whole = "[libvirt]\nlive_migration_scheme = tls\nlive_migration_with_native_tls = true\n"
+    assert not [f for f in check(whole, "compute") if f.option.startswith("live_migration")]
