@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyinfra_nova.certificates.authority import authority, pem_of
 from pyinfra_nova.certificates.provided import Folder
+from pyinfra_nova.certificates.revocations import refused_pem
 from pyinfra_nova.site.secrets import Secrets
 from pyinfra_nova.site.settings import Site
 
@@ -25,6 +27,17 @@ def authorities_pem(site: Site, name: str) -> str:
     if folder := folder_of(site):
         return "".join(map(pem_of, folder.authorities(name)))
     return "".join(authority(secret, name).pem for secret in secrets_of(site.secrets))
+
+
+def revocations_pem(site: Site, name: str, hosts: Sequence[str]) -> str:
+    """The lists by which the authority NAME, old and new, refuses HOSTS; empty if it has none.
+
+    Raises:
+        CertificateError: what is provided in their place cannot be used.
+    """
+    if folder := folder_of(site):
+        return folder.revocations(name)
+    return "".join(refused_pem(secret, name, tuple(hosts)) for secret in secrets_of(site.secrets))
 
 
 def folder_of(site: Site) -> Folder | None:

@@ -14,6 +14,7 @@ from pyinfra_nova.knowledge.platforms import EndpointName, NovaRole, Platform, P
 from pyinfra_nova.nova_conf.certificate_files import (
     certificate_files,
     issued,
+    revocation_files,
     unwanted_certificate_files,
 )
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
@@ -85,9 +86,10 @@ class HostPlan:
     @cached_property
     def files(self) -> tuple[ConfigFile, ...]:
         """Every configuration file of the host, rendered."""
+        where = (self.site, self.host, self.platform)
         return (
-            *certificate_files(self.site, self.host, self.platform, self.certificates),
-            *hypervisor_files(self.site, self.host, self.platform),
+            *certificate_files(*where, self.certificates, self.leaving),
+            *hypervisor_files(*where),
             *files_for(self.site, self.host, self.platform, self.virt_type),
             *self._migration_files(self.leaving),
         )
@@ -111,7 +113,11 @@ class HostPlan:
         staying = tuple(host for host in self.leaving if host not in self.scope.retired)
         if staying == self.leaving:
             return ()
-        return tuple(file for file in self._migration_files(staying) if file not in self.files)
+        late = (
+            *revocation_files(self.site, self.host, self.platform, staying),
+            *self._migration_files(staying),
+        )
+        return tuple(file for file in late if file not in self.files)
 
     @property
     def absent(self) -> tuple[AbsentFile, ...]:
