@@ -214,14 +214,14 @@ def _problem(
 
 def _leads_to(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate]) -> bool:
     for here, above in zip(chain[:LONGEST_CHAIN], [*chain[1:], None], strict=False):
-        if any(_is_of(here, authority) for authority in trusted):
+        if any(is_of(here, authority) for authority in trusted):
             return True
-        if above is None or not _is_of(here, above):
+        if above is None or not is_of(here, above):
             return False
     return False
 
 
-def _is_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def is_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
     except Exception:  # of another name, algorithm or key: each its own kind

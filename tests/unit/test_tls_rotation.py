@@ -9,7 +9,6 @@ import datetime as dt
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -21,6 +20,7 @@ from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.certificates.trust import trusted_pem
 from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.nova_conf.certificate_files import certificate_paths
+from pyinfra_nova.run import renewals
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.run_scope import scope_of
 from pyinfra_nova.site.settings import Site
@@ -61,13 +61,16 @@ def site_at(step: int) -> Site:
 @cache
 def files_at(step: int, name: str) -> Files:
     """The files of a host after that deploy, which has found there what the one before has left."""
+    before = files_at(step - 1, name) if step else {}
+    return {file.path: file.content for file in plan_at(step, name, before).files}
+
+
+def plan_at(step: int, name: str, before: Files) -> HostPlan:
     where, now = site_at(step), NOW + dt.timedelta(hours=step)
     host = where.hosts[name]
-    before = files_at(step - 1, name) if step else {}
     found = {p: before[p] for p in certificate_paths(where, host) if p in before}
     scope = scope_of(where, set(where.hosts))
-    plan = HostPlan(host, where, DEBIAN, "qemu", scope, now=now)
-    return {file.path: file.content for file in replace(plan, certificates_found=found).files}
+    return HostPlan(host, where, DEBIAN, "qemu", scope, certificates_found=found, now=now)
 
 
 @cache
@@ -143,6 +146,15 @@ def test_without_the_step_between_computes_refuse_each_other() -> None:
     old, new = files_at(0, "compute1"), files_at(3, "compute2")
     shown = f"{QEMU}/server-cert.pem"
     assert "unable to get local issuer" in server(old, new, f"{QEMU}/ca-cert.pem", shown)
+
+
+@pytest.mark.parametrize("name", LIVING)
+def test_the_table_warns_of_a_step_that_is_left_out_and_of_none_that_is_taken(name: str) -> None:
+    for step in (1, 2, 3):
+        (verdict,) = renewals.verdicts([plan_at(step, name, files_at(step - 1, name))])
+        assert renewals.MEANWHILE not in verdict.detail
+    (verdict,) = renewals.verdicts([plan_at(3, name, files_at(0, name))])
+    assert verdict.ok and verdict.detail.endswith(renewals.MEANWHILE)
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])
