@@ -92,6 +92,10 @@ def test_an_api_that_shows_another_certificate_is_named_and_one_that_is_silent_i
             f"the compute API: 127.0.0.1:{port} shows another certificate than "
             f"{other.certificate} has"
         ]
+    with serving(libvirt.handshake) as port:
+        row = {"who": "the compute API", "address": "127.0.0.1", "port": port}
+        asked = {"ports": [{**row, "files": [str(other.certificate)]}], "screens": None}
+        assert [each["passing"] for each in host_proof.served_faults(asked)] == [True]
     with serving(lambda stream: stream.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")) as port:
         assert faults(port, other.certificate, who="the compute API") == []
 
