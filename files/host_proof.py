@@ -2,7 +2,7 @@
 
 Request: {"units": [as for units.py], "urls": [as for http_answers.py], "websocket": URL|null,
           "libvirt": URI|null, "folders": [paths], "user": name, "audited": [units],
-          "served": {"address", "port", "certificate": path, "screen": path|null}|null,
+          "served": as of certificate_holders.py|null,
           "audit_interval": seconds}
 Answer:  {"processes": {unit: as of units.py},
           "faults": [{"what", "problem", "remedy", "passing": bool}]}
@@ -17,9 +17,8 @@ import re
 import subprocess
 import sys
 
-import guest_screens
+import certificate_holders
 import http_answers
-import served_certificates
 import trust
 import unit_logs
 import units
@@ -83,28 +82,18 @@ def libvirt_faults(uri):
 
 
 def served_faults(served):
-    """What shows another certificate than its file has: it has not read it, or is another one's."""
-    remedy = "deploy again"
-    path, at = served["certificate"], "{address}:{port}".format(**served)
-    try:
-        found = served_certificates.of_port(served["address"], served["port"])
-        if found != served_certificates.of_file(path):
-            yield fault("libvirt", f"{at} shows another certificate than {path} has", remedy)
-    except OSError as error:
-        yield fault("libvirt", f"{at} speaks no TLS: {error}", remedy)
-    for guest in guest_screens.guests() if served["screen"] else ():
-        if guest.screen != "tls" or not guest.port:
-            continue
-        try:
-            found = served_certificates.of_screen(*guest.port)
-        except OSError as error:
-            if os.path.exists(f"/proc/{guest.pid}"):  # else it has ended meanwhile
-                text = f"its screen shows no certificate: {error}"
-                yield fault(f"guest {guest.name}", text, remedy, passing=True)
-            continue
-        if found != served_certificates.of_file(served["screen"]):
-            text = "its screen shows another certificate than {screen} has".format(**served)
-            yield fault(f"guest {guest.name}", text, remedy)
+    """What shows another certificate than its file has: it has not read it, or is another one's.
+
+    Whether what has a URL speaks TLS at all is asked at that. A screen in plain text is one of a
+    guest that was started before there was TLS.
+    """
+    for row in certificate_holders.differing(served):
+        if row["problem"] == "another" or row["who"] == "libvirt":
+            # An API that is told to reload goes on for a moment with what it had.
+            is_api = not row["pid"] and row["who"] != "libvirt"
+            yield fault(row["who"], row["text"], "deploy again", passing=is_api)
+        elif row["pid"] and row["problem"] == "silent":
+            yield fault(row["who"], row["text"], "deploy again", passing=True)
 
 
 WRITE = (

@@ -97,6 +97,10 @@ def _forget(plan: HostPlan) -> None:
     files = plan.files_at_the_end
     if files:
         config_files.written(name="Forget retired computes", files=files)
+        if plan.libvirt_tls and plan.site.settings.tls.is_on:
+            libvirt_tls.spoken(
+                name="Have libvirt and guests refuse retired computes", wanted=plan.libvirt_tls
+            )
 
 
 @deploy("Retirement")

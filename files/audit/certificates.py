@@ -49,13 +49,18 @@ def end_of(data):
         raise NoCertificateError(str(error)) from None
 
 
-def end_at(host, port):
-    """When the certificate ends that a server shows to whoever connects."""
+def end_at(host, port, begin=None):
+    """When the certificate ends that a server shows to whoever connects; BEGIN says what has to be
+    said there before TLS.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     plain = socket.create_connection((host, port), timeout=TIMEOUT)
-    with plain, context.wrap_socket(plain, server_hostname=host) as stream:
-        return end_of(stream.getpeercert(binary_form=True))
+    with plain:
+        if begin:
+            begin(plain)
+        with context.wrap_socket(plain, server_hostname=host) as stream:
+            return end_of(stream.getpeercert(binary_form=True))
 
 
 def first_end(path):

@@ -10,6 +10,7 @@ Request: {"database", "names": as for nova_state.py, "api": as for compute_api.p
                        "dead": [hosts of computes, and of such as were, that have no power],
                        "names": {host in Nova: name in the inventory}, "region", "down_time": s,
                        "endpoints": {interface: url},
+                       "tls": {"mode", "renew_days"}|null,
                        "ssh": {"names": [of computes in known_hosts], "from": [patterns]}},
           "hosts": {name: as of host_evidence.py, or {"error": text}}|null,
           "hosts_took": seconds since the first of them was asked|absent}
@@ -28,6 +29,7 @@ import allocations
 import causes
 import disks
 import domains
+import encryption
 import evidence
 import expiry
 import figures
@@ -52,6 +54,7 @@ DETECTORS = (
     *neighbours.DETECTORS,
     *access.DETECTORS,
     *expiry.DETECTORS,
+    *encryption.DETECTORS,
     *server_settings.DETECTORS,
     *guests.DETECTORS,
     *migrations.DETECTORS,

@@ -5,6 +5,8 @@ import urllib.parse
 
 import certificates
 import cloud_services
+import sql
+import trust
 
 AT_ONCE = 16
 
@@ -12,10 +14,28 @@ AT_ONCE = 16
 def identity(request):
     """As of cloud_services.py, and
     {"certificates": {"host:port": {"services": [types], "inside": [regions with an endpoint there
-    that is not for the public], "ends": epoch} or {..., "error": text}}}.
+    that is not for the public], "ends": epoch, "refused": why nobody trusts it|absent} or
+    {..., "error": text}}}.
     """
     found = cloud_services.identity(request)
-    return {**found, "certificates": shown(found["endpoints"])}
+    return {**found, "certificates": {**shown(found["endpoints"]), **ends_of_others(request)}}
+
+
+def ends_of_others(request):
+    """The same of the database and the broker; who refuses them says so where they are asked."""
+    if trust.context() is None:
+        return {}
+    database, broker = request["database"], request["broker"]
+    servers = {(host, broker["port"]): ("broker", None) for host in broker["hosts"]}
+    servers[database["host"], database["port"]] = ("database", sql.begin_tls)
+    found = {}
+    for server, (who, begin) in servers.items():
+        try:
+            end = certificates.end_at(*server, begin)
+        except (OSError, ValueError):
+            continue
+        found[trust.place(server)] = {"services": [who], "inside": [], "ends": end}
+    return found
 
 
 def shown(endpoints):
@@ -46,6 +66,14 @@ def shown(endpoints):
 
 def asked(server):
     try:
-        return {"ends": certificates.end_at(*server)}
+        found = {"ends": certificates.end_at(*server)}
     except (OSError, ValueError) as error:
         return {"error": str(error)}
+    if trust.context() is not None:
+        try:
+            trust.connected(*server, timeout=certificates.TIMEOUT).close()
+        except trust.RefusedError as error:
+            found["refused"] = str(error)
+        except OSError as error:
+            return {"error": str(error)}
+    return found

@@ -55,14 +55,22 @@ def certificates_of_endpoints(evidence):
 
 @needs("identity")
 def unread_certificates(evidence):
-    """Servers that Nova itself asks, and that show no certificate. What is for the public only may
-    be out of a controller's reach."""
+    """Servers that Nova itself asks, and that show no certificate, or one that is refused. What is
+    for the public only may be out of a controller's reach, and of another authority."""
     for server, found in evidence.identity.get("certificates", {}).items():
-        if "error" in found and evidence.expected["region"] in found["inside"]:
+        if evidence.expected["region"] not in found["inside"]:
+            continue
+        services = ", ".join(found["services"])
+        what = None
+        if "error" in found:
+            what = f"{server} ({services}) shows no certificate: {found['error']}"
+        elif "refused" in found:
+            what = f"of {services}, {found['refused']}"
+        if what:
             yield finding(
                 "certificate-unread",
                 server,
-                f"{server} ({', '.join(found['services'])}) shows no certificate: {found['error']}",
+                what,
                 f"`openssl s_client -connect {server}` on a controller shows why",
                 key="certificate",
             )
@@ -72,8 +80,9 @@ def unread_certificates(evidence):
 def certificate_files(evidence):
     """Certificates that nova.conf names on a host."""
     for name, host in evidence.hosts.items():
+        own = host.get("own_certificates") or {}  # encryption.py says it of these
         for path, end in (host.get("certificates") or {}).items():
-            if end - evidence.now < CERTIFICATE_DAYS * DAY:
+            if path not in own and end - evidence.now < CERTIFICATE_DAYS * DAY:
                 yield finding(
                     "certificate-ends",
                     name,

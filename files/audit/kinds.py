@@ -73,6 +73,13 @@ EFFECTS = {
     # What runs out.
     "password-ends": "from then on Nova can ask neither Placement, Neutron nor Glance",
     "certificate-ends": "from then on clients and services refuse to speak to it",
+    "certificate-not-read": (
+        "once the one that it shows has ended, or is trusted no more, nobody speaks to it"
+    ),
+    "screen-in-plain-text": (
+        "its console is seen by whoever is on the way, and the proxy shows it to nobody"
+    ),
+    "port-in-plain-text": "whoever is on the way reads and changes what goes there",
     "certificate-unread": "Nova and its clients get no answer from that server over TLS",
     "snapshot-isolation": (
         "of two changes of a row at a time one ends with error 1020, which neither Keystone nor "

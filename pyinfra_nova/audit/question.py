@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from pyinfra_nova.knowledge.platforms import platforms_of
+from pyinfra_nova.nova_conf.certificate_files import certificate_paths
 from pyinfra_nova.nova_conf.folders import instances_path
 from pyinfra_nova.nova_conf.migration_ssh import (
     KNOWN_HOSTS,
@@ -19,7 +21,9 @@ from pyinfra_nova.proof.host_proof import LIBVIRT_URI
 from pyinfra_nova.proof.site_proof import known
 from pyinfra_nova.resources import databases, messaging
 from pyinfra_nova.resources.compute_api import ComputeApi
+from pyinfra_nova.run.served import served
 from pyinfra_nova.session.host_script import Answer, ScriptFact
+from pyinfra_nova.site.endpoints import endpoints
 from pyinfra_nova.site.settings import HostSettings, Site
 
 
@@ -28,12 +32,17 @@ class HostEvidence(ScriptFact):
 
     script = "host_evidence"
     uses = (
+        "trust",
+        "guest_screens",
+        "served_certificates",
+        "certificate_holders",
         "certificates",
         "unit_logs",
         "units",
         "host_processes",
         "host_access",
         "host_restore",
+        "host_tls",
         "host_guests",
     )
     folder = ScriptFact.folder / "audit"
@@ -73,6 +82,7 @@ class CloudAudit(ScriptFact):
         "access",
         "neighbours",
         "expiry",
+        "encryption",
         "server_settings",
         "guest_rows",
         "guests",
@@ -98,6 +108,8 @@ class Repairs(ScriptFact):
 
 
 PLACEMENT_DATABASE = "placement"
+PLAIN_LIBVIRT = 16509
+"""libvirt's own (libvirtd.conf, tcp_port)."""
 
 
 def expected(site: Site) -> dict[str, Any]:
@@ -115,6 +127,9 @@ def expected(site: Site) -> dict[str, Any]:
         "virtual_host": settings.messaging.virtual_host,
         "archived_after": settings.care.archive.days if settings.care.archive else None,
         "endpoints": settings.endpoints.model_dump(),
+        "tls": {"mode": settings.tls.mode, "renew_days": settings.tls.renew_days}
+        if settings.tls.is_on
+        else None,
         "ssh": {"names": list(known_names(site)), "from": patterns(site)},
     }
 
@@ -162,6 +177,29 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _tls(site: Site, host: HostSettings) -> dict[str, Any] | None:
+    """Which ports of HOST, and which certificates, are looked at; None where all is plain text."""
+    answering = dict(endpoints(site.settings, host)) if host.is_controller else {}
+    if not site.settings.vnc.enabled:
+        answering.pop("novncproxy", None)
+    platforms = platforms_of(site.settings.release)
+    asked = served(site, host, platforms, answering.values(), libvirt=host.is_compute)
+    if asked is None:
+        return None
+    daemons = dict.fromkeys(f"{platform.libvirt.remote}-tcp.socket" for platform in platforms)
+    plain = {
+        "who": "libvirt without TLS",
+        "address": str(host.my_ip),
+        "port": PLAIN_LIBVIRT,
+        "remedy": f"stop {' or '.join(daemons)} on {host.name}, and disable it",
+    }
+    return {
+        **asked,
+        "plain": [plain] if host.is_compute else [],
+        "own": certificate_paths(site, host),
+    }
+
+
 def of_host(site: Site, host: HostSettings) -> dict[str, Any]:
     """What HostEvidence is asked on HOST."""
     return {
@@ -173,4 +211,5 @@ def of_host(site: Site, host: HostSettings) -> dict[str, Any]:
         "known_hosts": KNOWN_HOSTS,
         "authorized_keys": "/var/lib/nova/.ssh/authorized_keys",
         "ssh": _ssh(site) if host.is_compute else None,
+        "tls": _tls(site, host),
     }

@@ -43,7 +43,7 @@ def derived_key(secret: str, *labels: str) -> ec.EllipticCurvePrivateKey:
     return ec.derive_private_key(int.from_bytes(data, "big") % (_ORDER - 1) + 1, CURVE)
 
 
-def pem_of(certificate: x509.Certificate) -> str:
+def pem_of(certificate: x509.Certificate | x509.CertificateRevocationList) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
@@ -110,6 +110,25 @@ class Authority:
         )
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical)
+        return builder.sign(self._key, hashes.SHA256(), ecdsa_deterministic=True)
+
+    def refusing(self, serials: Sequence[int]) -> x509.CertificateRevocationList:
+        """What says that certificates with these numbers are good no more.
+
+        It is as old and ends as late as the authority itself: it is the same each time, nobody has
+        to renew it, and none is too old for whoever looks at its dates.
+        """
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(BEGIN)
+            .next_update(END)
+            .add_extension(x509.AuthorityKeyIdentifier(self.identifier, None, None), critical=False)
+            .add_extension(x509.CRLNumber(1), critical=False)
+        )
+        for serial in sorted(serials):
+            revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(BEGIN)
+            builder = builder.add_revoked_certificate(revoked.build())
         return builder.sign(self._key, hashes.SHA256(), ecdsa_deterministic=True)
 
 

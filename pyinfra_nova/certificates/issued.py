@@ -12,10 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pyinfra_nova.certificates.authority import Authority, authority, derived_key, key_pem, pem_of
 from pyinfra_nova.certificates.purposes import Purpose
+from pyinfra_nova.certificates.revocations import number_of
 
 CLOCKS = dt.timedelta(hours=1)
 """How far back a new certificate begins: some host's clock may be behind this machine's."""
 TEXT_LIMIT = 64 * 1024
+ANOTHER = "the one there is of another host, or for something else"
 
 
 @dataclass(frozen=True)
@@ -52,30 +54,37 @@ def wanted(
     """What HOST is to have for PURPOSE: what was FOUND there as long as it is right.
 
     NAMES are host names and addresses that it answers to. The private key is made of SECRET and the
-    certificate's own number, so a host's certificate, which anybody may read, says which key it is
-    to have: none is stored or fetched.
+    certificate's own number and beginning, so a host's certificate, which anybody may read, says
+    which key it is to have: none is stored or fetched.
     """
     issuer = authority(secret, purpose.authority)
+    number = number_of(issuer, purpose, host) if purpose.is_revocable else None
     there = _read(found)
     if there is None:
         reason = "there is none" if not found else "what is there is no certificate"
     else:
-        key = _key(secret, purpose, host, there.serial_number)
-        reason = _fault(there, issuer, purpose, names, key) or _age(there, now, renew_days)
+        key = _key(secret, purpose, host, there.serial_number, there.not_valid_before_utc)
+        if number not in (None, there.serial_number) and issuer.has_signed(there):
+            reason = ANOTHER
+        else:
+            reason = _fault(there, issuer, purpose, names, key) or _age(there, now, renew_days)
         if not reason:
             return Issued(pem_of(there), key_pem(key), there.not_valid_after_utc, "")
-    serial = x509.random_serial_number()
-    key = _key(secret, purpose, host, serial)
+    serial = x509.random_serial_number() if number is None else number
     now = now.replace(microsecond=0)
     period = (now - CLOCKS, now + dt.timedelta(days=days))
+    key = _key(secret, purpose, host, serial, period[0])
     certificate = issuer.signed(
         f"{purpose.name} {host}", key.public_key(), serial, period, _extensions(purpose, names)
     )
     return Issued(pem_of(certificate), key_pem(key), period[1], reason)
 
 
-def _key(secret: str, purpose: Purpose, host: str, serial: int) -> ec.EllipticCurvePrivateKey:
-    return derived_key(secret, "leaf", purpose.authority, purpose.name, host, str(serial))
+def _key(
+    secret: str, purpose: Purpose, host: str, serial: int, begin: dt.datetime
+) -> ec.EllipticCurvePrivateKey:
+    which = (str(serial), str(int(begin.timestamp())))  # a new key with each new certificate
+    return derived_key(secret, "leaf", purpose.authority, purpose.name, host, *which)
 
 
 def _read(text: str | None) -> x509.Certificate | None:
@@ -131,7 +140,7 @@ def _fault(
     if not issuer.has_signed(there):
         return "the one there is of another authority"
     if there.public_key() != key.public_key():
-        return "the one there is of another host, or for something else"
+        return ANOTHER
     try:
         extensions = there.extensions
         if set(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) != set(

@@ -2,13 +2,14 @@
 
 In it are ``AUTHORITY-ca.pem`` for each of ``AUTHORITIES``, and for each host a folder of its
 inventory name with ``PURPOSE.crt`` (the certificate, then those between it and its authority) and
-``PURPOSE.key``.
+``PURPOSE.key``. There may be an ``AUTHORITY-crl.pem`` with what it has revoked.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from pyinfra_nova.certificates.issued import Issued
 from pyinfra_nova.certificates.purposes import PURPOSES, Purpose
 from pyinfra_nova.site.faults import Fault, SettingsError
 
+LIST = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----\n?", re.DOTALL)
 LONGEST_CHAIN = 8
 """Certificates between a host's own and its authority, at most; a circle has no end."""
 
@@ -49,6 +51,28 @@ class Folder:
             CertificateError: there are none.
         """
         return _certificates(self.path / f"{name}-ca.pem")
+
+    def revocations(self, name: str) -> str:
+        """What the authorities of NAME have revoked, as their lists say; empty without a file.
+
+        Raises:
+            CertificateError: there is a file, but no list that is theirs.
+        """
+        path = self.path / f"{name}-crl.pem"
+        if not path.exists():
+            return ""
+        data = _read(path)
+        try:
+            lists = [x509.load_pem_x509_crl(found) for found in LIST.findall(data)]
+        except ValueError:
+            lists = []
+        if not lists:
+            # QEMU starts no guest with a file of none (gnutls_certificate_set_x509_crl_file).
+            raise CertificateError(path, "holds no list of revoked certificates in PEM")
+        for each in lists:
+            if not any(_is_list_of(each, authority) for authority in self.authorities(name)):
+                raise CertificateError(path, f"has a list of no authority in {name}-ca.pem")
+        return "".join(map(pem_of, lists))
 
     def issued(
         self,
@@ -96,6 +120,11 @@ def problems(
         except CertificateError as error:
             yield error
             return
+    for name in names:
+        try:
+            folder.revocations(name)
+        except CertificateError as error:
+            yield error
     for host, purpose, called in wanted:
         try:
             folder.issued(PURPOSES[purpose], host, called, None, now)
@@ -185,19 +214,27 @@ def _problem(
 
 def _leads_to(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate]) -> bool:
     for here, above in zip(chain[:LONGEST_CHAIN], [*chain[1:], None], strict=False):
-        if any(_is_of(here, authority) for authority in trusted):
+        if any(is_of(here, authority) for authority in trusted):
             return True
-        if above is None or not _is_of(here, above):
+        if above is None or not is_of(here, above):
             return False
     return False
 
 
-def _is_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def is_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
     except Exception:  # of another name, algorithm or key: each its own kind
         return False
     return True
+
+
+def _is_list_of(revoked: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
+    key = authority.public_key()
+    try:
+        return revoked.issuer == authority.subject and revoked.is_signature_valid(key)  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # a key of another kind, or one that signs nothing
+        return False
 
 
 def _covers(called: x509.SubjectAlternativeName, name: str) -> bool:

@@ -12,6 +12,11 @@ SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 
 
+REVOCABLE = ("hypervisors", "guests", "screens")
+"""The authorities of which hosts can be refused again: whoever has a certificate of one of these is
+let in where guests are. One of services lets nobody in; it only answers by its names."""
+
+
 @dataclass(frozen=True)
 class Purpose:
     """One kind of certificate.
@@ -30,6 +35,11 @@ class Purpose:
     def is_server(self) -> bool:
         """Whether others connect to it, by a name that it has to have."""
         return SERVER in self.usages
+
+    @property
+    def is_revocable(self) -> bool:
+        """Whether a host can be refused again that was given one."""
+        return self.authority in REVOCABLE
 
 
 _ALL = (

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from cryptography import x509
+
 from pyinfra_nova.certificates.authority import authority, pem_of
-from pyinfra_nova.certificates.provided import Folder
+from pyinfra_nova.certificates.provided import Folder, is_of
+from pyinfra_nova.certificates.revocations import refused_pem
 from pyinfra_nova.site.secrets import Secrets
 from pyinfra_nova.site.settings import Site
 
@@ -25,6 +29,27 @@ def authorities_pem(site: Site, name: str) -> str:
     if folder := folder_of(site):
         return "".join(map(pem_of, folder.authorities(name)))
     return "".join(authority(secret, name).pem for secret in secrets_of(site.secrets))
+
+
+def is_trusted(site: Site, name: str, found: str) -> bool:
+    """Whether the certificate FOUND on a host is of an authority that is trusted as NAME."""
+    try:
+        certificate = x509.load_pem_x509_certificate(found.encode())
+        trusted = x509.load_pem_x509_certificates(authorities_pem(site, name).encode())
+    except ValueError:
+        return False
+    return any(is_of(certificate, authority) for authority in trusted)
+
+
+def revocations_pem(site: Site, name: str, hosts: Sequence[str]) -> str:
+    """The lists by which the authority NAME, old and new, refuses HOSTS; empty if it has none.
+
+    Raises:
+        CertificateError: what is provided in their place cannot be used.
+    """
+    if folder := folder_of(site):
+        return folder.revocations(name)
+    return "".join(refused_pem(secret, name, tuple(hosts)) for secret in secrets_of(site.secrets))
 
 
 def folder_of(site: Site) -> Folder | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlsplit
@@ -12,7 +12,12 @@ from urllib.parse import urlsplit
 from pyinfra_nova.certificates.issued import Issued, wanted
 from pyinfra_nova.certificates.provided import CertificateError, problems
 from pyinfra_nova.certificates.purposes import PURPOSES
-from pyinfra_nova.certificates.trust import authorities_pem, folder_of, trusted_pem
+from pyinfra_nova.certificates.trust import (
+    authorities_pem,
+    folder_of,
+    revocations_pem,
+    trusted_pem,
+)
 from pyinfra_nova.knowledge.platforms import Platform, platforms_of
 from pyinfra_nova.nova_conf import migration_ssh
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
@@ -41,6 +46,8 @@ class Place:
         trusts: the file of the authorities that others' certificates have to be of.
         group: of the keys; without one they are root's alone.
         is_of_consoles: nobody needs it where there are none.
+        refuses: the file of the lists of those that are refused nevertheless; whoever reads it does
+            without, but not with one that is empty.
     """
 
     role: Role
@@ -49,12 +56,15 @@ class Place:
     trusts: str | None = None
     group: str | None = None
     is_of_consoles: bool = False
+    refuses: str | None = None
 
     @property
     def files(self) -> Iterator[tuple[str, bool]]:
         """Each path, and whether the file is a secret."""
         if self.trusts:
             yield self.trusts, False
+        if self.refuses:
+            yield self.refuses, False
         for certificate, key in self.pairs:
             yield certificate, False
             yield key, True
@@ -77,9 +87,20 @@ def _all_places(platform: Platform) -> tuple[Place, ...]:
     return (
         Place("controller", "api", (api,), group=platform.group),
         Place("controller", "console", (client,), f"{SCREENS}/ca.pem", platform.group, True),
-        Place("compute", "libvirt", libvirt, "/etc/pki/CA/cacert.pem"),
-        Place("compute", "qemu", qemu, f"{QEMU}/ca-cert.pem", guests),
-        Place("compute", "screen", (screen,), f"{VNC}/ca-cert.pem", guests, True),
+        Place(
+            *("compute", "libvirt", libvirt, "/etc/pki/CA/cacert.pem"),
+            refuses="/etc/pki/CA/cacrl.pem",
+        ),
+        # QEMU reads a list where it is the server (crypto/tlscredsx509.c), as is whoever takes in a
+        # guest, and each screen.
+        Place(
+            *("compute", "qemu", qemu, f"{QEMU}/ca-cert.pem", guests),
+            refuses=f"{QEMU}/ca-crl.pem",
+        ),
+        Place(
+            *("compute", "screen", (screen,), f"{VNC}/ca-cert.pem", guests, True),
+            refuses=f"{VNC}/ca-crl.pem",
+        ),
     )
 
 
@@ -171,12 +192,20 @@ def provided_problems(site: Site, now: dt.datetime) -> list[CertificateError]:
 
 
 def certificate_files(
-    site: Site, host: HostSettings, platform: Platform, certificates: Mapping[str, Issued]
+    site: Site,
+    host: HostSettings,
+    platform: Platform,
+    certificates: Mapping[str, Issued],
+    leaving: Sequence[HostSettings] = (),
 ) -> Iterator[ConfigFile]:
-    """The files of HOST that hold CERTIFICATES, which ``issued`` says, and whom it trusts."""
+    """The files of HOST that hold CERTIFICATES, which ``issued`` says, and whom it trusts.
+
+    LEAVING are retired computes that Nova still has: guests come from them.
+    """
     if not site.settings.tls.is_on or not (host.is_controller or host.is_compute):
         return
     yield trust_file(site)
+    yield from revocation_files(site, host, platform, leaving)
     for place in places(site, host, platform):
         if place.trusts:
             authority = PURPOSES[place.purpose].authority
@@ -189,6 +218,20 @@ def certificate_files(
             text = f"{MARKER}\n{mine.key_pem}"
             yield ConfigFile(key, text, "root", group, mode, hidden=True)
             yield _public(certificate, mine.certificate_pem)
+
+
+def revocation_files(
+    site: Site, host: HostSettings, platform: Platform, leaving: Sequence[HostSettings]
+) -> Iterator[ConfigFile]:
+    """What HOST refuses retired computes by, but for those LEAVING."""
+    if not site.settings.tls.is_on:
+        return
+    gone = [bare_name(compute.name) for compute in site.retired if compute not in leaving]
+    for place in places(site, host, platform):
+        if place.refuses:
+            text = revocations_pem(site, PURPOSES[place.purpose].authority, gone)
+            if text:
+                yield _public(place.refuses, text)
 
 
 def trust_file(site: Site) -> ConfigFile:
@@ -208,8 +251,11 @@ def unwanted_certificate_files(
         return []
     kept: set[str] = set()
     if site.settings.tls.is_on:
-        here = places(site, host, platform)
+        here = list(places(site, host, platform))
         kept = {TRUST, *(path for place in here for path, _ in place.files)}
+        for place in here:
+            if not revocations_pem(site, PURPOSES[place.purpose].authority, ()):
+                kept -= {place.refuses}
     return [file for file in written_certificate_files(platform) if file.path not in kept]
 
 

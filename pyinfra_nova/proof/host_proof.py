@@ -9,11 +9,11 @@ from typing import Any, get_args
 from pyinfra.api.host import Host
 
 from pyinfra_nova.knowledge.platforms import NovaRole
-from pyinfra_nova.nova_conf.certificate_files import places
 from pyinfra_nova.nova_conf.ini import expanded, option_values
 from pyinfra_nova.resources.http_answers import Answering
 from pyinfra_nova.resources.units import Process, Unit
 from pyinfra_nova.run.host_plan import HostPlan
+from pyinfra_nova.run.served import served
 from pyinfra_nova.session.host_script import Answer, ScriptFact, ask
 
 LIBVIRT_URI = "qemu:///system"
@@ -37,6 +37,7 @@ class HostProof(ScriptFact):
         "websocket",
         "guest_screens",
         "served_certificates",
+        "certificate_holders",
     )
 
 
@@ -86,19 +87,9 @@ def libvirt_uri(plan: HostPlan, options: Mapping[str, Sequence[str]] | None = No
 
 
 def _served(plan: HostPlan) -> dict[str, Any] | None:
-    """Where libvirt and guests' screens speak TLS here, and the certificates that they show."""
-    tls = plan.libvirt_tls
-    if tls is None or not tls.wanted:
-        return None
-    shown = {
-        place.purpose: place.pairs[0][0] for place in places(plan.site, plan.host, plan.platform)
-    }
-    return {
-        "address": tls.address,
-        "port": tls.port,
-        "certificate": shown["libvirt"],
-        "screen": shown.get("screen"),
-    }
+    """Where the processes of the host speak TLS, and the certificates that they show."""
+    answering = plan.endpoints.values()
+    return served(plan.site, plan.host, [plan.platform], answering, libvirt=plan.host.is_compute)
 
 
 def question(plan: HostPlan, urls: Sequence[Answering]) -> dict[str, Any]:

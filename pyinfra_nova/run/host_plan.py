@@ -15,6 +15,7 @@ from pyinfra_nova.nova_conf.certificate_files import (
     as_compute,
     certificate_files,
     issued,
+    revocation_files,
     unwanted_certificate_files,
 )
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
@@ -86,9 +87,10 @@ class HostPlan:
     @cached_property
     def files(self) -> tuple[ConfigFile, ...]:
         """Every configuration file of the host, rendered."""
+        where = (self.site, self.encrypted, self.platform)
         return (
-            *certificate_files(self.site, self.encrypted, self.platform, self.certificates),
-            *hypervisor_files(self.site, self.encrypted, self.platform),
+            *certificate_files(*where, self.certificates, self.leaving),
+            *hypervisor_files(*where),
             *files_for(self.site, self.host, self.platform, self.virt_type),
             *self._migration_files(self.leaving),
         )
@@ -118,7 +120,11 @@ class HostPlan:
         staying = tuple(host for host in self.leaving if host not in self.scope.retired)
         if staying == self.leaving:
             return ()
-        return tuple(file for file in self._migration_files(staying) if file not in self.files)
+        late = (
+            *revocation_files(self.site, self.encrypted, self.platform, staying),
+            *self._migration_files(staying),
+        )
+        return tuple(file for file in late if file not in self.files)
 
     @property
     def absent(self) -> tuple[AbsentFile, ...]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator
 
+from pyinfra_nova.certificates.purposes import PURPOSES
+from pyinfra_nova.certificates.trust import folder_of, is_trusted
+from pyinfra_nova.nova_conf.certificate_files import places
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.verdicts import Verdict
 
@@ -16,6 +19,24 @@ def verdicts(plans: Iterable[HostPlan]) -> Iterator[Verdict]:
             yield Verdict(plan.host.name, "certificates", True, _detail(plan))
 
 
+MEANWHILE = (
+    "; until all have theirs, some refuse others, because authorities of before are trusted no "
+    "more: docs/tls.md, Another authority"
+)
+
+
+def _meanwhile(plan: HostPlan) -> str:
+    """What is to be said of a host whose certificates others refuse once they are deployed."""
+    if folder_of(plan.site):
+        return ""  # whoever provides them says whom to trust meanwhile
+    for place in places(plan.site, plan.host, plan.platform):
+        found = plan.certificates_found.get(place.pairs[0][0])
+        authority = PURPOSES[place.purpose].authority
+        if found and not is_trusted(plan.site, authority, found):
+            return MEANWHILE
+    return ""
+
+
 def _detail(plan: HostPlan) -> str:
     made: dict[str, list[str]] = {}
     for purpose, certificate in plan.certificates.items():
@@ -23,7 +44,7 @@ def _detail(plan: HostPlan) -> str:
             made.setdefault(certificate.reason, []).append(purpose)
     if made:
         what = (f"{', '.join(purposes)}: {reason}" for reason, purposes in made.items())
-        return f"new ones are made ({'; '.join(what)})"
+        return f"new ones are made ({'; '.join(what)}){_meanwhile(plan)}"
     first = min(certificate.not_after for certificate in plan.certificates.values())
     renewal = first - dt.timedelta(days=plan.site.settings.tls.renew_days)
     return f"good until {first:%Y-%m-%d}, and a deploy renews them from {renewal:%Y-%m-%d} on"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from pyinfra_nova.nova_conf.certificate_files import (
     certificate_paths,
     unwanted_certificate_files,
 )
+from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.run import renewals
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.faults import SettingsError
@@ -128,6 +130,65 @@ def test_switched_off_all_of_it_goes_and_switched_on_none_does() -> None:
         assert not {file.path for file in plan(name).absent} & wanted
         keys = {file.path for file in gone if file.hidden}
         assert keys >= {file.path for file in plan(name).files if "PRIVATE" in file.content}
+
+
+LISTS = ("/etc/pki/CA/cacrl.pem", "/etc/pki/qemu/ca-crl.pem", "/etc/pki/libvirt-vnc/ca-crl.pem")
+
+
+def retiring(leaving: bool, **passwords: str) -> HostPlan:
+    """The plan of compute1 beside compute2, which is retired."""
+    hosts = {name: {"my_ip": address} for name, address in ADDRESSES.items()}
+    hosts["compute2"]["state"] = "retired"
+    all_data = {"tls": {"mode": "internal"}}
+    where = site(all_data, hosts=hosts, passwords=secrets(tls_secret=KEY, **passwords))
+    made = replace(plan("compute1"), site=where, scope=scope_of(where, set(where.hosts)))
+    return replace(made, leaving=where.retired if leaving else ())
+
+
+ADDRESSES = {"controller": "10.0.0.11", "compute1": "10.0.0.31", "compute2": "10.0.0.32"}
+
+
+def refused(which: HostPlan, files: Iterable[ConfigFile]) -> dict[str, list[int]]:
+    """How many each list of a file refuses, by the file."""
+    found = {file.path: file.content for file in files if file.path in LISTS}
+    begin = "-----BEGIN X509 CRL-----"
+    return {
+        path: [
+            len(x509.load_pem_x509_crl(f"{begin}{part}".encode())) for part in text.split(begin)[1:]
+        ]
+        for path, text in found.items()
+    }
+
+
+def test_a_retired_compute_is_refused_by_all_that_let_it_in() -> None:
+    which = retiring(leaving=False)
+    # Of the screens' authority controllers have certificates as well, of a purpose of their own.
+    assert refused(which, which.files) == dict(zip(LISTS, [[1], [1], [2]], strict=True))
+    assert not set(LISTS) & {file.path for file in plan("controller").files}
+
+
+def test_as_long_as_guests_may_come_from_it_it_is_let_in_and_no_longer() -> None:
+    which = retiring(leaving=True)
+    assert refused(which, which.files) == {path: [0] for path in LISTS}
+    assert refused(which, which.files_at_the_end) == dict(zip(LISTS, [[1], [1], [2]], strict=True))
+    later = retiring(leaving=False)
+    assert {f.path: f.content for f in later.files}.items() >= {
+        f.path: f.content for f in which.files_at_the_end if f.path in LISTS
+    }.items()
+    assert later.files_at_the_end == ()
+
+
+def test_who_retires_nobody_has_lists_of_nobody() -> None:
+    """So that what reads them is told of each change in one way."""
+    which = plan("compute1")
+    assert refused(which, which.files) == {path: [0] for path in LISTS}
+    tls = which.libvirt_tls
+    assert tls and LISTS[0] in tls.libvirt and LISTS[2] in tls.screens
+
+
+def test_each_authority_that_is_trusted_refuses_it_by_a_list_of_its_own() -> None:
+    which = retiring(leaving=False, tls_next_secret="n" * 32, tls_former_secret="f" * 32)
+    assert refused(which, which.files)[LISTS[1]] == [1, 1, 1]
 
 
 def test_an_old_and_a_new_authority_are_trusted_side_by_side() -> None:

@@ -122,7 +122,7 @@ def test_the_order_of_names_is_no_reason_for_a_new_one() -> None:
 )
 def test_what_is_no_longer_right_is_made_anew(changes: dict[str, object], reason: str) -> None:
     first = issue()
-    second = issue(first.certificate_pem, **changes)
+    second = issue(first.certificate_pem, **{"now": NOW + dt.timedelta(seconds=1), **changes})
     assert second.reason == reason
     assert second.certificate_pem != first.certificate_pem
     assert second.key_pem != first.key_pem

@@ -37,9 +37,12 @@ def screens(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ports]:
     yield ports
 
 
-def faults(libvirt: int, certificate: Path, screen: Path | None = None) -> list[str]:
-    served: dict[str, Any] = {"address": "127.0.0.1", "port": libvirt}
-    served |= {"certificate": str(certificate), "screen": str(screen) if screen else None}
+def faults(
+    libvirt: int, certificate: Path, screen: Path | None = None, who: str = "libvirt"
+) -> list[str]:
+    served: dict[str, Any] = {"ports": [], "screens": [str(screen)] if screen else None}
+    row = {"who": who, "address": "127.0.0.1", "port": libvirt}
+    served["ports"].append({**row, "files": ["/nowhere/api.crt", str(certificate)]})
     return [f"{each['what']}: {each['problem']}" for each in host_proof.served_faults(served)]
 
 
@@ -77,6 +80,24 @@ def test_who_speaks_no_tls_where_it_should_is_named_with_the_cause(
             f"libvirt: 127.0.0.1:{nobody} speaks no TLS: [Errno 111] Connection refused",
             "guest instance-1: its screen shows no certificate: it speaks no TLS",
         ]
+
+
+def test_an_api_that_shows_another_certificate_is_named_and_one_that_is_silent_is_not(
+    pairs: tuple[Pair, Pair], screens: Ports
+) -> None:
+    """Whether it answers is asked at its URL."""
+    libvirt, other = pairs
+    with serving(libvirt.handshake) as port:
+        assert faults(port, other.certificate, who="the compute API") == [
+            f"the compute API: 127.0.0.1:{port} shows another certificate than "
+            f"{other.certificate} has"
+        ]
+    with serving(libvirt.handshake) as port:
+        row = {"who": "the compute API", "address": "127.0.0.1", "port": port}
+        asked = {"ports": [{**row, "files": [str(other.certificate)]}], "screens": None}
+        assert [each["passing"] for each in host_proof.served_faults(asked)] == [True]
+    with serving(lambda stream: stream.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")) as port:
+        assert faults(port, other.certificate, who="the compute API") == []
 
 
 def test_where_there_are_no_consoles_no_screen_is_asked(
