@@ -47,7 +47,7 @@ def unanswered(request, error, early):
 
 
 def read():
-    """The databases, of each user the hash and the kind of TLS, and what each may do everything in."""
+    """The databases; each user's hash and kind of TLS; in which each may do everything."""
     schemas = {name for (name,) in sql.client_rows("the databases", "SHOW DATABASES")}
     users = {
         user: (hashed, kind)

@@ -1,40 +1,41 @@
-"""Which side moves first where Nova is to speak TLS and a service does not yet, or the other way."""
+"""Which side moves first where Nova is to speak TLS and a service does not, or the other way."""
 
 from __future__ import annotations
 
 import re
 
+from pyinfra_nova.resources.host_report import Check
 from pyinfra_nova.site.settings import Site
 
 PAGE = "docs/tls.md, Moving a cloud that runs"
 IN_PLAIN_TEXT = re.compile(
     # files/common/trust.py; files/host_report.py of the catalogue.
-    r"speaks plain text|may speak plain text|in plain text: with tls on"
-    # Nobody at the port for TLS: of RabbitMQ it is another one.
-    r"|does not answer: \[Errno 111\]"
+    "speaks? plain text where TLS was expected|may speak plain text|in plain text: with tls on"
 )
+NOBODY = re.compile(r"\[Errno 111\]")
 ENCRYPTED_ALONE = re.compile(
-    r"speaks TLS where plain text was expected"
+    "speaks TLS where plain text was expected"
     # Apache's words; MariaDB's with require_secure_transport (ER_SECURE_TRANSPORT_REQUIRED).
     r"|plain HTTP to an SSL-enabled|require_secure_transport|\b3159\b"
     # The catalogue has https, of an authority that this host does not know without tls.
-    r"|shows a certificate that (is self-signed|no trusted authority)"
-    r"|does not answer: \[Errno 111\]"
+    "|shows a certificate that (is self-signed|no trusted authority)"
 )
 
 
-def remedy(site: Site, detail: str) -> str | None:
-    """What has to be done first where DETAIL says that a service speaks what Nova is not to.
-
-    None where it is about something else.
-    """
-    mode = site.settings.tls.mode
-    if site.settings.tls.is_on and IN_PLAIN_TEXT.search(detail):
-        first = "have it accept TLS as well, beside plain text"
-        then = "Nova moves then, and plain text is refused there last"
-    elif not site.settings.tls.is_on and ENCRYPTED_ALONE.search(detail):
-        first = "have it accept plain text again, beside TLS"
-        then = "Nova moves then, and TLS goes there last"
+def remedy(site: Site, check: Check, ordinary: str) -> str:
+    """What is to be done about a CHECK that fails, ORDINARY unless one side has moved too early."""
+    mode, is_on = site.settings.tls.mode, site.settings.tls.is_on
+    if not is_on:
+        if not ENCRYPTED_ALONE.search(check.detail):
+            return ordinary
+        first, last = "have it accept plain text again, beside TLS", "TLS goes there last"
     else:
-        return None
-    return f"tls.mode is {mode}: {first}; {then} ({PAGE})"
+        first = "have it accept TLS as well, beside plain text"
+        last = "plain text is refused there last"
+    advice = f"tls.mode is {mode}: {first}; Nova moves then, and {last} ({PAGE})"
+    if not is_on or IN_PLAIN_TEXT.search(check.detail):
+        return advice
+    # The broker has a port of its own for TLS; a closed one may be that it does not run, too.
+    if check.name.startswith("RabbitMQ ") and NOBODY.search(check.detail):
+        return f"{ordinary}; or nothing listens for TLS there yet, {advice}"
+    return ordinary

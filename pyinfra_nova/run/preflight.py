@@ -331,7 +331,7 @@ def _host_findings(
     for check in report.checks:
         if under_way and not check.ok and asked.get(check.name, {}).get("kind") == "keystone":
             continue  # a restore stops what answers there
-        remedy = moving.remedy(scope.site, check.detail) or remedies.get(check.name, "")
+        remedy = moving.remedy(scope.site, check, remedies.get(check.name, ""))
         detail = check.detail if check.ok else f"{check.detail}; {remedy}"
         yield finding(check.name, check.ok, detail)
 
