@@ -54,6 +54,9 @@ if deployed:
 barrier(name="The controllers answer")
 
 if deployed:
+    # What others are told, and held to, comes after what makes it so.
+    identity.publish(plan=deployed)
+    database.insist(plan=deployed)
     services.start_compute(plan=deployed)
     storage.let_in(plan=deployed)
 barrier(name="The computes are started")
@@ -76,6 +79,7 @@ if plan:
     hypervisors.open_up(plan=plan)
 if deployed:
     care.keep(plan=deployed)
+    configuration.take_away(plan=deployed)
     cloud_objects.converge(plan=deployed)
 # Last: what keeps a guest where it is is no reason to leave anything else undone.
 if plan:

@@ -2,7 +2,9 @@
 
 Request: {"databases": [names], "users": [{"name", "password_hash", "databases": [names]}]}
 Answer:  {"server": text|null, "error": text|null, "early": bool, "missing_databases": [...]|null,
-          "users": [{"name", "missing", "password_differs", "missing_grants": [...]}]|null}
+          "users": [{"name", "missing", "password_differs", "requires_tls": bool,
+          "missing_grants": [...]}]|null}
+`requires_tls` is of who is let in over TLS alone.
 `error` says why there is no answer. It is `early` where no server is there, so that everything is
 missing until one is; with any other nothing is known.
 Asked over the local socket as root, so no credentials are needed. `password_hash` is
@@ -22,13 +24,14 @@ def every_privilege():
     return " AND ".join(f"`{name}` = 'Y'" for (name,) in columns)
 
 
-def user_differences(wanted, hashes, grants):
-    found = hashes.get(wanted["name"])
+def user_differences(wanted, users, grants):
+    found, kind = users.get(wanted["name"], (None, ""))
     granted = {schema.replace("\\_", "_") for schema in grants.get(wanted["name"], ())}
     return {
         "name": wanted["name"],
         "missing": found is None,
         "password_differs": found is not None and found != wanted["password_hash"],
+        "requires_tls": bool(kind),
         "missing_grants": [name for name in wanted["databases"] if name not in granted],
     }
 
@@ -44,25 +47,26 @@ def unanswered(request, error, early):
 
 
 def read():
-    """The databases, the hash of each user, and the databases that each may do everything in."""
+    """The databases; each user's hash and kind of TLS; in which each may do everything."""
     schemas = {name for (name,) in sql.client_rows("the databases", "SHOW DATABASES")}
-    hashes = dict(
-        sql.client_rows(
+    users = {
+        user: (hashed, kind)
+        for user, hashed, kind in sql.client_rows(
             "mysql.user",
-            "SELECT user, authentication_string FROM mysql.user WHERE host = '%'",
+            "SELECT user, authentication_string, ssl_type FROM mysql.user WHERE host = '%'",
         )
-    )
+    }
     grants = {}
     for user, schema in sql.client_rows(
         "mysql.db", f"SELECT user, db FROM mysql.db WHERE host = '%' AND {every_privilege()}"
     ):
         grants.setdefault(user, set()).add(schema)
-    return schemas, hashes, grants
+    return schemas, users, grants
 
 
 def answer(request):
     try:
-        schemas, hashes, grants = read()
+        schemas, users, grants = read()
     except sql.NotInstalledError as error:
         return unanswered(request, error, early=True)
     except sql.NoAnswerError as error:
@@ -74,5 +78,5 @@ def answer(request):
         "error": None,
         "early": False,
         "missing_databases": [name for name in request["databases"] if name not in schemas],
-        "users": [user_differences(user, hashes, grants) for user in request["users"]],
+        "users": [user_differences(user, users, grants) for user in request["users"]],
     }

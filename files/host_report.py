@@ -2,7 +2,7 @@
 
 Request: {"checks": [{"name", "kind", ...}], "lock": path, "patience": seconds,
           "compute": as for compute_presence.py|null, "nova": as for nova_computes.py|null,
-          "certificates": [paths]|absent}
+          "certificates": [paths]|absent, "screens": {"guests": bool, "proxy": path|null}|absent}
 Kinds are the functions of KINDS. Somebody who holds the lock still changes this host: it is waited
 for.
 Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "address"}], "time",
@@ -11,7 +11,8 @@ Answer:  {"os": {"id", "version"}, "hostname", "addresses": [{"interface", "addr
           "busy", "holders": [texts], "host_keys": {file: "TYPE BASE64" or ""},
           "written": {kind: [files]}, what this project wrote for what only some hosts have,
           "checks": [{"name", "ok", "detail"}], "compute", "nova_computes": of those scripts|null,
-          "certificates": {path: text} of those that are there, if any were asked for}
+          "certificates": {path: text} of those that are there, if any were asked for,
+          "screens", "proxy": as guest_screens.py tells of them, null where that was not asked}
 """
 
 import contextlib
@@ -28,6 +29,7 @@ import subprocess
 import time
 
 import compute_presence
+import guest_screens
 import keystone
 import messaging
 import mysql_login
@@ -59,6 +61,14 @@ WRITTEN = {
     "hypervisor_tls": (
         re.compile("# Written by pyinfra-nova"),
         "/etc/systemd/system/*-tls.socket.d/pyinfra-nova.conf",
+    ),
+    # For whatever of them is to go once nobody reads it any more.
+    "certificates": (
+        re.compile("# Written by pyinfra-nova"),
+        "/etc/pyinfra-nova/tls/*",
+        "/etc/pyinfra-nova/tls/screens/*",
+        "/etc/pki/*/*.pem",
+        "/etc/pki/libvirt/private/*.pem",
     ),
     "care": (
         re.compile("# Written by pyinfra-nova"),
@@ -299,8 +309,14 @@ def logged_in(check):
 
 
 def check_keystone(check):
-    """Log in as one user; with `services`, try each service's endpoint of the catalogue too."""
+    """Log in as one user; with `services`, try each service's endpoint of the catalogue too.
+
+    With `published`, tell where the catalogue has that service.
+    """
     _, token = logged_in(check)
+    if "published" in check:
+        catalogue, service = token.get("catalog", []), check["published"]
+        check["found"] = keystone.published(catalogue, service, check["region"])
     for service in check.get("services", []):
         url = keystone.endpoint(
             token.get("catalog", []), service, check["region"], check["interfaces"]
@@ -344,7 +360,8 @@ def tried(check):
         ok, detail = False, str(error)
     except OSError as error:
         ok, detail = False, f"does not answer: {error}"
-    return {"name": check["name"], "ok": bool(ok), "detail": detail}
+    published = {"published": check["found"]} if "found" in check else {}
+    return {"name": check["name"], "ok": bool(ok), "detail": detail, **published}
 
 
 def nova_computes(request):
@@ -375,5 +392,6 @@ def answer(request):
         "nova": nova(),
         "compute": compute_presence.read(compute) if compute else None,
         "nova_computes": nova_computes(nova_request) if nova_request else None,
+        **guest_screens.answer(request.get("screens") or {}),
         "checks": [tried(check) for check in request["checks"]],
     }

@@ -310,15 +310,20 @@ def logged_in(auth_url, login):
     return keystone, body
 
 
-def endpoint(catalogue, service, region, interfaces):
-    """The URL of a service: the first of the interfaces that it has in the region."""
-    urls = {
+def published(catalogue, service, region):
+    """The URLs of a service in the region, by interface."""
+    return {
         found.get("interface"): found.get("url")
         for entry in catalogue
         if entry.get("type") == service
         for found in entry.get("endpoints", ())
         if found.get("region_id") == region
     }
+
+
+def endpoint(catalogue, service, region, interfaces):
+    """The URL of a service: the first of the interfaces that it has in the region."""
+    urls = published(catalogue, service, region)
     for interface in interfaces:
         if interface in urls:
             return urls[interface]

@@ -14,3 +14,12 @@ def write(plan: HostPlan) -> None:
     files = [file for file in plan.files if not file.before_install]
     if files:
         config_files.written(name="Write configuration files", files=files, absent=plan.absent)
+
+
+@deploy("Configuration")
+def take_away(plan: HostPlan) -> None:
+    """Remove certificates, once nobody reads them any more."""
+    if absent := plan.absent_at_the_end:
+        config_files.written(
+            name="Remove certificates that nobody reads any more", files=[], absent=absent
+        )

@@ -19,9 +19,23 @@ def prepare(plan: HostPlan) -> None:
         database.user,
         plan.site.secrets.database_password,
         (database.nova_api, database.nova, database.nova_cell0),
+        encrypted=settings.tls.is_on,
     )
     databases.present(
         name="Create databases, user and grants",
         users=[user],
         left_out=plan.scope.controllers_left_out,
+        in_plain_text=plan.in_plain_text,
     )
+
+
+@deploy("Databases")
+def insist(plan: HostPlan) -> None:
+    """Let Nova's user in over TLS alone, once all that log in as it have been restarted."""
+    settings = plan.site.settings
+    if settings.tls.is_on and settings.manage_database and plan.is_database_host:
+        databases.insisted(
+            name="Let the user in over TLS alone",
+            in_plain_text=plan.in_plain_text,
+            left_out=plan.scope.controllers_left_out,
+        )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from urllib.parse import urlsplit
+
 from pyinfra.api.deploy import deploy
 
 from pyinfra_nova.resources import keystone
@@ -16,12 +19,42 @@ ROLES = ("admin", "service")
 def prepare(plan: HostPlan) -> None:
     """Make Nova's entries in Keystone, where the site does not make them elsewhere."""
     if plan.site.settings.manage_identity and plan.is_primary_controller:
+        entries, later = _entries(plan.site), _of_another_scheme(plan)
         keystone.present(
             name="Create user, roles, service and endpoints",
             admin=keystone.KeystoneAdmin.of(plan.site),
-            entries=_entries(plan.site),
+            entries=replace(
+                entries, endpoints=tuple(e for e in entries.endpoints if e not in later)
+            ),
             left_out=plan.scope.left_out,
         )
+
+
+@deploy("Identity")
+def publish(plan: HostPlan) -> None:
+    """Move endpoints from http to https, or back, now that the APIs speak it."""
+    later = _of_another_scheme(plan)
+    if plan.site.settings.manage_identity and plan.is_primary_controller and later:
+        domain = plan.site.settings.keystone.user_domain_name
+        keystone.present(
+            name="Move the endpoints to what the APIs speak",
+            admin=keystone.KeystoneAdmin.of(plan.site),
+            entries=keystone.KeystoneEntries(domain, domain, endpoints=later),
+        )
+
+
+def _of_another_scheme(plan: HostPlan) -> tuple[keystone.KeystoneEndpoint, ...]:
+    """The endpoints of which the catalogue says http where it is to say https, or otherwise round.
+
+    Whoever asks the catalogue goes on with what it says until the APIs have been restarted.
+    """
+    published = plan.published
+    return tuple(
+        endpoint
+        for endpoint in _entries(plan.site).endpoints
+        if urlsplit(published.get(endpoint.interface, endpoint.url)).scheme
+        != urlsplit(endpoint.url).scheme
+    )
 
 
 def _entries(site: Site) -> keystone.KeystoneEntries:

@@ -29,6 +29,7 @@ from pyinfra_nova.resources.retirements import Records
 from pyinfra_nova.resources.units import Processes
 from pyinfra_nova.run import renewals
 from pyinfra_nova.run.clock import Offset
+from pyinfra_nova.run.consoles import FoundConsoles, question
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.known_computes import KnownComputes, questions_about
 from pyinfra_nova.run.preflight import check_files, checks_for, clock_tolerance, judge
@@ -106,6 +107,7 @@ def _prepare(state: State) -> dict[str, HostPlan]:
     reports, skews = _ask_all(state, scope, hosts)
     known = KnownComputes.of(scope, reports)
     findings = [*judge(scope, reports, skews), *known.findings()]
+    findings += FoundConsoles.of(scope, reports, ()).refusals()
     log = logger.info if all(finding.ok for finding in findings) else logger.warning
     for line in table(findings, each=state.print_fact_info):
         log(f"    {line}")
@@ -126,7 +128,11 @@ def _prepare(state: State) -> dict[str, HostPlan]:
     if site.retired:
         leaving = _leaving(state, scope.site, plans.get(site.primary_controller.name))
         plans = {name: replace(plan, leaving=leaving) for name, plan in plans.items()}
-    for line in table(list(renewals.verdicts(plans.values())), each=state.print_fact_info):
+    leaving = next((plan.leaving for plan in plans.values()), ())
+    consoles = FoundConsoles.of(scope, reports, leaving)
+    plans = {name: replace(plan, consoles=consoles.consoles) for name, plan in plans.items()}
+    kept = [*renewals.verdicts(plans.values()), *consoles.verdicts()]
+    for line in table(kept, each=state.print_fact_info):
         logger.info(f"    {line}")
     _refuse_living(state, scope, plans)
     return plans
@@ -183,6 +189,7 @@ def _ask_all(
             asked = time.time()
             mine = scope.site.hosts[host.name]
             more = questions_about(scope, mine)
+            more |= question(scope, mine)
             if paths := certificate_paths(scope.site, mine):
                 more["certificates"] = paths
             request = questions(checks_for(scope, mine), **more)
@@ -232,4 +239,6 @@ def _host_plan(
         written=report.written,
         has_nova=bool(report.nova),
         certificates_found=report.certificates,
+        published=report.published,
+        has_tls_screens=bool(report.screens and report.screens.tls.count),
     )

@@ -106,7 +106,7 @@ def guests(server, cell):
 def options_of(login):
     """The words that name who logs in; a password is in a file that is nowhere on a disk."""
     if login is None:
-        yield []
+        yield [sql.in_plain_text(program())]
         return
     password = login["password"].replace("\\", "\\\\").replace('"', '\\"')
     with unnamed("login", f'[client]\npassword="{password}"\n') as file, encryption() as how:

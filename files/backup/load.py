@@ -34,8 +34,10 @@ class Client:
 
     def __init__(self):
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the program
+        client = databases.client()
+        options = ("--batch", "--binary-mode", "--max-allowed-packet=1G")
         self.process = subprocess.Popen(
-            [databases.client(), "--batch", "--binary-mode", "--max-allowed-packet=1G"],
+            [client, sql.in_plain_text(client), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self.errors,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlsplit
@@ -244,15 +244,23 @@ def _public(path: str, text: str) -> ConfigFile:
 
 
 def unwanted_certificate_files(
-    site: Site, host: HostSettings, platform: Platform
+    site: Site, host: HostSettings, platform: Platform, needed: Collection[str] = ()
 ) -> list[AbsentFile]:
-    """What an earlier run has written and HOST is to have no more; a retired one keeps it all."""
+    """What an earlier run has written and HOST is to have no more; a retired one keeps it all.
+
+    So does what is NEEDED, which are purposes, by guests that were started before.
+    """
     if not (host.is_controller or host.is_compute):
         return []
-    kept: set[str] = set()
+    kept = {
+        path
+        for place in _all_places(platform)
+        if place.purpose in needed
+        for path, _ in place.files
+    }
     if site.settings.tls.is_on:
         here = list(places(site, host, platform))
-        kept = {TRUST, *(path for place in here for path, _ in place.files)}
+        kept |= {TRUST, *(path for place in here for path, _ in place.files)}
         for place in here:
             if not revocations_pem(site, PURPOSES[place.purpose].authority, ()):
                 kept -= {place.refuses}

@@ -8,6 +8,7 @@ from pathlib import Path
 from pyinfra_nova.knowledge import releases
 from pyinfra_nova.knowledge.platforms import Platform
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
+from pyinfra_nova.nova_conf.consoles import NO_CONSOLES, Consoles, speaks_tls
 from pyinfra_nova.site.settings import HostSettings, Site
 
 PROGRAM = "/usr/local/lib/pyinfra-nova/nova-novncproxy"
@@ -26,10 +27,12 @@ def default_file(platform: Platform) -> str | None:
     return platform.paths.novncproxy_default if needed else None
 
 
-def proxy_files(site: Site, host: HostSettings, platform: Platform) -> list[ConfigFile]:
+def proxy_files(
+    site: Site, host: HostSettings, platform: Platform, consoles: Consoles = NO_CONSOLES
+) -> list[ConfigFile]:
     """What has the proxy on HOST verify screens; nothing where there are none, or no need."""
     default = default_file(platform)
-    wanted = host.is_controller and site.settings.tls.is_on and site.settings.vnc.enabled
+    wanted = host.is_controller and speaks_tls(site, consoles)
     if not (wanted and default):
         return []
     text = f"{MARKER}\n# files/nova_novncproxy.py says why.\nDAEMON={PROGRAM}\n"
@@ -41,10 +44,12 @@ def proxy_files(site: Site, host: HostSettings, platform: Platform) -> list[Conf
     ]
 
 
-def unwanted_proxy_files(site: Site, host: HostSettings, platform: Platform) -> list[AbsentFile]:
+def unwanted_proxy_files(
+    site: Site, host: HostSettings, platform: Platform, consoles: Consoles = NO_CONSOLES
+) -> list[AbsentFile]:
     """What an earlier run has left of them; without it the packages' own program is started."""
     default = platform.paths.novncproxy_default
-    if not host.is_controller or not default or proxy_files(site, host, platform):
+    if not host.is_controller or not default or proxy_files(site, host, platform, consoles):
         return []
     first = SOURCE.read_text(encoding="utf-8").partition("\n")[0]
     return [

@@ -22,6 +22,7 @@ from pyinfra_nova.nova_conf import migration_ssh
 from pyinfra_nova.nova_conf.capacity_options import capacity_options
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.console_proxy import proxy_files
+from pyinfra_nova.nova_conf.consoles import NO_CONSOLES, Consoles, proxy_options
 from pyinfra_nova.nova_conf.overriding import overridden, shared_out
 from pyinfra_nova.nova_conf.tls_options import tls_options
 from pyinfra_nova.nova_conf.urls import database_url, transport_url
@@ -57,7 +58,11 @@ def _render(template: str, **values: object) -> str:
 
 
 def _nova_values(
-    site: Site, host: HostSettings, platform: Platform, virt_type: VirtType
+    site: Site,
+    host: HostSettings,
+    platform: Platform,
+    virt_type: VirtType,
+    consoles: Consoles,
 ) -> dict[str, object]:
     settings = site.settings
     # Without a mode Nova asks for host-model, whose features software emulation may not have
@@ -82,6 +87,8 @@ def _nova_values(
         "cpu_mode": cpu_mode,
         "secrets": site.secrets,
         "tls": tls_options(site, platform),
+        "consoles": consoles,
+        "screens": proxy_options(site, host, consoles),
         "migration_uri": migration_ssh.URI.format(user=platform.user)
         if host.is_compute and migration_ssh.has_key(site, platform)
         else None,
@@ -139,12 +146,14 @@ def _api_files(site: Site, host: HostSettings, platform: Platform) -> list[Confi
     return files
 
 
-def _controller_files(site: Site, host: HostSettings, platform: Platform) -> list[ConfigFile]:
+def _controller_files(
+    site: Site, host: HostSettings, platform: Platform, consoles: Consoles
+) -> list[ConfigFile]:
     files = _api_files(site, host, platform)
     if path := platform.paths.consoleproxy_default:
         content = _render("nova-consoleproxy.j2")
         files.append(ConfigFile(path, content, "root", "root", "0644", before_install=True))
-    return files + proxy_files(site, host, platform)
+    return files + proxy_files(site, host, platform, consoles)
 
 
 GRACEFUL = "graceful_shutdown_timeout"
@@ -179,24 +188,29 @@ def _literal(site: Site, host: HostSettings) -> Overrides:
 # What stands for a host's own values until they are filled in; no file can hold it by chance.
 _MARKS = {key: f"{key}-{secrets.token_hex(16)}" for key in ("my_ip", "nova_host")}
 
-_Models = dict[tuple[str, int, VirtType], tuple[Platform, list[ConfigFile]]]
+_Models = dict[tuple[str, int, VirtType, Consoles], tuple[Platform, list[ConfigFile]]]
 _MODELS: WeakKeyDictionary[Site, _Models] = WeakKeyDictionary()
 
 
 def files_for(
-    site: Site, host: HostSettings, platform: Platform, virt_type: VirtType
+    site: Site,
+    host: HostSettings,
+    platform: Platform,
+    virt_type: VirtType,
+    consoles: Consoles = NO_CONSOLES,
 ) -> list[ConfigFile]:
     """Every configuration file of HOST, rendered once for all hosts of its kind.
 
     VIRT_TYPE is what ``auto`` came out as; a virt_type that the settings name wins over it.
+    CONSOLES is what has been found out about the site's guests.
     """
     if not (host.is_controller or host.is_compute):
         return []
     models = _MODELS.setdefault(site, {})
-    key = (host.kind, id(platform), virt_type)
+    key = (host.kind, id(platform), virt_type, consoles)
     if key not in models:
         own: Mapping[str, Any] = _MARKS
-        model = _rendered(site, host.model_copy(update=own), platform, virt_type)
+        model = _rendered(site, host.model_copy(update=own), platform, virt_type, consoles)
         models[key] = (platform, model)  # with the platform, lest its id be another one's
     return [replace(file, content=_filled_in(file.content, host)) for file in models[key][1]]
 
@@ -208,10 +222,14 @@ def _filled_in(content: str, host: HostSettings) -> str:
 
 
 def _rendered(
-    site: Site, host: HostSettings, platform: Platform, virt_type: VirtType
+    site: Site,
+    host: HostSettings,
+    platform: Platform,
+    virt_type: VirtType,
+    consoles: Consoles,
 ) -> list[ConfigFile]:
     chosen: VirtType = virt_type if host.libvirt.virt_type == "auto" else host.libvirt.virt_type
-    values: Mapping[str, object] = _nova_values(site, host, platform, chosen)
+    values: Mapping[str, object] = _nova_values(site, host, platform, chosen, consoles)
     compute_path = platform.paths.nova_compute_conf if host.is_compute else None
     compute = _render("nova-compute.conf.j2", **values) if compute_path else None
     for_nova, for_compute = shared_out(_literal(site, host), compute)
@@ -226,5 +244,5 @@ def _rendered(
     if host.is_compute:
         files.append(_stop_file(site, host, platform))
     if host.is_controller:
-        files += _controller_files(site, host, platform)
+        files += _controller_files(site, host, platform, consoles)
     return files

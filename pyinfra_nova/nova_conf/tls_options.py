@@ -8,7 +8,6 @@ from pydantic import SecretStr
 
 from pyinfra_nova.knowledge import releases
 from pyinfra_nova.knowledge.platforms import Platform
-from pyinfra_nova.nova_conf.certificate_files import SCREENS
 from pyinfra_nova.site.settings import Settings, Site
 from pyinfra_nova.site.tls import TRUST
 
@@ -23,8 +22,6 @@ class TlsOptions:
         trust: the file with the authorities of services.
         certificate, key: the files of the APIs and of the console's page.
         minimum_version: of TLS, such as ``1.2``.
-        console_trust, console_certificate, console_key: the files that the console's proxy checks
-            guests' screens with, and shows to them.
         says_broker_name: whether the broker's name is verified only if nova.conf says so.
         memcache_tls: whether the release's keystonemiddleware speaks TLS to memcached.
         memcache_secret_key: what tokens there are encrypted with elsewhere.
@@ -34,9 +31,6 @@ class TlsOptions:
     certificate: str
     key: str
     minimum_version: str
-    console_trust: str
-    console_certificate: str
-    console_key: str
     says_broker_name: bool
     memcache_tls: bool
     memcache_secret_key: SecretStr = field(repr=False)
@@ -77,9 +71,6 @@ def tls_options(site: Site, platform: Platform) -> TlsOptions | None:
         certificate=paths.api_certificate,
         key=paths.api_key,
         minimum_version=settings.tls.minimum_version,
-        console_trust=f"{SCREENS}/ca.pem",
-        console_certificate=f"{SCREENS}/client.crt",
-        console_key=f"{SCREENS}/client.key",
         says_broker_name=verifies_name is not None and verifies_name.deprecated is None,
         memcache_tls=speaks_memcache_tls(settings),
         memcache_secret_key=site.secrets.memcache_secret_key,

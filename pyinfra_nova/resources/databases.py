@@ -8,7 +8,7 @@ unescaped; here only the hash of a password is ever written into a statement.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from pyinfra.api import StringCommand, operation
 from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask
 from pyinfra_nova.session.redaction import SecretInput
 from pyinfra_nova.session.steps import Commands, changing, refused, say
+from pyinfra_nova.site.names import named
 from pyinfra_nova.site.run_scope import cut_off
 from pyinfra_nova.site.settings import HostSettings, Site
 
@@ -36,11 +37,18 @@ def as_nova(site: Site) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class DatabaseUser:
-    """A user who may log in from any host and do everything in DATABASES."""
+    """A user who may log in from any host and do everything in DATABASES.
+
+    Attributes:
+        encrypted: whether the server lets the user in over TLS alone. It has to insist: PyMySQL
+            1.0 and 1.1 go on in plain text, with the login, where a server says, or somebody on the
+            way in its name, that it has no TLS (connections.py, _request_authentication).
+    """
 
     name: str
     password: SecretStr
     databases: tuple[str, ...]
+    encrypted: bool = False
 
     @property
     def password_hash(self) -> str:
@@ -87,22 +95,38 @@ def statements(state: Mapping[str, Any], users: Sequence[DatabaseUser]) -> list[
         user = by_name[lack["name"]]
         account, identified = _account(user.name), f"IDENTIFIED BY PASSWORD '{user.password_hash}'"
         if lack["missing"]:
-            found.append(
-                (f"create database user {user.name}", f"CREATE USER {account} {identified};")
-            )
+            require = " REQUIRE SSL" if user.encrypted else ""
+            made = f"CREATE USER {account} {identified}{require};"
+            found.append((f"create database user {user.name}", made))
         elif lack["password_differs"]:
             text = f"change the password of database user {user.name}"
             found.append((text, f"ALTER USER {account} {identified};"))
+        if lack.get("requires_tls") and not user.encrypted:
+            text = f"let database user {user.name} in without TLS"
+            found.append((text, f"ALTER USER {account} REQUIRE NONE;"))
         for name in lack["missing_grants"]:
             grant = f"GRANT ALL PRIVILEGES ON {_grant_name(name)}.* TO {account};"
             found.append((f"grant database {name} to {user.name}", grant))
     return found
 
 
+def _told(statements: Sequence[str]) -> StringCommand:
+    """The command that has the server on this host do STATEMENTS; the client as files/common/sql.py
+    chooses it."""
+    how = "$(mysql --version | grep -q MariaDB && echo --skip-ssl || echo --ssl-mode=DISABLED)"
+    return StringCommand("mysql", how, _stdin=SecretInput("\n".join(statements)))
+
+
 @operation()
-def present(users: Sequence[DatabaseUser], left_out: Sequence[HostSettings] = ()) -> Commands:
+def present(
+    users: Sequence[DatabaseUser],
+    left_out: Sequence[HostSettings] = (),
+    in_plain_text: set[str] | None = None,
+) -> Commands:
     """Have every database of USERS, the users, their passwords and their grants.
 
+    IN_PLAIN_TEXT comes to name those who are to be let in over TLS alone, and are without it as
+    well: they may log in so until whoever logs in as them has been restarted, see ``insisted``.
     A password that LEFT_OUT hosts use, which this run does not reach, is not changed.
     What a server did not answer is not taken for missing: the run ends with what it said.
     """
@@ -120,9 +144,36 @@ def present(users: Sequence[DatabaseUser], left_out: Sequence[HostSettings] = ()
     if left_out and changed:
         yield from refused(cut_off(f"the password of database user {changed[0]}", left_out))
         return
+    if in_plain_text is not None:
+        in_plain_text.clear()
+        in_plain_text.update(_in_plain_text(state, users))
     found = statements(state, users)
     for text, _ in found:
         say(text)
     if found:
-        sql = "\n".join(statement for _, statement in found)
-        yield changing(StringCommand("mysql", _stdin=SecretInput(sql)))
+        yield changing(_told([statement for _, statement in found]))
+
+
+def _in_plain_text(state: Mapping[str, Any], users: Sequence[DatabaseUser]) -> Iterator[str]:
+    encrypted = {user.name for user in users if user.encrypted}
+    for found in state["users"]:
+        if found["name"] in encrypted and not (found["missing"] or found.get("requires_tls")):
+            yield found["name"]
+
+
+@operation()
+def insisted(in_plain_text: Collection[str], left_out: Sequence[HostSettings] = ()) -> Commands:
+    """Let those who are IN_PLAIN_TEXT, as ``present`` has found, in over TLS alone from now on.
+
+    Not as long as LEFT_OUT hosts, which this run does not reach, may log in in plain text.
+    """
+    if in_plain_text and left_out:
+        names = named([controller.name for controller in left_out])
+        for name in sorted(in_plain_text):
+            say(f"database user {name} is let in without TLS until {names} are deployed too")
+        return
+    for name in sorted(in_plain_text):
+        say(f"let database user {name} in over TLS alone")
+    if in_plain_text:
+        made = [f"ALTER USER {_account(name)} REQUIRE SSL;" for name in sorted(in_plain_text)]
+        yield changing(_told(made))

@@ -37,6 +37,7 @@ class HostReport(ScriptFact):
         "messaging",
         "mysql_login",
         "compute_presence",
+        "guest_screens",
     )
 
     @override
@@ -110,11 +111,44 @@ class HypervisorVersions(BaseModel):
 
 
 class Check(BaseModel):
-    """One prerequisite, tried from the host with the credentials that will be written."""
+    """One prerequisite, tried from the host with the credentials that will be written.
+
+    Attributes:
+        published: where the catalogue has the service that was asked about, by interface.
+    """
 
     name: str
     ok: bool
     detail: str
+    published: dict[str, Annotated[str, Field(max_length=2048)]] = {}
+
+
+class Guests(BaseModel):
+    """How many guests have something in common, and what a few of them are called."""
+
+    count: Annotated[int, Field(ge=0)]
+    few: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=5)]
+
+
+class Screens(BaseModel):
+    """The guests of a host that have a screen, by what it speaks."""
+
+    plain: Guests
+    tls: Guests
+
+
+class Proxy(BaseModel):
+    """What the console's proxy of a host is told by the nova.conf that is there.
+
+    Attributes:
+        schemes: what it speaks to screens.
+        certificate: the file of what it shows to them.
+        encrypted_only: whether it takes nobody's plain text.
+    """
+
+    schemes: list[str]
+    certificate: str | None = None
+    encrypted_only: bool = False
 
 
 def _host_key(text: str) -> str:
@@ -149,6 +183,8 @@ class Report(BaseModel):
         written: files of this project, by what they are for, that are only looked at more closely
             where that is wanted or they are there.
         certificates: the texts of those that were asked for and are there, by path; no keys.
+        screens: what the screens of its guests speak; None where nobody asked.
+        proxy: what its console's proxy does; None without a nova.conf.
         compute: what a compute has of that by which Nova knows it; None where none was asked.
         nova_computes: what Nova has of computes, as the primary controller says.
     """
@@ -167,9 +203,16 @@ class Report(BaseModel):
     host_keys: dict[str, HostKey] = {}
     written: dict[str, list[str]] = {}
     certificates: dict[str, CertificateText] = {}
+    screens: Screens | None = None
+    proxy: Proxy | None = None
     checks: list[Check]
     compute: Presence | None = None
     nova_computes: NovaComputes | None = None
+
+    @property
+    def published(self) -> dict[str, str]:
+        """Where the catalogue has Nova's API, by interface."""
+        return {key: url for check in self.checks for key, url in check.published.items()}
 
     @property
     def public_keys(self) -> list[str]:

@@ -20,6 +20,7 @@ from pyinfra_nova.nova_conf.certificate_files import (
 )
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
 from pyinfra_nova.nova_conf.console_proxy import proxy_files, unwanted_proxy_files
+from pyinfra_nova.nova_conf.consoles import NO_CONSOLES, Consoles
 from pyinfra_nova.nova_conf.hypervisor_files import (
     hypervisor_files,
     unwanted_hypervisor_files,
@@ -58,6 +59,11 @@ class HostPlan:
         leaving: retired computes that Nova has not been shown to be without.
         has_nova: whether Nova's packages are installed.
         known: what this run knows of its computes and of what Nova has of them.
+        in_plain_text: users of the database server here that are let in without TLS, and are to be
+            no more; filled once the run has looked.
+        published: where the catalogue has Nova's API, by interface.
+        consoles: what has been found of the site's guests, for the proxy of consoles.
+        has_tls_screens: whether a guest here has a screen that speaks TLS.
         certificates_found: what the host has of certificates, by path, without their keys.
         now: when the run began, which says how old they are.
     """
@@ -74,6 +80,10 @@ class HostPlan:
     leaving: tuple[HostSettings, ...] = ()
     has_nova: bool = False
     known: KnownComputes | None = field(default=None, compare=False, repr=False)
+    in_plain_text: set[str] = field(default_factory=set, compare=False)
+    published: Mapping[str, str] = field(default_factory=dict)
+    consoles: Consoles = NO_CONSOLES
+    has_tls_screens: bool = False
     certificates_found: Mapping[str, str] = field(default_factory=dict, repr=False)
     now: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.timezone.utc))
 
@@ -91,7 +101,7 @@ class HostPlan:
         return (
             *certificate_files(*where, self.certificates, self.leaving),
             *hypervisor_files(*where),
-            *files_for(self.site, self.host, self.platform, self.virt_type),
+            *files_for(self.site, self.host, self.platform, self.virt_type, self.consoles),
             *self._migration_files(self.leaving),
         )
 
@@ -130,12 +140,28 @@ class HostPlan:
     def absent(self) -> tuple[AbsentFile, ...]:
         """What an earlier run may have written, and this site does not want on the host."""
         where = (self.site, self.host, self.platform)
+        certificates = unwanted_certificate_files(*where) if self.site.settings.tls.is_on else ()
         return (
             *unwanted_migration_files(*where),
-            *unwanted_certificate_files(*where),
+            *certificates,
             *unwanted_hypervisor_files(*where),
-            *unwanted_proxy_files(*where),
+            *unwanted_proxy_files(*where, self.consoles),
         )
+
+    @property
+    def absent_at_the_end(self) -> tuple[AbsentFile, ...]:
+        """The certificates here that nobody reads any more, once all daemons are in plain text.
+
+        Before that they do: nova-compute the authorities at every connection, libvirt the rest at
+        every guest that starts or leaves. What guests that run have begun with stays.
+        """
+        if self.site.settings.tls.is_on:
+            return ()
+        needed = {"console"} if self.consoles.tls else set[str]()
+        needed |= {"screen"} if self.has_tls_screens else set()
+        there = self.written.get("certificates", ())
+        unwanted = unwanted_certificate_files(self.site, self.host, self.platform, needed)
+        return tuple(file for file in unwanted if file.path in there)
 
     @property
     def libvirt_tls(self) -> LibvirtTls | None:
@@ -229,12 +255,14 @@ class HostPlan:
         do_handshake, nova/console/rfb/authvencrypt.py), and a restart ends all that are open.
         """
         paths = self.platform.paths
-        if not self.site.settings.tls.is_on:
-            return unit.reads
-        is_nova, is_api = paths.nova_conf in unit.reads, bool({*get_args(Api)} & {*unit.serves})
-        own = [paths.api_certificate, paths.api_key] if is_api else []
+        own = []
         if "novncproxy" in unit.serves:
-            own += [file.path for file in proxy_files(self.site, self.host, self.platform)]
+            found = proxy_files(self.site, self.host, self.platform, self.consoles)
+            own = [file.path for file in found]
+        if not self.site.settings.tls.is_on:
+            return (*unit.reads, *own)
+        is_nova, is_api = paths.nova_conf in unit.reads, bool({*get_args(Api)} & {*unit.serves})
+        own += [paths.api_certificate, paths.api_key] if is_api else []
         return (*unit.reads, *((TRUST,) if is_nova else ()), *own)
 
     @cached_property

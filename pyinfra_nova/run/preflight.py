@@ -25,7 +25,7 @@ from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.nova_conf.tls_options import speaks_memcache_tls
 from pyinfra_nova.resources.host_report import NoReport, Report
-from pyinfra_nova.run import restores
+from pyinfra_nova.run import moving, restores
 from pyinfra_nova.run.installed import hypervisor_findings, nova_findings
 from pyinfra_nova.run.verdicts import Verdict
 from pyinfra_nova.site.faults import Fault, SettingsError, printable
@@ -168,7 +168,8 @@ def _identity_checks(scope: RunScope, host: HostSettings) -> Iterator[Check]:
         )
     elif host.name == site.primary_controller.name:
         admin = settings.keystone.admin
-        yield _login(site, "Keystone, as the administrator", admin, "admin_password")
+        name = "Keystone, as the administrator"
+        yield _login(site, name, admin, "admin_password", published="compute")
 
 
 def _broker_checks(site: Site) -> Iterator[Check]:
@@ -330,7 +331,8 @@ def _host_findings(
     for check in report.checks:
         if under_way and not check.ok and asked.get(check.name, {}).get("kind") == "keystone":
             continue  # a restore stops what answers there
-        detail = check.detail if check.ok else f"{check.detail}; {remedies.get(check.name, '')}"
+        remedy = moving.remedy(scope.site, check, remedies.get(check.name, ""))
+        detail = check.detail if check.ok else f"{check.detail}; {remedy}"
         yield finding(check.name, check.ok, detail)
 
 

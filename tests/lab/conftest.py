@@ -50,6 +50,7 @@ ORDER = (
     "test_refused",
     "test_cut_off",
     "test_rotation",
+    "test_moving_over",
     "test_proof",
     "test_lab_recovers",
     "test_down",

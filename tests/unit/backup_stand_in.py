@@ -40,6 +40,7 @@ for word, file in (("SHOW DATABASES", "databases"), ("instances", "guests"), ("e
         break
 print("pyinfra-nova: the end")
 """
+VERSION = "mariadb-dump from 11.8.3-MariaDB, client 10.19 for debian-linux-gnu"
 SSH = """\
 #!/bin/sh
 echo "$@" >>{folder}/ssh-words
@@ -105,7 +106,8 @@ class Server:
         (self.folder / "dump.sql").write_text(text)
         self.put(
             "mariadb-dump",
-            f'#!/bin/sh\necho "$@" >>{self.folder}/dump-words\ncat {self.folder}/dump.sql\n'
+            f'#!/bin/sh\n[ "$1" != --version ] || {{ echo {VERSION}; exit; }}\n'
+            f'echo "$@" >>{self.folder}/dump-words\ncat {self.folder}/dump.sql\n'
             f"echo {json.dumps(said)} >&2\nexit {code}\n",
         )
 

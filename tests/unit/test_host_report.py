@@ -211,6 +211,7 @@ def test_only_files_with_this_projects_mark_are_its_own(
         file.write_text(content)
     assert script.written() == {
         "care": [],
+        "certificates": [],
         "hypervisor_tls": [],
         "restore": [],
         "hugepages": [

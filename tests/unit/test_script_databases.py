@@ -21,7 +21,7 @@ SUBJECTS = ("the databases", "mysql.user", "the privileges", "mysql.db")
 """What each of them is about, in words."""
 DEPLOYED = {
     "SHOW DATABASES": "information_schema\nmysql\nnova\nnova_api\n",
-    "mysql.user": "nova\t*AB\nroot\tinvalid\n",
+    "mysql.user": "nova\t*AB\t\nroot\tinvalid\t\n",
     "information_schema": "Select_priv\nInsert_priv\n",
     "mysql.db WHERE": "nova\tnova\nnova\tnova\\\\_api\n",
 }
@@ -30,9 +30,19 @@ RIGHT = {
     "error": None,
     "early": False,
     "missing_databases": [],
-    "users": [{"name": "nova", "missing": False, "password_differs": False, "missing_grants": []}],
+    "users": [
+        {
+            "name": "nova",
+            "missing": False,
+            "password_differs": False,
+            "requires_tls": False,
+            "missing_grants": [],
+        }
+    ],
 }
 CLIENT = """#!/bin/sh
+[ "$1" != --version ] || {{ cat {folder}/version; exit; }}
+printf '%s\\n' "$*" >>{folder}/words
 statement=$(cat)
 printf '%s\\n' "$statement" >>{folder}/sent
 for number in 1 2 3 4; do
@@ -47,6 +57,10 @@ printf '%s\\n' "{end}"
 """
 
 
+MARIADB = "mysql from 11.8.3-MariaDB, client 15.2 for debian-linux-gnu (x86_64)\n"
+MYSQL = "mysql  Ver 8.0.36-0ubuntu0.22.04.1 for Linux on x86_64 ((Ubuntu))\n"
+
+
 class Client:
     """A program `mysql` in PATH, which answers each statement with what it was given."""
 
@@ -55,6 +69,7 @@ class Client:
         self.program = folder / "mysql"
         self.program.write_text(CLIENT.format(folder=folder, end=sql.END))
         self.program.chmod(self.program.stat().st_mode | stat.S_IXUSR)
+        (folder / "version").write_text(MARIADB)
         # information_schema's statement names mysql.db in quotes, so none holds another's words.
         for number, known in enumerate(STATEMENTS, 1):
             (folder / f"known{number}").write_text(known)
@@ -94,7 +109,7 @@ def test_what_the_client_escapes_is_read_as_it_is(line: str, columns: list[str])
 
 def test_a_grant_on_an_escaped_name_counts() -> None:
     wanted = {"name": "nova", "password_hash": "*AB", "databases": ["nova_api", "nova"]}
-    found = databases.user_differences(wanted, {"nova": "*AB"}, {"nova": {"nova\\_api"}})
+    found = databases.user_differences(wanted, {"nova": ("*AB", "")}, {"nova": {"nova\\_api"}})
     assert found["missing_grants"] == ["nova"]
 
 
@@ -110,7 +125,7 @@ def test_only_who_comes_from_any_host_counts_and_only_with_every_privilege_but_o
     asked = [line for line in client.sent.splitlines() if sql.END not in line]
     assert asked == [
         "SHOW DATABASES;",
-        "SELECT user, authentication_string FROM mysql.user WHERE host = '%';",
+        "SELECT user, authentication_string, ssl_type FROM mysql.user WHERE host = '%';",
         "SELECT column_name FROM information_schema.columns WHERE table_schema = 'mysql'"
         " AND table_name = 'db' AND column_name LIKE '%_priv' AND column_name <> 'Grant_priv';",
         "SELECT user, db FROM mysql.db WHERE host = '%'"
@@ -118,8 +133,24 @@ def test_only_who_comes_from_any_host_counts_and_only_with_every_privilege_but_o
     ]
 
 
+@pytest.mark.parametrize("kind", ["ANY", "X509", "SPECIFIED"])
+def test_who_is_let_in_over_tls_alone_is_told(client: Client, kind: str) -> None:
+    client.answers(answer2=f"nova\t*AB\t{kind}\nroot\tinvalid\t\n")
+    assert databases.answer(REQUEST)["users"][0]["requires_tls"] is True
+
+
+@pytest.mark.parametrize(("version", "word"), [(MARIADB, "--skip-ssl"), (MYSQL, "--ssl-mode=")])
+def test_on_the_local_socket_nobody_is_verified_whichever_client_it_is(
+    client: Client, version: str, word: str
+) -> None:
+    client.answers(version=version)
+    assert databases.answer(REQUEST) == RIGHT
+    words = (client.folder / "words").read_text().splitlines()
+    assert len(words) == 4 and all(line.startswith(word) for line in words)
+
+
 def test_what_complete_answers_do_not_name_is_missing(client: Client) -> None:
-    client.answers(answer1="mysql\nnova\n", answer2="root\tinvalid\n", answer4="")
+    client.answers(answer1="mysql\nnova\n", answer2="root\tinvalid\t\n", answer4="")
     answer = databases.answer(REQUEST)
     assert answer["missing_databases"] == ["nova_api"]
     (user,) = answer["users"]
@@ -155,7 +186,7 @@ FAILURES = {
     "cut off after a line": ("echo mysql; exit 0", "cut off"),
     "cut off within the last line": (f"echo mysql; printf '{sql.END}'; exit 0", "cut off"),
     "nothing": ("exit 0", "cut off"),
-    "other columns": (f"printf 'a\\tb\\tc\\n{sql.END}\\n'; exit 0", "other columns"),
+    "other columns": (f"printf 'a\\tb\\tc\\td\\n{sql.END}\\n'; exit 0", "other columns"),
     "a full backlog": (
         "echo \"ERROR 2002 (HY000): Can't connect to local server through socket '/x' (11)\" >&2;"
         " exit 1",

@@ -311,6 +311,17 @@ def test_each_service_that_nova_finds_by_the_catalogue_has_to_be_there() -> None
         assert not ok and "placement" in said
 
 
+def test_where_the_catalogue_has_a_service_is_told_where_that_is_asked() -> None:
+    with running(WithCatalog()) as keystone:
+        keystone.catalog = {"image": "https://i", "compute": "http://n:8774/v2.1"}
+        found: dict[str, Any] = {"name": "x", "kind": "keystone", "region": "RegionOne"}
+        found |= {"auth_url": keystone.url, "username": "admin", "password": ADMIN}
+        found |= {"project": "admin", "user_domain": "Default", "project_domain": "Default"}
+        assert "published" not in host_report.tried(found)
+        told = host_report.tried({**found, "published": "compute"})
+    assert told["ok"] and told["published"] == {"internal": "http://n:8774/v2.1"}
+
+
 def test_with_tls_on_nothing_is_said_to_a_service_in_plain_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -278,3 +278,13 @@ def test_guests_without_tls_are_named_and_those_without_a_screen_are_not(compute
         ("instance-2", "uuid-2", "plain"),
     ]
     assert compute.answer()["plain"] == guest_screens.plain() == ["instance-2"]
+
+
+def test_guests_are_counted_by_what_their_screens_speak(compute: Compute) -> None:
+    for number in range(guest_screens.FEW + 2):
+        compute.guest(f"instance-{number}", f"uuid-{number}", "0.0.0.0:4,audiodev=audio1")
+    compute.guest("instance-x", "uuid-x", TLS)
+    told = guest_screens.answer({"guests": True})["screens"]
+    names = [f"instance-{number}" for number in range(guest_screens.FEW)]
+    assert told["plain"] == {"count": guest_screens.FEW + 2, "few": names}
+    assert told["tls"] == {"count": 1, "few": ["instance-x"]}
