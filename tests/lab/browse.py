@@ -1,7 +1,8 @@
 """Use a guest's noVNC page as a person does; runs where Chromium is, with Debian's own Python.
 
 Arguments: the page's address, a file for a screenshot, then in turn what to wait for on the screen
-and what to type once it is seen. Prints what is read last; exits with 1 when something is not seen.
+and what to type once it is seen. Prints what is read last; exits with 1 when something is not seen,
+or when the browser does not show the page, whose words about that are printed.
 """
 
 import io
@@ -11,6 +12,7 @@ import time
 
 from PIL import Image, ImageOps
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
@@ -19,15 +21,13 @@ DEADLINE = 60
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=800,560")
 
 
-def opened(url):
+def started():
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     for flag in FLAGS:
         options.add_argument(flag)
     service = webdriver.chrome.service.Service("/usr/bin/chromedriver")
-    driver = webdriver.Chrome(service=service, options=options)
-    driver.get(url)
-    return driver
+    return webdriver.Chrome(service=service, options=options)
 
 
 def connect(driver):
@@ -76,10 +76,15 @@ def typed(driver, text):
 
 def main():
     url, picture, *script = sys.argv[1:]
-    driver = opened(url)
+    driver = started()
     screen = ""
     try:
-        connect(driver)
+        try:
+            driver.get(url)
+            connect(driver)
+        except WebDriverException as error:
+            print(f"{error.msg}\n{driver.find_element(By.TAG_NAME, 'body').text}")
+            return 1
         for number, text in enumerate(script):
             if number % 2:
                 typed(driver, text + "\n")

@@ -95,7 +95,8 @@ class Cloud:
 
 def token_of(url: str) -> str:
     """Who has it sees the screen."""
-    return parse_qs(urlsplit(websocket.console_path(url)).query)["token"][0]
+    path: str = websocket.console_path(url)
+    return parse_qs(urlsplit(path).query)["token"][0]
 
 
 def key_event(key: int, *, down: bool) -> bytes:
