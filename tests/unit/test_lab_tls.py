@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cloud import Cloud, catalogue, certificates, daemons, rendered_files
+from lab.cloud import Cloud, catalogue, ceph, certificates, daemons, rendered_files
 from lab.cloud.package_names import packages_of
 from pyinfra_nova.knowledge.platforms import platforms_of
 from pyinfra_nova.nova_conf.certificate_files import certificate_files as nova_certificate_files
@@ -298,6 +298,26 @@ def test_database_and_broker_take_no_plain_text() -> None:
     )
     broker = files["/etc/rabbitmq/rabbitmq.conf"].content
     assert "listeners.tcp = none\nlisteners.ssl.default = 5671\n" in broker
+
+
+def test_ceph_speaks_its_second_protocol_alone_and_encrypted() -> None:
+    where = encrypted()
+    conf = controller_files(where)["/etc/ceph/ceph.conf"].content
+    assert "ms_bind_msgr1 = false\n" in conf
+    modes = [line.split(" = ") for line in conf.splitlines() if "_mode = " in line]
+    assert {mode: value for mode, value in modes if mode.startswith("ms_")} == {
+        f"ms_{who}_mode": "secure"
+        for part in ("cluster", "service", "client")
+        for who in (part, f"mon_{part}")
+    }
+    assert ceph.ceph_request(where)["listens"] == "[v2:10.0.0.11:3300]"
+
+
+def test_in_plain_text_ceph_is_as_it_comes() -> None:
+    where = cloud("bookworm", block_storage=True)
+    assert "\nms_" not in controller_files(where)["/etc/ceph/ceph.conf"].content
+    both = "[v2:10.0.0.11:3300,v1:10.0.0.11:6789]"
+    assert ceph.ceph_request(where)["listens"] == both
 
 
 def test_a_later_minimum_leaves_out_the_older_version() -> None:
