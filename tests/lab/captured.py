@@ -6,6 +6,7 @@ import mmap
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from .leaks import Search
 DROPPED = re.compile(r"(\d+) packets? (captured|dropped by kernel)")
 BUFFER = "65536"
 """KiB: a guest's memory comes faster than a busy machine writes."""
+SETTLES = 3
+"""Seconds until the kernel has handed over what it has seen; tcpdump drops the rest at its end."""
 SHORTEST = 8
 """Bytes that are met nowhere by chance."""
 
@@ -124,3 +127,4 @@ def captured(networks: tuple[Network, ...], folder: Path) -> Iterator[Capture]:
         for network in networks:
             stack.enter_context(_written(network, files[network.key]))
         yield Capture(files)
+        time.sleep(SETTLES)

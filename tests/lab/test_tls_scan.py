@@ -26,12 +26,14 @@ PROTOCOLS_AND_CERTIFICATE = ("-p", "-S")
 EVERYTHING = (*PROTOCOLS_AND_CERTIFICATE, "-s", "-f", "-U")
 """Ciphers by their strength, forward secrecy and every weakness that has a name as well."""
 OLD = ("SSLv2", "SSLv3", "TLS1", "TLS1_1")
-FINE = ("OK", "INFO")
+FINE = ("OK", "INFO", "DEBUG")
 ACCEPTED = {
     "engine_problem": "of this machine's OpenSSL, not of the server",
     "cert_revocation": "nobody asks for revoked ones: a certificate ends after days",
     "cipherlist_AVERAGE": "TLS 1.2 has AES in CBC mode as well, as the libraries' defaults do",
     "cipherlist_OBSOLETED": "the same by its later name",
+    "PFS_ECDHE_curves": "Erlang also takes small ones, from a client that offers it no other",
+    "FS_ECDHE_curves": "the same by its later name",
     "LUCKY13": "said of any server with CBC; OpenSSL and GnuTLS have withstood it since 2013",
 }
 UNTRIED = "client x509-based authentication prevents this from being tested"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.util
+import re
 import socket
 import ssl
 import subprocess
@@ -298,6 +299,8 @@ def test_database_and_broker_take_no_plain_text() -> None:
     )
     broker = files["/etc/rabbitmq/rabbitmq.conf"].content
     assert "listeners.tcp = none\nlisteners.ssl.default = 5671\n" in broker
+    assert "ssl_options.client_renegotiation = false\n" in broker
+    assert "ssl_options.ciphers.9 = ECDHE-RSA-CHACHA20-POLY1305\n" in broker
 
 
 def test_ceph_speaks_its_second_protocol_alone_and_encrypted() -> None:
@@ -326,7 +329,9 @@ def test_a_later_minimum_leaves_out_the_older_version() -> None:
     settings = where.site.settings.model_copy(update={"tls": tls})
     files = controller_files(replace(where, site=replace(where.site, settings=settings)))
     assert "tls_version = TLSv1.3\n" in files["/etc/mysql/mariadb.conf.d/90-lab.cnf"].content
-    assert "tlsv1.2" not in files["/etc/rabbitmq/rabbitmq.conf"].content
+    broker = files["/etc/rabbitmq/rabbitmq.conf"].content
+    assert not re.search("tlsv1.2|ECDHE|renegotiation", broker)
+    assert "ciphers.3 = TLS_CHACHA20_POLY1305_SHA256\n" in broker
     assert "ssl-option = 134217728\n" in files["/etc/keystone/keystone-uwsgi.ini"].content
     assert int(ssl.OP_NO_TLSv1_2) == 134217728
     assert "sslVersionMin = TLSv1.3\n" in files[certificates.GLANCE_TLS_CONF].content
