@@ -17,12 +17,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import scale, ssh_scale
+from bench import encryption, scale, ssh_scale
 from lab.state import SNAPSHOTS
 from pyinfra_nova.knowledge.platforms import platforms_of
 from pyinfra_nova.nova_conf.certificate_files import certificate_files, issued
@@ -163,17 +163,40 @@ def many_hosts(connected: int | None) -> int:
     return 0
 
 
+def brought(inventory: str) -> None:
+    """The lab as INVENTORY has it, deployed."""
+    lab(inventory, "up")
+    deploy(inventory)
+
+
+def what_encryption_costs() -> int:
+    """Measure one lab in plain text, then encrypted."""
+    found = encryption.measured(brought, remote_commands)
+    (HERE / "tls.json").write_text(json.dumps(found, indent=2) + "\n")
+    shown_as_table(found)
+    return 0
+
+
+def shown_as_table(results: Mapping[str, object]) -> None:
+    width = max(len(name) for name in results)
+    for name, value in results.items():
+        print(f"{name:<{width}}  {value}")
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the benchmark on the lab and print its table."""
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
     parser.add_argument("--inventory", default="inventory.py")
     parser.add_argument("--runs", type=int, default=5, help="converged deploys to time")
     parser.add_argument("--scale", action="store_true", help="what many hosts cost instead")
+    parser.add_argument("--tls", action="store_true", help="what encryption costs instead")
     parser.add_argument("--ssh", action="store_true", help="with --scale: over real connections")
     parser.add_argument("--hosts", type=int, default=200, help="with --ssh: how many")
     options = parser.parse_args(arguments)
     if options.scale:
         return many_hosts(options.hosts if options.ssh else None)
+    if options.tls:
+        return what_encryption_costs()
     inventory = options.inventory
 
     prepare(inventory)
@@ -195,9 +218,7 @@ def main(arguments: Sequence[str]) -> int:
         "converged_remote_commands": dict(sorted(commands.items())),
     }
     (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-    width = max(len(name) for name in results)
-    for name, value in results.items():
-        print(f"{name:<{width}}  {value}")
+    shown_as_table(results)
     return 0
 
 

@@ -183,10 +183,12 @@ backup = {
     },
 }
 
-# Whether what goes between hosts is encrypted (docs/tls.md): "off", or "internal" with certificates
-# of authorities of the project's own, which are made of tls_secret in secrets.yml.
+# Whether what goes between hosts is encrypted (docs/tls.md): "off"; "internal" with certificates of
+# authorities of the project's own, which are made of tls_secret in secrets.yml; "provided" with
+# those that the site makes. What group_data/lab.py says of it holds for the lab.
 tls = {
     "mode": "off",
+    # "certificates": "certificates",  # the folder on this machine with those that are provided
     # "cafile": "company-ca.pem",  # on this machine: authorities of services that others run
     "days": 90,  # how long a certificate is good for,
     "renew_days": 30,  # and how long before its end a deploy makes a new one

@@ -13,3 +13,7 @@ provider_network = "198.51.100.0/24"
 # Volumes are on Ceph, once `./run workshop` or `./run lab up --volumes` has brought it: libvirt has
 # its key, rbd_secret_key of secrets.yml, under this UUID (docs/storage.md).
 libvirt = {"rbd_secret_uuid": "457eb676-33da-42ec-9a8c-9293d545c337"}
+
+# Whether what goes between the lab's hosts is encrypted (docs/lab.md), whatever group_data/all.py
+# says of it for all sites.
+tls = {"mode": "off"}

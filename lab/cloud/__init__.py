@@ -43,9 +43,14 @@ class Cloud:
         return "https" if self.has_tls else "http"
 
     @property
+    def broker_port(self) -> int:
+        """AMQP's own, or the one of AMQP over TLS."""
+        return 5671 if self.has_tls else 5672
+
+    @property
     def broker(self) -> str:
-        """Where RabbitMQ is: AMQP's own port, or the one of AMQP over TLS."""
-        return f"{self.controller}:{5671 if self.has_tls else 5672}"
+        """Where RabbitMQ is."""
+        return f"{self.controller}:{self.broker_port}"
 
     @property
     def cafile(self) -> str | None:

@@ -118,11 +118,13 @@ def unwanted_files(cloud: Cloud) -> list[AbsentFile]:
         *(AbsentFile(server.path, public, "marker") for server in SERVERS.values()),
         *(AbsentFile(s.key_path, private, "marker", hidden=True) for s in SERVERS.values()),
         AbsentFile("/etc/rabbitmq/rabbitmq.conf", marker, "marker"),
+        AbsentFile(MEMCACHED_DROP_IN, marker, "marker"),
         AbsentFile(GLANCE_TLS_CONF, marker, "marker"),
         AbsentFile(GLANCE_TLS_UNIT, marker, "marker"),
     ]
 
 
+MEMCACHED_DROP_IN = "/etc/systemd/system/memcached.service.d/patient.conf"
 GLANCE_TLS = "glance-tls.service"
 GLANCE_TLS_CONF = "/etc/glance/glance-tls.conf"
 GLANCE_TLS_UNIT = f"/etc/systemd/system/{GLANCE_TLS}"

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from lab.cloud import Cloud
 from lab.cloud.ceph import CEPH_USER
-from lab.cloud.certificates import GLANCE_TLS, GLANCE_TLS_CONF, GLANCE_TLS_UNIT, reads
+from lab.cloud.certificates import (
+    GLANCE_TLS,
+    GLANCE_TLS_CONF,
+    GLANCE_TLS_UNIT,
+    MEMCACHED_DROP_IN,
+    reads,
+)
 from lab.cloud.package_names import NEUTRON_DAEMONS
 from lab.cloud.rendered_files import NEUTRON_DROP_IN
 from pyinfra_nova.resources.units import Unit
@@ -20,7 +26,11 @@ def base_units(cloud: Cloud) -> list[Unit]:
             ("/etc/mysql/mariadb.conf.d/90-lab.cnf", *reads(cloud, "mysql")),
         ),
         Unit("rabbitmq-server.service", tuple(broker)),
-        Unit("memcached.service", ("/etc/memcached.conf", *reads(cloud, "memcache"))),
+        Unit(
+            "memcached.service",
+            ("/etc/memcached.conf", *reads(cloud, "memcache")),
+            dropin=MEMCACHED_DROP_IN if cloud.has_tls else None,
+        ),
     ]
 
 

@@ -32,10 +32,11 @@ def database_users(cloud: Cloud) -> list[DatabaseUser]:
 
 
 def broker_users(cloud: Cloud) -> list[BrokerUser]:
-    users = [BrokerUser("neutron", cloud.secrets.neutron_messaging)]
+    passwords = {"neutron": cloud.secrets.neutron_messaging}
     if cloud.block_storage:
-        users.append(BrokerUser("cinder", cloud.secrets.cinder_messaging))
-    return users
+        passwords["cinder"] = cloud.secrets.cinder_messaging
+    port = cloud.broker_port
+    return [BrokerUser(name, password, port=port) for name, password in passwords.items()]
 
 
 def schemas(cloud: Cloud) -> list[dict[str, object]]:

@@ -16,6 +16,7 @@ from lab.cloud.ceph import CEPH_USER, DISK_SIZE, ceph_keys, ceph_request, rbd_se
 from lab.cloud.certificates import (
     GLANCE_TLS_CONF,
     GLANCE_TLS_UNIT,
+    MEMCACHED_DROP_IN,
     SERVERS,
     trust_files,
 )
@@ -65,6 +66,8 @@ def base_files(cloud: Cloud, name: str) -> list[ConfigFile]:
     ]
     if cloud.has_tls:
         files.append(_file(cloud, "rabbitmq.conf", "/etc/rabbitmq", _PUBLIC, name))
+        folder, _, template = MEMCACHED_DROP_IN.rpartition("/")
+        files.append(_file(cloud, template, folder, _PUBLIC, name))
     return files
 
 

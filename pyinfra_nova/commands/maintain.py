@@ -39,13 +39,10 @@ WORK = ("--packages", "--command", "--reboot")
 
 
 def _number(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.isascii() and text.isdigit() else 0
     if not 1 <= number <= MOST:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {MOST}")
     return number
-
-
-_number.__name__ = "number"  # as argparse calls it
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:

@@ -109,10 +109,16 @@ def names_of(site: Site, host: HostSettings, purpose: str) -> list[str]:
     return list(dict.fromkeys(own))
 
 
+def as_compute(host: HostSettings) -> HostSettings:
+    """HOST as if it were a compute, which one that is retired is no more."""
+    return host.model_copy(update={"roles": host.roles | {"compute"}})
+
+
 def certificate_paths(site: Site, host: HostSettings) -> list[str]:
     """The certificates, without keys, that HOST may have, whatever its system turns out to be."""
     if not site.settings.tls.is_on:
         return []
+    host = as_compute(host) if host.is_retired else host  # guests may still have to leave it
     found = (
         place.pairs[0][0]
         for platform in platforms_of(site.settings.release)

@@ -12,6 +12,7 @@ from typing import get_args
 from pyinfra_nova.certificates.issued import Issued
 from pyinfra_nova.knowledge.platforms import EndpointName, NovaRole, Platform, PlatformUnit
 from pyinfra_nova.nova_conf.certificate_files import (
+    as_compute,
     certificate_files,
     issued,
     unwanted_certificate_files,
@@ -86,8 +87,8 @@ class HostPlan:
     def files(self) -> tuple[ConfigFile, ...]:
         """Every configuration file of the host, rendered."""
         return (
-            *certificate_files(self.site, self.host, self.platform, self.certificates),
-            *hypervisor_files(self.site, self.host, self.platform),
+            *certificate_files(self.site, self.encrypted, self.platform, self.certificates),
+            *hypervisor_files(self.site, self.encrypted, self.platform),
             *files_for(self.site, self.host, self.platform, self.virt_type),
             *self._migration_files(self.leaving),
         )
@@ -98,7 +99,13 @@ class HostPlan:
 
         Worked out once a run: a new one has a number of its own each time.
         """
-        return issued(self.site, self.host, self.platform, self.certificates_found, self.now)
+        return issued(self.site, self.encrypted, self.platform, self.certificates_found, self.now)
+
+    @property
+    def encrypted(self) -> HostSettings:
+        """The host as those see it who speak to it in TLS: a compute while guests may leave it."""
+        is_leaving = self.has_nova and self.host in self.leaving
+        return as_compute(self.host) if is_leaving else self.host
 
     def _migration_files(self, leaving: tuple[HostSettings, ...]) -> tuple[ConfigFile, ...]:
         if self.host.is_retired and not self.has_nova:
@@ -128,9 +135,9 @@ class HostPlan:
     def libvirt_tls(self) -> LibvirtTls | None:
         """How libvirt is to speak TLS to others; None where there is nothing to say about it.
 
-        A retired compute goes on as it is until it is purged.
+        A retired compute goes on as it is once its guests are gone, until it is purged.
         """
-        wanted = self.site.settings.tls.is_on and self.host.is_compute
+        wanted = self.site.settings.tls.is_on and self.encrypted.is_compute
         earlier = not self.host.is_retired and self.written.get("hypervisor_tls")
         return self.libvirt_tls_for(wanted=wanted) if wanted or earlier else None
 

@@ -5,6 +5,7 @@ With ``site_files.py`` what uses ``pyinfra_cli``, which is not a public API.
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import socket
@@ -26,6 +27,10 @@ from pyinfra_cli.inventory import make_inventory
 from pyinfra_cli.util import exec_file
 
 from pyinfra_nova.site.faults import Fault, SettingsError
+
+# What it logs beside the exception that it raises, Python would print with its inside where nobody
+# has asked for it (logging.lastResort): of a host that answers with no word of SSH, say.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 def load(inventory_file: str) -> State:

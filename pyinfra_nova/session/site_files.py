@@ -30,7 +30,10 @@ def fault_of(file: str, error: BaseException) -> Fault:
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
     line, path = _line(file, error), Path(file)
     name = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return Fault(str(name), f"line {line}" if line else "", said)
+    # Of another encoding, and of the mark that some editors put before the first letter.
+    is_encoding = isinstance(error, UnicodeError) or "unicode error" in said or "U+FEFF" in said
+    remedy = "save it as UTF-8 without a byte order mark" if is_encoding else ""
+    return Fault(str(name), f"line {line}" if line else "", said, remedy)
 
 
 def run_site_file(file: str, *arguments: Any, **more: Any) -> Any:

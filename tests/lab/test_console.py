@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from lab import this_machine
-from lab.settings import read_settings
 
-from .conftest import ROOT, on, run
+from .conftest import HAS_TLS, on, run
 from .test_resources import booted
 
 Deployed = subprocess.CompletedProcess[str]
@@ -26,7 +25,6 @@ PACKAGES = (
     *("chromium", "chromium-driver", "python3-selenium", "python3-pil", "tesseract-ocr"),
     *("fonts-dejavu-core", "libnss3-tools"),
 )
-HAS_TLS = read_settings(ROOT / "inventory.py").has_tls
 NSS = "root/.pki/nssdb"
 """Where Chromium looks for the authorities that its user trusts (docs/linux/cert_management.md)."""
 PEM = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, on, run
+from .conftest import ENCRYPTED, ROOT, on, run
 from .test_main_job import PYINFRA
 from .test_resources import booted
 
 sys.path.append(str(ROOT / "files/common"))
 import served_certificates
 
+pytestmark = ENCRYPTED
 Deployed = subprocess.CompletedProcess[str]
 HOSTS = {"controller": "10.0.0.11", "compute1": "10.0.0.31", "compute2": "10.0.0.32"}
 PAGE = ROOT / "docs/tls.md"

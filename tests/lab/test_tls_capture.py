@@ -20,13 +20,13 @@ from lab import state
 from lab.settings import read_settings
 
 from .captured import Capture, captured
-from .conftest import MINUTE, ROOT, on, run
+from .conftest import ENCRYPTED, MINUTE, ROOT, on, run
 from .outside import Cloud, Screen, a_key, key_event, token_of
 from .test_moves import ALIVE, LEFT, eventually, openstack, place
 from .test_rotation import secrets_now
 
+pytestmark = ENCRYPTED
 Deployed = subprocess.CompletedProcess[str]
-PLAIN = "inventories/plain/inventory.py"
 NAME = "captured"
 KEY, TOKEN, CONSOLE, SCREEN = "a key", "a token", "a console's token", "a screen"
 MIB = 1 << 20
@@ -171,7 +171,7 @@ def test_no_secret_is_read(session: Seen, tmp_path: Path) -> None:
     assert session.capture.secrets(known(), tmp_path) == []
 
 
-@pytest.mark.rotated("guests")
+@pytest.mark.rotated("encrypted")
 def test_nothing_of_a_guest_is_read_on_its_way(authorities: str, tmp_path: Path) -> None:
     with planted(tmp_path) as text:
         with watched(tmp_path) as seen:
@@ -184,10 +184,15 @@ def test_nothing_of_a_guest_is_read_on_its_way(authorities: str, tmp_path: Path)
 
 
 @pytest.fixture
-def plain(deployed: Deployed) -> Iterator[None]:
-    """The same hosts without encryption, as the inventory for that has them."""
+def plain(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The same hosts meanwhile without encryption."""
     assert deployed.returncode == 0
-    assert run("./run", "-i", PLAIN, "deploy", timeout=30 * MINUTE).returncode == 0
+    folder = tmp_path_factory.mktemp("plain")
+    inventory = folder / "inventory.py"
+    inventory.write_text((ROOT / "inventory.py").read_text())
+    (folder / "group_data").mkdir()
+    (folder / "group_data/lab.py").write_text('tls = {"mode": "off"}\n')
+    assert run("./run", "-i", str(inventory), "deploy", timeout=30 * MINUTE).returncode == 0
     yield
     assert run("./run", "deploy", timeout=30 * MINUTE).returncode == 0
     assert run("./run", "plan").returncode == 0

@@ -15,7 +15,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 import pytest
 
-from .conftest import MINUTE, on
+from .conftest import ENCRYPTED, MINUTE, on
 from .test_tls import HOSTS, listed
 
 Deployed = subprocess.CompletedProcess[str]
@@ -144,6 +144,7 @@ def is_there(host: str, port: int) -> bool:
     return on(host, f"ss -H -ltn sport = :{port}").stdout.strip() != ""
 
 
+@ENCRYPTED
 @pytest.mark.rotated("scan")
 @PORTS
 def test_a_port_speaks_nothing_old_and_shows_that_it_is_who_was_asked(
@@ -155,6 +156,7 @@ def test_a_port_speaks_nothing_old_and_shows_that_it_is_who_was_asked(
     assert faults(scanner.scan(host, HOSTS[host], port, authorities, *words)) == []
 
 
+@ENCRYPTED
 @pytest.mark.slow
 @PORTS
 def test_nothing_weak_is_found(host: str, port: int, scanner: Scanner, authorities: Path) -> None:

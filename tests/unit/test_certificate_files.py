@@ -19,7 +19,7 @@ from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.run_scope import scope_of
 from pyinfra_nova.site.tls import TRUST
-from tests.unit.site_data import secrets, site
+from tests.unit.site_data import HOSTS, secrets, site
 
 NOW = dt.datetime(2026, 11, 28, tzinfo=dt.timezone.utc)
 DEBIAN = platform_for("debian", "12", "zed")
@@ -144,3 +144,16 @@ def test_without_its_secret_the_remedy_is_a_command() -> None:
         site({"tls": {"mode": "internal"}}, passwords=secrets())
     assert "secrets.yml: tls_secret: is missing" in str(error.value)
     assert "add-tls-secret" in str(error.value)
+
+
+def test_a_retired_compute_is_kept_good_while_guests_have_to_leave_it() -> None:
+    hosts = {**HOSTS, "compute2": {"my_ip": "10.0.0.32", "state": "retired"}}
+    where = site({"tls": {"mode": "internal"}}, hosts=hosts, passwords=secrets(tls_secret=KEY))
+    host = where.hosts["compute2"]
+    assert certificate_paths(where, host)
+    gone = HostPlan(host, where, DEBIAN, "qemu", scope_of(where, set(where.hosts)), now=NOW)
+    leaving = replace(gone, leaving=(host,), has_nova=True)
+    assert set(leaving.certificates) == {"libvirt", "qemu", "screen"}
+    assert leaving.libvirt_tls and leaving.libvirt_tls.wanted
+    assert set(gone.certificates) == set()
+    assert not pki(gone)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cloud import Cloud, catalogue, ceph, certificates, daemons, rendered_files
+from lab.cloud import Cloud, catalogue, ceph, certificates, daemons, data_stores, rendered_files
 from lab.cloud.package_names import packages_of
 from pyinfra_nova.knowledge.platforms import platforms_of
 from pyinfra_nova.nova_conf.certificate_files import certificate_files as nova_certificate_files
@@ -301,6 +301,9 @@ def test_database_and_broker_take_no_plain_text() -> None:
     assert "listeners.tcp = none\nlisteners.ssl.default = 5671\n" in broker
     assert "ssl_options.client_renegotiation = false\n" in broker
     assert "ssl_options.ciphers.9 = ECDHE-RSA-CHACHA20-POLY1305\n" in broker
+    # Where users are looked for there.
+    assert {user.port for user in data_stores.broker_users(encrypted())} == {5671}
+    assert {user.port for user in data_stores.broker_users(cloud("bookworm"))} == {5672}
 
 
 def test_ceph_speaks_its_second_protocol_alone_and_encrypted() -> None:
@@ -343,6 +346,20 @@ def test_what_goes_to_memcached_is_encrypted_where_its_clients_know_no_tls(debia
     assert "-Z" not in files["/etc/memcached.conf"].content
     for project in ("glance/glance-api", "placement/placement", "neutron/neutron", "cinder/cinder"):
         assert "memcache_security_strategy = ENCRYPT\n" in files[f"/etc/{project}.conf"].content
+
+
+@pytest.mark.parametrize("debian", ALL_KINDS)
+def test_what_listens_at_an_address_waits_for_it_after_a_boot(debian: str) -> None:
+    where = encrypted(debian)
+    files = controller_files(where)
+    units = {unit.name: unit for unit in daemons.base_units(where)}
+    drop_in = units["memcached.service"].dropin
+    assert drop_in is not None
+    waiting = [files[drop_in], *(files[p] for p in files if p == certificates.GLANCE_TLS_UNIT)]
+    assert len(waiting) == (1 if debian == "sid" else 2)
+    for file in waiting:
+        assert "StartLimitIntervalSec=0\n" in file.content
+        assert "RestartSec=1\n" in file.content
 
 
 def test_memcached_speaks_tls_where_its_clients_do_and_plain_text_to_its_own_host() -> None:

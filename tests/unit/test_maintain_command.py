@@ -118,6 +118,12 @@ def test_words_that_mean_nothing_are_an_error(run: Run, word: str) -> None:
     assert ended.value.code == 1
 
 
+def test_a_number_that_is_none_is_said_with_its_range(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        maintain.arguments(["x", "compute1", "--reboot", "--batch", "0"])
+    assert "--batch: '0' is no whole number from 1 to 1000000000" in capfd.readouterr().err
+
+
 def test_help_names_what_it_does(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         maintain.arguments(["--help"])

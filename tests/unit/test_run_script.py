@@ -78,3 +78,21 @@ def test_a_word_that_is_none_is_an_error_and_no_finding(
 def test_help_is_no_error(word: str) -> None:
     shown = subprocess.run(["sh", ROOT / "run", word], capture_output=True, text=True, check=True)
     assert shown.stdout.startswith("usage: ./run [-i INVENTORY] WORD") and shown.stderr == ""
+
+
+def test_an_inventory_is_a_file_of_the_checkout_or_of_where_the_caller_is(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "mine.py").touch()
+    python = checkout / ".venv/bin/python"
+    python.write_text('#!/bin/sh\ncase "$*" in *owns*) exit 1 ;; esac\necho "$@"\n')
+
+    def planned(name: str) -> subprocess.CompletedProcess[str]:
+        words = [str(checkout / "run"), "-i", name, "plan"]
+        return subprocess.run(words, cwd=elsewhere, capture_output=True, text=True, check=False)
+
+    assert planned("inventory.py").stdout == "-m pyinfra_nova.plan inventory.py\n"
+    assert planned("mine.py").stdout == f"-m pyinfra_nova.plan {elsewhere}/mine.py\n"
+    missing = planned("gone.py")
+    assert (missing.returncode, missing.stderr) == (1, "gone.py: no such inventory file\n")

@@ -1,59 +1,59 @@
-"""A mistake of Python in the inventory or in group data is a line that names file and line."""
+"""What is said of an inventory that Python cannot read, and of hosts that speak no SSH."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
-from pyinfra.api import State
-from pyinfra.context import ctx_state
-from pyinfra_cli import inventory
 
-from pyinfra_nova.session.site_files import refuse_broken_files, run_site_file
-from pyinfra_nova.site.faults import SettingsError
+ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "group_data").mkdir()
-    with ctx_state.use(State()):
-        yield tmp_path
+def planned(data: bytes, folder: Path) -> str:
+    """What is said of a plan for an inventory that holds DATA."""
+    path = folder / "inventory.py"
+    path.write_bytes(data)
+    words = (sys.executable, "-m", "pyinfra_nova.plan", str(path))
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("a = []\nlab = a + computes\n", "line 2: NameError: name 'computes' is not defined"),
-        ("\nimport nosuch\n", "line 2: ModuleNotFoundError: No module named 'nosuch'"),
-        ("a = (\n", "line 1: SyntaxError: '(' was never closed"),
-        ("import json\n\njson.loads('{')\n", "line 3: JSONDecodeError: Expecting property name"),
-        ("a = [\n  1,\n  b.c,\n]\n", "line 3: NameError: name 'b' is not defined"),
-        ("raise KeyError\n", "line 1: KeyError"),
-    ],
+    "data",
+    ['name = "compüte"\n'.encode("latin-1"), b"\xef\xbb\xbfname = 1\n", "x = 1\n".encode("utf-16")],
+    ids=["latin-1", "byte order mark", "UTF-16"],
 )
-def test_the_line_at_which_a_file_ends_is_named(here: Path, text: str, said: str) -> None:
-    path = here / "group_data" / "all.py"
-    path.write_text(text)
-    with pytest.raises(SettingsError) as caught:
-        run_site_file(str(path))
-    (fault,) = caught.value.faults
-    assert str(fault).startswith(f"group_data/all.py: {said}")
+def test_a_file_in_another_encoding_is_to_be_saved_in_utf_8(data: bytes, tmp_path: Path) -> None:
+    assert "save it as UTF-8 without a byte order mark" in planned(data, tmp_path)
 
 
-def test_a_file_without_a_mistake_is_read_as_pyinfra_reads_it(here: Path) -> None:
-    path = here / "inventory.py"
-    path.write_text('computes = ["one"]\n')
-    assert run_site_file(str(path), return_locals=True)["computes"] == ["one"]
+def test_of_any_other_mistake_that_is_not_said(tmp_path: Path) -> None:
+    assert "UTF-8" not in planned(b"computes = [\n", tmp_path)
 
 
-def test_pyinfras_own_command_reads_both_this_way(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inventory, "exec_file", inventory.exec_file)
-    refuse_broken_files()
-    (here / "inventory.py").write_text('computes = ["one"]\n')
-    (here / "group_data" / "computes.py").write_text("region = \n")
-    with pytest.raises(SettingsError, match=r"group_data/computes\.py: line 1: SyntaxError"):
-        inventory.make_inventory("inventory.py", cwd=str(here))
+def test_a_host_without_a_word_of_ssh_prints_no_inside_of_paramiko() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        script = (
+            "import pyinfra_nova.session.connections, paramiko\n"
+            f"transport = paramiko.Transport(('127.0.0.1', {server.getsockname()[1]}))\n"
+            "try:\n    transport.start_client(timeout=5)\n"
+            "except paramiko.SSHException as error:\n    print('refused:', error)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    assert done.stdout.startswith("refused: ")
+    assert done.stderr == ""
