@@ -42,9 +42,12 @@ def ceph_request(cloud: Cloud) -> dict[str, object]:
         return {}
     host = cloud.site.primary_controller
     address = str(host.my_ip)
+    # Of the two protocols the first has no encryption.
+    both = (f"v2:{address}:3300", f"v1:{address}:6789")
     return {
         "name": host.name,
         "address": address,
+        "listens": "[{}]".format(",".join(both[:1] if cloud.has_tls else both)),
         # Made of the address: a Ceph that is made again after an interruption is the same one.
         "fsid": str(uuid5(NAMESPACE_DNS, f"ceph.{address}")),
         "osd_uuid": str(uuid5(NAMESPACE_DNS, f"osd.0.{address}")),

@@ -30,6 +30,16 @@ PROVIDER_BRIDGE = "br-provider"
 SCRIPTS = {"keystone": "keystone-wsgi-public", "cinder": "cinder-wsgi"}
 """Those that are not called as their unit."""
 
+CIPHERS = {
+    "1.3": ("TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),
+    "1.2": tuple(
+        f"ECDHE-{key}-{cipher}"
+        for cipher in ("AES256-GCM-SHA384", "AES128-GCM-SHA256", "CHACHA20-POLY1305")
+        for key in ("ECDSA", "RSA")
+    ),
+}
+"""Authenticated ones with forward secrecy, by the version of TLS that has them."""
+
 _PUBLIC = ("root", "root", "0644")
 
 
@@ -170,6 +180,7 @@ def _render(cloud: Cloud, template: str, name: str) -> str:
             has_memcached_tls=cloud.has_memcached_tls,
             mysql_versions=",".join(f"TLSv{version}" for version in versions),
             rabbitmq_versions=[f"tlsv{version}" for version in versions],
+            rabbitmq_ciphers=[cipher for version in versions for cipher in CIPHERS[version]],
         )
     )
 

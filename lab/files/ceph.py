@@ -1,11 +1,13 @@
 """Compare a Ceph of one host, one monitor and one disk that is a file, with what the lab wants.
 
-Request: {"name", "address", "fsid", "osd_uuid", "pool", "keys": {entity: key}, "apply": bool}
+Request: {"name", "address", "listens": the monitor's addresses as Ceph writes them, "fsid",
+          "osd_uuid", "pool", "keys": {entity: key}, "apply": bool}
 Answer:  {"changes": [texts]}
 Sizes are in ceph.conf, which is there before. The disk is BlueStore on a plain file, so neither
 LVM nor a loop device is needed. Keys reach Ceph in files that only its user can read.
 """
 
+import json
 import os
 import pathlib
 import shutil
@@ -92,6 +94,8 @@ class Cluster:
             found["make_disk"] = "make Ceph's disk, a file"
         if "make_monitor" in found or not self.answers():
             return {**found, "set_users": "set Ceph's users", "make_pool": self.pool_text()}
+        if self.listens() != self.request["listens"]:
+            found["set_addresses"] = "have Ceph's monitor listen at " + self.request["listens"]
         stale = [entity for entity in self.clients() if not self.user_is_right(entity)]
         if stale:
             found["set_users"] = "set Ceph's users " + ", ".join(stale)
@@ -104,6 +108,12 @@ class Cluster:
 
     def answers(self):
         return ceph("mon", "stat", check=False).returncode == 0
+
+    def listens(self):
+        monitors = json.loads(ceph("mon", "dump", "--format", "json").stdout)["mons"]
+        mine = next(monitor for monitor in monitors if monitor["name"] == self.name)
+        known = ("{type}:{addr}".format(**address) for address in mine["public_addrs"]["addrvec"])
+        return "[{}]".format(",".join(known))
 
     def user_is_right(self, entity):
         """Whether the user has this key and may do this; the words may stand in another order."""
@@ -123,8 +133,7 @@ class Cluster:
             shutil.chown(folder, "ceph", "ceph")
             monmap, keys = f"{folder}/monmap", pathlib.Path(folder, "keyring")
             private(keys, keyring(self.request, *self.request["keys"]))
-            address = "[v2:{address}:3300,v1:{address}:6789]".format(**self.request)
-            made = ("--create", "--clobber", "--addv", self.name, address)
+            made = ("--create", "--clobber", "--addv", self.name, self.request["listens"])
             as_ceph("monmaptool", *made, "--fsid", self.request["fsid"], monmap)
             files = ("--monmap", monmap, "--keyring", str(keys))
             as_ceph("ceph-mon", "--mkfs", "--id", self.name, *files)
@@ -139,6 +148,11 @@ class Cluster:
         timeout = ("--connect-timeout", str(ANSWER_WITHIN))
         if run("ceph", *timeout, "mon", "stat", check=False).returncode:
             raise SystemExit("Ceph's monitor does not answer: see journalctl -u 'ceph-mon@*'")
+
+    def set_addresses(self):
+        """The monitor starts anew by itself; daemons and clients find it by either protocol."""
+        ceph("mon", "set-addrs", self.name, self.request["listens"])
+        self.start_monitor("restart")
 
     def make_manager(self):
         entity = "mgr." + self.name

@@ -29,6 +29,11 @@ def service_of(platform: Platform) -> str:
     return f"{platform.libvirt.remote}.service"
 
 
+def conf_of(platform: Platform) -> str:
+    """What the daemon reads that speaks TLS to others."""
+    return f"/etc/libvirt/{platform.libvirt.remote}.conf"
+
+
 def dropin_of(unit: str) -> str:
     """What systemd is told of UNIT beside its package's own file."""
     return f"{UNITS}/{unit}.d/pyinfra-nova.conf"
@@ -45,6 +50,12 @@ def _qemu_options(site: Site) -> Iterator[tuple[str, str]]:
     yield "migrate_tls_x509_verify", "1"
     # Else a guest is let in in plain text from whoever forgets to ask for TLS.
     yield "migrate_tls_force", "1"
+
+
+def _priority(site: Site) -> str:
+    """The versions of TLS as GnuTLS writes them, whose own default begins with 1.0 in Debian."""
+    older = "" if site.settings.tls.minimum_version == "1.3" else ":+VERS-TLS1.2"
+    return f"NORMAL:-VERS-ALL:+VERS-TLS1.3{older}"
 
 
 def _socket_text(host: HostSettings) -> str:
@@ -70,6 +81,8 @@ def hypervisor_files(site: Site, host: HostSettings, platform: Platform) -> Iter
         return
     lines = "".join(f"{key} = {value}{TAIL}\n" for key, value in _qemu_options(site))
     yield ConfigFile(QEMU_CONF, lines, "root", "root", "0600", own_lines=OUR_LINES)
+    priority = f'tls_priority = "{_priority(site)}"{TAIL}\n'
+    yield ConfigFile(conf_of(platform), priority, "root", "root", "0644", own_lines=OUR_LINES)
     yield ConfigFile(dropin_of(socket_of(platform)), _socket_text(host), *("root", "root", "0644"))
     yield ConfigFile(
         dropin_of(service_of(platform)), _service_text(platform), *("root", "root", "0644")
@@ -93,5 +106,6 @@ def written_hypervisor_files(platform: Platform) -> list[AbsentFile]:
     """All of it, but for what says that the socket is ours: that goes once it is stopped."""
     return [
         AbsentFile(QEMU_CONF, OUR_LINES, "line"),
+        AbsentFile(conf_of(platform), OUR_LINES, "line"),
         AbsentFile(dropin_of(service_of(platform)), re.escape(MARKER), "marker"),
     ]

@@ -7,6 +7,7 @@ from pyinfra_nova.nova_conf.certificate_files import places
 from pyinfra_nova.nova_conf.hypervisor_files import (
     LIBVIRT_PORT,
     QEMU_CONF,
+    conf_of,
     dropin_of,
     service_of,
     socket_of,
@@ -23,7 +24,8 @@ def libvirt_tls(site: Site, host: HostSettings, platform: Platform, *, wanted: b
         for place in places(site, host, platform)
     }
     qemu_conf, guests = (QEMU_CONF,), platform.libvirt.service
-    served = LibvirtService(service, qemu_conf if service == guests else (), dropin_of(service))
+    conf = (conf_of(platform), *(qemu_conf if service == guests else ()))
+    served = LibvirtService(service, conf, dropin_of(service))
     others = () if service == guests else (LibvirtService(guests, qemu_conf),)
     return LibvirtTls(
         wanted=wanted,

@@ -1,7 +1,8 @@
 """Use a guest's noVNC page as a person does; runs where Chromium is, with Debian's own Python.
 
 Arguments: the page's address, a file for a screenshot, then in turn what to wait for on the screen
-and what to type once it is seen. Prints what is read last; exits with 1 when something is not seen.
+and what to type once it is seen. Prints what is read last; exits with 1 when something is not seen,
+or when the browser does not trust the server, which it prints in the browser's words.
 """
 
 import io
@@ -16,18 +17,18 @@ from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.ui import WebDriverWait
 
 DEADLINE = 60
+NOT_TRUSTED = "ERR_CERT_"
+"""On Chromium's own page in the place of one whose server it does not trust."""
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=800,560")
 
 
-def opened(url):
+def started():
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     for flag in FLAGS:
         options.add_argument(flag)
     service = webdriver.chrome.service.Service("/usr/bin/chromedriver")
-    driver = webdriver.Chrome(service=service, options=options)
-    driver.get(url)
-    return driver
+    return webdriver.Chrome(service=service, options=options)
 
 
 def connect(driver):
@@ -76,9 +77,14 @@ def typed(driver, text):
 
 def main():
     url, picture, *script = sys.argv[1:]
-    driver = opened(url)
+    driver = started()
     screen = ""
     try:
+        driver.get(url)
+        said = driver.find_element(By.TAG_NAME, "body").text
+        if NOT_TRUSTED in said:
+            print(said)
+            return 1
         connect(driver)
         for number, text in enumerate(script):
             if number % 2:

@@ -19,7 +19,9 @@ from pyinfra_nova.site.secrets import PASSWORDS
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ROOT / "secrets.yml"
 MINUTE = 60
-BROKER_PORT = 5671 if read_settings(ROOT / "inventory.py").has_tls else 5672
+HAS_TLS = read_settings(ROOT / "inventory.py").has_tls
+ENCRYPTED = pytest.mark.skipif(not HAS_TLS, reason="nothing is encrypted: tests/encrypted")
+BROKER_PORT = 5671 if HAS_TLS else 5672
 SEED = int(os.environ.get("PYINFRA_NOVA_SEED") or datetime.now(tz=timezone.utc).toordinal())
 """Another one each day: what is sampled is all seen in time."""
 ORDER = (
@@ -46,10 +48,13 @@ ORDER = (
     "test_care",
     "test_backup",
     "test_console",
+    "test_tls",
+    "test_tls_scan",
     "test_failure_speaks",
     "test_refused",
     "test_cut_off",
     "test_rotation",
+    "test_tls_capture",
     "test_moving_over",
     "test_proof",
     "test_lab_recovers",

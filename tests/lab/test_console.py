@@ -4,6 +4,7 @@ the cloud's state."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from lab import this_machine
 
-from .conftest import on, run
+from .conftest import HAS_TLS, on, run
 from .test_resources import booted
 
 Deployed = subprocess.CompletedProcess[str]
@@ -22,8 +23,11 @@ LOOK = Path(__file__).with_name("look.py")
 RELEASE = "bookworm"
 PACKAGES = (
     *("chromium", "chromium-driver", "python3-selenium", "python3-pil", "tesseract-ocr"),
-    "fonts-dejavu-core",
+    *("fonts-dejavu-core", "libnss3-tools"),
 )
+NSS = "root/.pki/nssdb"
+"""Where Chromium looks for the authorities that its user trusts (docs/linux/cert_management.md)."""
+PEM = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
 MAKE_FLAVOR = "openstack flavor create --vcpus 1 --ram 128 --disk 0 console"
 
 
@@ -40,8 +44,23 @@ def browser(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Ite
     )
     assert made.returncode == 0
     (root / "etc/hosts").write_text(on("controller", "cat /etc/hosts").stdout)
+    if HAS_TLS:
+        trust(root, on("controller", "cat /etc/pyinfra-nova/tls/ca.pem").stdout)
     yield root
     shutil.rmtree(root)
+
+
+def trust(root: Path, authorities: str) -> None:
+    """Have the browser's user trust AUTHORITIES, as one who imports their file."""
+    (root / NSS).mkdir(parents=True)
+    base = ("chroot", str(root), "certutil", "-d", f"sql:/{NSS}")
+    subprocess.run((*base, "-N", "--empty-password"), check=True)
+    found = PEM.findall(authorities)
+    assert found
+    for number, pem in enumerate(found):
+        (root / "authority.pem").write_text(pem)
+        words = ("-A", "-t", "C,,", "-n", f"services {number}", "-i", "/authority.pem")
+        subprocess.run((*base, *words), check=True)
 
 
 @pytest.fixture
@@ -58,14 +77,14 @@ def console(deployed: Deployed) -> Iterator[str]:
 
 
 def browse(
-    root: Path, folder: Path, program: Path, *words: str
+    root: Path, folder: Path, program: Path, *words: str, home: str = "/root"
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program where the browser is, with FOLDER as /mnt."""
+    """Run a program where the browser is, with FOLDER as /mnt and whom HOME trusts."""
     shutil.copy(program, folder)
     result = subprocess.run(
         (
             *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe"),
-            *("-D", str(root), f"--bind={folder}:/mnt"),
+            *("-D", str(root), f"--bind={folder}:/mnt", f"--setenv=HOME={home}"),
             *("python3", f"/mnt/{program.name}", *words),
         ),
         stdin=subprocess.DEVNULL,
@@ -87,10 +106,24 @@ def test_a_person_logs_in_on_the_console_in_a_browser(
         *("commands", "uname -sr; echo $((6 * 7))$((6 * 7))$((6 * 7))"),
         "424242",
     )
+    assert console.startswith("https://" if HAS_TLS else "http://")
     result = browse(browser, tmp_path, BROWSE, console, "/mnt/console.png", *talk)
     assert result.returncode == 0
     assert "Linux" in result.stdout
     assert (tmp_path / "console.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_TLS, reason="the page is in plain text")
+def test_a_browser_that_trusts_nobody_shows_no_console(
+    browser: Path, console: str, tmp_path: Path
+) -> None:
+    assert console.startswith("https://")
+    words = (console, "/mnt/console.png", "login:")
+    result = browse(browser, tmp_path, BROWSE, *words, home="/mnt")
+    assert result.returncode == 1
+    assert "ERR_CERT_AUTHORITY_INVALID" in result.stdout
+    assert not (tmp_path / "console.png").exists()
 
 
 @pytest.mark.slow

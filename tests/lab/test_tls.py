@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,18 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, on, run
+from .conftest import ENCRYPTED, ROOT, on, run
 from .test_main_job import PYINFRA
 from .test_resources import booted
 
 sys.path.append(str(ROOT / "files/common"))
 import served_certificates
 
+pytestmark = ENCRYPTED
 Deployed = subprocess.CompletedProcess[str]
 HOSTS = {"controller": "10.0.0.11", "compute1": "10.0.0.31", "compute2": "10.0.0.32"}
 PAGE = ROOT / "docs/tls.md"
-ROW = re.compile(r"\| (?P<port>[0-9-]+) \| (?P<who>[^|]+) \| (?P<hosts>[^|]+) \| (?P<how>[^|]+) \|")
+ROW = re.compile(
+    r"\| (?P<port>[0-9-]+)(?P<udp>/UDP)? \| (?P<who>[^|]+) \| (?P<hosts>[^|]+) \| (?P<how>[^|]+) \|"
+)
 LISTENING = re.compile(r"(?P<address>\S+):(?P<port>\d+)\s+\S+\s*(?:users:\(\(\"(?P<who>[^\"]+)\")?")
+MARIADB = 3306
 FLAVOR = "tls"
 DAEMONS = ("libvirtd", "mariadb", "rabbitmq-server", "nova-novncproxy")
 
@@ -34,11 +39,13 @@ def deploy() -> subprocess.CompletedProcess[str]:
 def listed() -> list[dict[str, str]]:
     """The rows of the page's table of ports."""
     found = [match.groupdict() for match in ROW.finditer(PAGE.read_text())]
-    return [{key: value.strip() for key, value in row.items()} for row in found]
+    return [{key: (value or "").strip() for key, value in row.items()} for row in found]
 
 
 def row_of(rows: list[dict[str, str]], port: int) -> dict[str, str] | None:
     for row in rows:
+        if row["udp"]:
+            continue
         first, _, last = row["port"].partition("-")
         if int(first) <= port <= int(last or first):
             return row
@@ -63,6 +70,23 @@ def fingerprint(address: str, port: int) -> str | None:
         return str(served_certificates.of_port(address, port))
     except OSError:
         return None
+
+
+def fingerprint_after_greeting(address: str, port: int) -> str | None:
+    """Of the certificate that is served once another protocol has agreed on TLS; None without."""
+    if port != MARIADB:
+        try:
+            return str(served_certificates.of_screen(address, port))
+        except OSError:
+            return None
+    words = ("openssl", "s_client", "-starttls", "mysql", "-connect", f"{address}:{port}")
+    shown = subprocess.run(
+        words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    ).stdout
+    found = served_certificates.PEM.search(shown)
+    return (
+        str(served_certificates.digest(ssl.PEM_cert_to_DER_cert(found.group()))) if found else None
+    )
 
 
 def main_pid(host: str, unit: str) -> str:
@@ -95,6 +119,10 @@ def test_nothing_listens_but_what_the_page_lists_and_as_it_says(
             wrong.append(f"{address}:{port} of {who} is not listed")
         elif row["how"].startswith("TLS") and fingerprint(HOSTS[host], port) is None:
             wrong.append(f"{address}:{port} of {who} speaks no TLS")
+        elif row["how"].startswith("STARTTLS") and not fingerprint_after_greeting(
+            HOSTS[host], port
+        ):
+            wrong.append(f"{address}:{port} of {who} agrees on no TLS")
         elif row["how"].startswith("none") and fingerprint(HOSTS[host], port):
             wrong.append(f"{address}:{port} of {who} speaks TLS, which the page does not say")
     assert wrong == []

@@ -24,6 +24,7 @@ from .site_data import debian, secrets, site
 EL9 = platform_for("rocky", "9", "2024.1")
 SOCKET = "/etc/systemd/system/libvirtd-tls.socket.d/pyinfra-nova.conf"
 SERVICE = "/etc/systemd/system/libvirtd.service.d/pyinfra-nova.conf"
+LIBVIRTD_CONF = "/etc/libvirt/libvirtd.conf"
 PASSWORDS = secrets(tls_secret="t" * 32, migration_secret="m" * 32)
 OPTIONS = ("live_migration_uri", "live_migration_scheme", "live_migration_with_native_tls")
 
@@ -34,9 +35,11 @@ def plan(
     platform: Platform | None = None,
     *,
     consoles: bool = True,
+    minimum_version: str = "1.2",
     written: tuple[str, ...] = (),
 ) -> HostPlan:
-    data = {"tls": {"mode": mode}, "vnc": {"enabled": consoles}}
+    tls = {"mode": mode, "minimum_version": minimum_version}
+    data = {"tls": tls, "vnc": {"enabled": consoles}}
     where = site(data, passwords=PASSWORDS)
     scope = scope_of(where, set(where.hosts))
     made = HostPlan(where.hosts[name], where, platform or debian(), "qemu", scope)
@@ -88,13 +91,26 @@ def test_libvirt_listens_at_the_computes_own_address_alone() -> None:
     assert "Wants=libvirtd-tls.socket" in files(plan())[SERVICE].content
 
 
+@pytest.mark.parametrize(
+    ("minimum", "versions"), [("1.2", "+VERS-TLS1.3:+VERS-TLS1.2"), ("1.3", "+VERS-TLS1.3")]
+)
+def test_libvirt_speaks_no_version_before_the_minimum(minimum: str, versions: str) -> None:
+    """GnuTLS takes the words as libvirt hands them over; its own default has 1.0 and 1.1."""
+    which = plan(minimum_version=minimum)
+    line = files(which)[LIBVIRTD_CONF].content
+    assert line == f'tls_priority = "NORMAL:-VERS-ALL:{versions}" # pyinfra-nova\n'
+    assert re.fullmatch(OUR_LINES, line.rstrip("\n"))
+    assert which.libvirt_tls
+    assert which.libvirt_tls.services[0].reads == (LIBVIRTD_CONF, QEMU_CONF)
+
+
 def test_where_libvirt_is_many_daemons_another_one_serves_and_another_one_runs_guests() -> None:
     which = plan(platform=EL9)
     assert f"{SOCKET.replace('libvirtd', 'virtproxyd')}" in files(which)
     asked = which.libvirt_tls
     assert asked and asked.socket == "virtproxyd-tls.socket" and asked.daemon == "virtproxyd"
     assert [(each.name, each.reads) for each in asked.services] == [
-        ("virtproxyd.service", ()),
+        ("virtproxyd.service", ("/etc/libvirt/virtproxyd.conf",)),
         ("virtqemud.service", (QEMU_CONF,)),
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.util
+import re
 import socket
 import ssl
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cloud import Cloud, catalogue, certificates, daemons, data_stores, rendered_files
+from lab.cloud import Cloud, catalogue, ceph, certificates, daemons, data_stores, rendered_files
 from lab.cloud.package_names import packages_of
 from pyinfra_nova.knowledge.platforms import platforms_of
 from pyinfra_nova.nova_conf.certificate_files import certificate_files as nova_certificate_files
@@ -298,9 +299,31 @@ def test_database_and_broker_take_no_plain_text() -> None:
     )
     broker = files["/etc/rabbitmq/rabbitmq.conf"].content
     assert "listeners.tcp = none\nlisteners.ssl.default = 5671\n" in broker
+    assert "ssl_options.client_renegotiation = false\n" in broker
+    assert "ssl_options.ciphers.9 = ECDHE-RSA-CHACHA20-POLY1305\n" in broker
     # Where users are looked for there.
     assert {user.port for user in data_stores.broker_users(encrypted())} == {5671}
     assert {user.port for user in data_stores.broker_users(cloud("bookworm"))} == {5672}
+
+
+def test_ceph_speaks_its_second_protocol_alone_and_encrypted() -> None:
+    where = encrypted()
+    conf = controller_files(where)["/etc/ceph/ceph.conf"].content
+    assert "ms_bind_msgr1 = false\n" in conf
+    modes = [line.split(" = ") for line in conf.splitlines() if "_mode = " in line]
+    assert {mode: value for mode, value in modes if mode.startswith("ms_")} == {
+        f"ms_{who}_mode": "secure"
+        for part in ("cluster", "service", "client")
+        for who in (part, f"mon_{part}")
+    }
+    assert ceph.ceph_request(where)["listens"] == "[v2:10.0.0.11:3300]"
+
+
+def test_in_plain_text_ceph_is_as_it_comes() -> None:
+    where = cloud("bookworm", block_storage=True)
+    assert "\nms_" not in controller_files(where)["/etc/ceph/ceph.conf"].content
+    both = "[v2:10.0.0.11:3300,v1:10.0.0.11:6789]"
+    assert ceph.ceph_request(where)["listens"] == both
 
 
 def test_a_later_minimum_leaves_out_the_older_version() -> None:
@@ -309,7 +332,9 @@ def test_a_later_minimum_leaves_out_the_older_version() -> None:
     settings = where.site.settings.model_copy(update={"tls": tls})
     files = controller_files(replace(where, site=replace(where.site, settings=settings)))
     assert "tls_version = TLSv1.3\n" in files["/etc/mysql/mariadb.conf.d/90-lab.cnf"].content
-    assert "tlsv1.2" not in files["/etc/rabbitmq/rabbitmq.conf"].content
+    broker = files["/etc/rabbitmq/rabbitmq.conf"].content
+    assert not re.search("tlsv1.2|ECDHE|renegotiation", broker)
+    assert "ciphers.3 = TLS_CHACHA20_POLY1305_SHA256\n" in broker
     assert "ssl-option = 134217728\n" in files["/etc/keystone/keystone-uwsgi.ini"].content
     assert int(ssl.OP_NO_TLSv1_2) == 134217728
     assert "sslVersionMin = TLSv1.3\n" in files[certificates.GLANCE_TLS_CONF].content

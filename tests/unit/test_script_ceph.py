@@ -13,7 +13,12 @@ import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "lab" / "files" / "ceph.py"
 KEYS = {user: f"key of {user}" for user in ("mon.", "mgr.a", "osd.0", "client.cinder")}
-REQUEST = {"name": "a", "pool": "volumes", "keys": KEYS}
+ADDRESSES = "[v2:10.0.0.11:3300,v1:10.0.0.11:6789]"
+REQUEST = {"name": "a", "pool": "volumes", "keys": KEYS, "listens": ADDRESSES}
+# Of Ceph 16's `mon dump`, as far as it is read.
+DUMP = """{"mons": [{"name": "a", "public_addrs": {"addrvec": [
+    {"type": "v2", "addr": "10.0.0.11:3300", "nonce": 0},
+    {"type": "v1", "addr": "10.0.0.11:6789", "nonce": 0}]}}]}"""
 USER = """[client.cinder]
     key = key of client.cinder
     caps osd = "profile rbd pool=volumes"
@@ -30,6 +35,7 @@ class Ceph:
             "mon stat": "e1",
             "auth get client.cinder": USER,
             "osd pool ls": ".mgr\nvolumes",
+            "mon dump --format json": DUMP,
         }
 
     def __call__(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -88,6 +94,13 @@ def test_another_key_is_set_for_the_user_that_has_it(script: ModuleType) -> None
 def test_a_pool_that_is_gone_is_made(script: ModuleType) -> None:
     script.ceph.answers["osd pool ls"] = ".mgr"
     assert missing(script) == ["make Ceph's pool volumes"]
+
+
+def test_a_monitor_that_also_speaks_the_protocol_without_encryption_is_told_not_to(
+    script: ModuleType,
+) -> None:
+    secure = "[v2:10.0.0.11:3300]"
+    assert missing(script, listens=secure) == [f"have Ceph's monitor listen at {secure}"]
 
 
 def ran(script: ModuleType, monkeypatch: pytest.MonkeyPatch, *, starts: bool) -> list[str]:
