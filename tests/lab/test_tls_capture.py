@@ -208,5 +208,5 @@ def test_in_plain_text_the_same_search_finds_all_of_it(plain: None, tmp_path: Pa
         a_guest_and_its_screen(seen, None)
     assert seen.capture.readable(seen.said) == set(seen.said)
     found = seen.capture.secrets(known(), tmp_path)
-    assert {name.rpartition(" ")[0] for name in found} == {"admin_password"}
+    assert "admin_password (0)" in found
     seen.capture.remove()
