@@ -10,6 +10,7 @@ from tests.plan.fake_hosts import host as _host
 _RECORDS = _json.loads(_os.environ["FAKE_RECORDS"])
 _UNITS = {"units": _json.loads(_os.environ.get("FAKE_UNITS", "[]"))}
 _FILES = _json.loads(_os.environ.get("FAKE_FILES", '{"files": []}'))
+_TLS = _json.loads(_os.environ.get("FAKE_TLS", "{}"))
 _MINE = _json.loads(_os.environ.get("FAKE_MINE", '{"files": []}'))
 _GOING = ["nova-compute", "nova-compute-kvm", "nova-common", "python3-nova"]
 _GOING = _json.loads(_os.environ.get("FAKE_GOING", _json.dumps(_GOING)))
@@ -37,7 +38,12 @@ controllers[0][1]["fake_responses"] |= {
     "does not answer": {"success": False},
 }
 computes = [
-    _host("compute1", "10.0.0.31", {**_CONVERGED, "config_files read": _FILES}, installed=True),
+    _host(
+        "compute1",
+        "10.0.0.31",
+        {**_CONVERGED, "config_files read": _FILES, "libvirt_tls read": _TLS},
+        installed=True,
+    ),
     _host(
         "compute2",
         "10.0.0.32",

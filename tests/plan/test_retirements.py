@@ -17,6 +17,7 @@ from .test_plan import KEYS, PASSWORD, operations, pyinfra
 STOP = "Retirement | Stop nova-compute for good"
 DELETE = "Retirement | Delete what is left of retired computes"
 FORGET = "Retirement | Forget retired computes"
+REFUSE = "Retirement | Have libvirt and guests refuse retired computes"
 NOTHING: dict[str, Any] = {
     **{"guests": [], "moves": [], "service": None, "nodes": [], "cell": None, "aggregates": []},
     **{"providers": [], "agents": [], "queues": []},
@@ -47,7 +48,7 @@ KNOWN = {"files": [{"path": "/etc/nova/known_hosts", "change": "content", "diff"
 def secrets_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With the secret of which the key is made that moves guests."""
     path = tmp_path_factory.mktemp("secrets") / "secrets.yml"
-    keys = (*KEYS, "migration_secret")
+    keys = (*KEYS, "migration_secret", "tls_secret")
     path.write_text(json.dumps({key: f"{PASSWORD} {key}" for key in keys}))
     path.chmod(0o600)
     return path
@@ -154,6 +155,26 @@ def test_a_deploy_stops_then_deletes(secrets_file: Path, has: Any) -> None:
         ("compute2", "unit_stops prove"),
         ("controller", "retirements retire"),
     ]
+
+
+TLS = ("--data", 'tls={"mode": "internal"}')
+
+
+def test_with_encryption_libvirt_and_guests_are_told_to_refuse_it_once_it_has_gone(
+    secrets_file: Path, has: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has(WHOLE, files=KNOWN)
+    behind = {"daemon_reload": False, "enable": False, "disable": False, "stop": False}
+    behind |= {"restart": [], "reread": ["libvirtd", "guest i-1"], "plain": []}  # type: ignore[dict-item]
+    monkeypatch.setenv("FAKE_TLS", json.dumps(behind))
+    process = pyinfra("retiring", secrets_file, "-y", "--debug", *TLS)
+    assert process.returncode == 0, process.stderr
+    commands = process.stderr.split("[fake] simulating command on @fake/")[1:]
+    words = r"retirements retire|libvirt_tls reread|config_files write"
+    said = [(c.partition(":")[0], m[0]) for c in commands if (m := re.search(words, c))]
+    gone = said.index(("controller", "retirements retire"))
+    assert said[gone:].index(("compute1", "libvirt_tls reread")) > 0
+    assert REFUSE in process.stderr
 
 
 def test_a_guest_that_has_come_meanwhile_keeps_all_of_it(secrets_file: Path, has: Any) -> None:

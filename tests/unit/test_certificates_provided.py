@@ -172,3 +172,41 @@ def test_guests_ports_need_an_authority_of_their_own(company: Path, tmp_path: Pa
     )
     assert "screens-ca.pem: has an authority that services-ca.pem has, too" in str(found[0])
     assert len(found) == 3  # and the two certificates that are not there
+
+
+# --- what it has revoked --------------------------------------------------------------------------
+
+
+def make_list(folder: Path, name: str) -> str:
+    """What an authority has revoked: nothing so far."""
+    text = "[ca]\ndefault_ca=own\n[own]\ndatabase=index\ndefault_md=sha256\ndefault_crl_days=30\n"
+    (folder / "ca.conf").write_text(text)
+    (folder / "index").write_text("")
+    by = ("-keyfile", f"{name}.key", "-cert", f"{name}.crt")
+    openssl(folder, "ca", "-config", "ca.conf", "-gencrl", *by, "-out", f"{name}.crl")
+    return (folder / f"{name}.crl").read_text()
+
+
+def said_of(folder: Folder) -> list[str]:
+    found = problems(folder, [("controller", "api", NAMES)], NOW)
+    faults = (fault for error in found for fault in error.faults)
+    return [str(fault).removeprefix(f"{folder.path}/") for fault in faults]
+
+
+def test_a_list_of_its_authority_goes_to_hosts_as_it_is(company: Path, provide: Provide) -> None:
+    folder, text = provide("right"), make_list(company, "root")
+    assert folder.revocations("services") == ""
+    (folder.path / "services-crl.pem").write_text(f"some words\n{text}")
+    assert folder.revocations("services") == text
+    assert said_of(folder) == []
+
+
+def test_a_list_that_would_keep_qemu_from_starting_or_refuse_nobody_is_named(
+    company: Path, provide: Provide
+) -> None:
+    folder = provide("right")
+    path = folder.path / "services-crl.pem"
+    path.write_text("")
+    assert said_of(folder) == ["services-crl.pem: holds no list of revoked certificates in PEM"]
+    path.write_text(make_list(company, "stranger"))
+    assert said_of(folder) == ["services-crl.pem: has a list of no authority in services-ca.pem"]
