@@ -213,12 +213,24 @@ def test_a_password_of_a_server_elsewhere_is_in_no_command_line_and_no_file() ->
 
 
 @pytest.mark.parametrize(
-    ("program", "word"),
-    [("mariadb-dump", "--ssl-verify-server-cert"), ("mysqldump", "--ssl-mode=VERIFY_IDENTITY")],
+    ("program", "version", "word", "here"),
+    [
+        ("mariadb-dump", "11.8.3-MariaDB", "--ssl-verify-server-cert", "--skip-ssl"),
+        ("mysqldump", "Ver 8.0.36", "--ssl-mode=VERIFY_IDENTITY", "--ssl-mode=DISABLED"),
+    ],
 )
-def test_a_server_elsewhere_shows_who_it_is(
-    program: str, word: str, monkeypatch: pytest.MonkeyPatch
+def test_a_server_elsewhere_shows_who_it_is_and_the_one_here_need_not(
+    *,
+    program: str,
+    version: str,
+    word: str,
+    here: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (tmp_path / program).write_text(f"#!/bin/sh\necho {version}\n")
+    (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setattr(dump, "program", lambda: program)
     monkeypatch.setattr(trust, "TRUSTED", "whom to trust\n")
     login = {"host": "db", "port": 3306, "user": "nova", "password": "p"}
@@ -227,7 +239,7 @@ def test_a_server_elsewhere_shows_who_it_is(
         assert Path(authorities.removeprefix("--ssl-ca=")).read_text() == "whom to trust\n"
         assert verifies == word
     with dump.options_of(None) as words:
-        assert words == []
+        assert words == [here]
 
 
 # --- the wanted state -----------------------------------------------------------------------------
