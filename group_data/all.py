@@ -184,9 +184,10 @@ backup = {
 }
 
 # Whether what goes between hosts is encrypted (docs/tls.md): "off", or "internal" with certificates
-# of authorities of the project's own, which are made of tls_secret in secrets.yml.
+# of authorities of the project's own, which are made of tls_secret in secrets.yml, or "provided".
 tls = {
     "mode": "off",
+    # "certificates": "certificates",  # of "provided": the folder on this machine with yours
     # "cafile": "company-ca.pem",  # on this machine: authorities of services that others run
     "days": 90,  # how long a certificate is good for,
     "renew_days": 30,  # and how long before its end a deploy makes a new one
