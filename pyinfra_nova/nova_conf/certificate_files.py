@@ -188,7 +188,7 @@ def provided_problems(site: Site, now: dt.datetime) -> list[CertificateError]:
         for host in site.hosts.values()
         for place in places(site, host, platforms_of(site.settings.release)[0])
     ]
-    return list(problems(folder, asked, now))
+    return list(problems(folder, asked, now, site.settings.tls.further_authorities))
 
 
 def certificate_files(
