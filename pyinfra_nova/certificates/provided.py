@@ -347,6 +347,6 @@ def _covers(called: x509.SubjectAlternativeName, name: str) -> bool:
     except ValueError:
         pass
     names = [each.lower() for each in called.get_values_for_type(x509.DNSName)]
-    # A star is one label, the first one (RFC 6125, 6.4.3).
-    _, dot, rest = name.lower().partition(".")
-    return name.lower() in names or (bool(dot) and f"*.{rest}" in names)
+    # A star is one label, the first one (RFC 6125, 6.4.3), and OpenSSL wants two after it.
+    _, _, rest = name.lower().partition(".")
+    return name.lower() in names or ("." in rest and f"*.{rest}" in names)

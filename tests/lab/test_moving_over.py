@@ -186,6 +186,7 @@ def plain(deployed: Deployed, inventories: dict[str, Path]) -> Iterator[Guest]:
         on("controller", f"openstack flavor create --vcpus 1 --ram 128 --disk 0 {NAME}")
         yield started()
     finally:
+        trust.rely_on(None)
         # In whichever mode it has stopped, Nova and what is beneath it are in the same one first.
         assert run("./run", "lab", "up").returncode == 0
         back = run(PYINFRA, "inventory.py", "deploy.py", "-y", timeout=30 * MINUTE)

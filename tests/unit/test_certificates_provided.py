@@ -138,6 +138,19 @@ def test_a_star_is_one_label(provide: Provide) -> None:
     )
 
 
+def test_a_star_below_a_single_label_is_nobody_s_as_openssl_has_it(
+    company: Path, provide: Provide
+) -> None:
+    make_leaf(company, "bare", "root", san="subjectAltName=DNS:*.lab,IP:10.0.0.11")
+    by = ("-CAfile", "root.crt", "-verify_hostname", "controller.lab", "bare.crt")
+    said = subprocess.run(
+        ("openssl", "verify", *by), cwd=company, capture_output=True, text=True, check=False
+    )
+    assert "hostname mismatch" in said.stderr
+    names = ("controller.lab", "10.0.0.11")
+    assert refusal(provide("bare"), names) == "api.crt: does not hold the names controller.lab"
+
+
 def test_the_key_of_another_is_refused(provide: Provide) -> None:
     assert refusal(provide("right", key="short")) == "api.key: is not the key of api.crt"
 
