@@ -17,7 +17,8 @@ from pyinfra_nova.resources.units import Unit
 
 
 def base_units(cloud: Cloud) -> list[Unit]:
-    broker = ["/etc/rabbitmq/rabbitmq-env.conf", *reads(cloud, "rabbitmq")]
+    # The folder, too: without TLS its rabbitmq.conf goes, and nothing else there changes.
+    broker = ["/etc/rabbitmq", "/etc/rabbitmq/rabbitmq-env.conf", *reads(cloud, "rabbitmq")]
     if cloud.has_tls:
         broker.append("/etc/rabbitmq/rabbitmq.conf")
     return [

@@ -132,12 +132,16 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256(), ecdsa_deterministic=True)
 
 
+COMMON_NAME_LIMIT = 64
+"""Of X.520 (RFC 5280, ub-common-name); cryptography counts bytes."""
+
+
 def subject(common_name: str) -> x509.Name:
-    """X.520 lets a common name have 64 characters (RFC 5280, ub-common-name)."""
+    text = common_name.encode()[:COMMON_NAME_LIMIT].decode(errors="ignore")
     return x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64]),
+            x509.NameAttribute(NameOID.COMMON_NAME, text),
         ]
     )
 

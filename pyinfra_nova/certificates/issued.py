@@ -67,7 +67,9 @@ def wanted(
         if number not in (None, there.serial_number) and issuer.has_signed(there):
             reason = ANOTHER
         else:
-            reason = _fault(there, issuer, purpose, names, key) or _age(there, now, renew_days)
+            reason = _fault(there, issuer, purpose, names, key) or _age(
+                there, now, days, renew_days
+            )
         if not reason:
             return Issued(pem_of(there), key_pem(key), there.not_valid_after_utc, "")
     serial = x509.random_serial_number() if number is None else number
@@ -155,7 +157,7 @@ def _fault(
     return ""
 
 
-def _age(there: x509.Certificate, now: dt.datetime, renew_days: int) -> str:
+def _age(there: x509.Certificate, now: dt.datetime, days: int, renew_days: int) -> str:
     end = there.not_valid_after_utc
     if now < there.not_valid_before_utc:
         return f"the one there is not valid before {there.not_valid_before_utc:%Y-%m-%d}"
@@ -163,4 +165,7 @@ def _age(there: x509.Certificate, now: dt.datetime, renew_days: int) -> str:
         return f"the one there ended on {end:%Y-%m-%d}"
     if end - now <= dt.timedelta(days=renew_days):
         return f"the one there ends on {end:%Y-%m-%d}"
+    # It was made for more days than there are to be, or by a clock that was ahead.
+    if end - now > dt.timedelta(days=days) + CLOCKS:
+        return f"the one there ends only on {end:%Y-%m-%d}"
     return ""

@@ -11,14 +11,16 @@ import datetime as dt
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pyinfra_nova.certificates.authority import pem_of
@@ -29,6 +31,18 @@ from pyinfra_nova.site.faults import Fault, SettingsError
 LIST = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----\n?", re.DOTALL)
 LONGEST_CHAIN = 8
 """Certificates between a host's own and its authority, at most; a circle has no end."""
+LETS_IN = {
+    "hypervisors": "libvirt obeys whoever has a certificate of it for clients",
+    "guests": "QEMU lets in whatever its authority has signed",
+    "screens": "QEMU lets in whatever its authority has signed",
+}
+"""Authorities that are to vouch for nobody else, and why."""
+READ_BY_GNUTLS = ("libvirt", "qemu", "screen")
+"""Purposes whose daemons look at a certificate of their own before they show it (libvirt's
+src/rpc/virnettlscert.c before 11, QEMU's crypto/tlscredsx509.c before 10.1)."""
+SMALLEST_RSA = 2048
+WEAK_HASHES = ("md5", "sha1")
+"""Refused by OpenSSL at Debian's and EL's security level 2, as are smaller keys of RSA."""
 
 
 class CertificateError(SettingsError):
@@ -99,28 +113,30 @@ class Folder:
 
 
 def problems(
-    folder: Folder, wanted: Collection[tuple[str, str, Sequence[str]]], now: dt.datetime
+    folder: Folder,
+    wanted: Collection[tuple[str, str, Sequence[str]]],
+    now: dt.datetime,
+    cafile: str = "",
 ) -> Iterator[CertificateError]:
-    """What is wrong with the files of WANTED, each a host, a purpose and the names it needs."""
-    names = dict.fromkeys(PURPOSES[purpose].authority for _, purpose, _ in wanted)
-    trusted: dict[bytes, str] = {}
-    for name in names:
+    """What is wrong with the files of WANTED, each a host, a purpose and the names it needs.
+
+    CAFILE has the authorities, in PEM, of services that others run.
+    """
+    trusted: dict[str, tuple[x509.Certificate, ...]] = {}
+    for name in dict.fromkeys(PURPOSES[purpose].authority for _, purpose, _ in wanted):
         try:
-            for authority in folder.authorities(name):
-                key = authority.public_key().public_bytes(
-                    serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-                )
-                other = trusted.setdefault(key, name)
-                if other != name and {other, name} & {"guests", "screens"}:
-                    problem = (
-                        f"has an authority that {other}-ca.pem has, too; QEMU lets in whatever "
-                        "its authority has signed: give it one of its own"
-                    )
-                    yield CertificateError(folder.path / f"{name}-ca.pem", problem)
+            trusted[name] = folder.authorities(name)
         except CertificateError as error:
             yield error
             return
-    for name in names:
+    for name, authorities in trusted.items():
+        path = folder.path / f"{name}-ca.pem"
+        found = (_authority_problem(authority, now) for authority in authorities)
+        yield from (CertificateError(path, problem) for problem in found if problem)
+    others = tuple(x509.load_pem_x509_certificates(cafile.encode())) if cafile else ()
+    for name, problem in _lets_in(trusted, others):
+        yield CertificateError(folder.path / f"{name}-ca.pem", problem)
+    for name in trusted:
         try:
             folder.revocations(name)
         except CertificateError as error:
@@ -130,6 +146,56 @@ def problems(
             folder.issued(PURPOSES[purpose], host, called, None, now)
         except CertificateError as error:
             yield error
+
+
+def _authority_problem(authority: x509.Certificate, now: dt.datetime) -> str:
+    """What keeps libvirt and QEMU from starting with a file that has AUTHORITY; else empty."""
+    whose = authority.subject.rfc4514_string()
+    try:
+        kind = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (x509.ExtensionNotFound, ValueError):
+        kind = x509.BasicConstraints(ca=False, path_length=None)
+    if not kind.ca:
+        return f"has a certificate that is no authority's: {whose}"
+    if now >= authority.not_valid_after_utc:
+        return f"has an authority that ended on {authority.not_valid_after_utc:%Y-%m-%d}: {whose}"
+    if now < authority.not_valid_before_utc:
+        begin = f"{authority.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+        return f"has an authority that is not valid before {begin}: {whose}"
+    return ""
+
+
+def _lets_in(
+    trusted: Mapping[str, Sequence[x509.Certificate]], others: Sequence[x509.Certificate]
+) -> Iterator[tuple[str, str]]:
+    """Names of LETS_IN whose authorities vouch for what has another purpose, and why not."""
+    names = list(trusted)
+    pairs = [(name, other) for at, name in enumerate(names) for other in names[:at]]
+    for pair in pairs:
+        for name, other in (pair, pair[::-1]):
+            if name in LETS_IN and _vouches(trusted[name], trusted[other]):
+                yield name, _too(name, f"{other}-ca.pem")
+                break
+    for name in names:
+        if name in LETS_IN and _vouches(trusted[name], others):
+            yield name, _too(name, "cafile")
+
+
+def _too(name: str, other: str) -> str:
+    return (
+        f"has an authority that {other} has, too, or that vouches for one there; {LETS_IN[name]}: "
+        "give it one of its own"
+    )
+
+
+def _vouches(above: Sequence[x509.Certificate], below: Sequence[x509.Certificate]) -> bool:
+    """Whether of ABOVE one is, or has signed, one of BELOW: its certificates are then good, too."""
+    return any(_key_of(a) == _key_of(b) or is_of(b, a) for a in above for b in below)
+
+
+def _key_of(certificate: x509.Certificate) -> bytes:
+    info = serialization.PublicFormat.SubjectPublicKeyInfo
+    return certificate.public_key().public_bytes(serialization.Encoding.DER, info)
 
 
 def _read(path: Path) -> bytes:
@@ -149,9 +215,15 @@ def _certificates(path: Path) -> tuple[x509.Certificate, ...]:
     if b"PRIVATE KEY" in data:
         raise CertificateError(path, "holds a private key, and is read by everybody on its host")
     try:
-        return _parsed(data)
+        found = _parsed(data)
     except ValueError:
         raise CertificateError(path, "holds no certificate in PEM") from None
+    try:
+        for each in found:
+            each.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise CertificateError(path, "has a key of a kind that nobody knows") from None
+    return found
 
 
 def _texts(found: str) -> list[str]:
@@ -172,7 +244,7 @@ def _private_key(path: Path, certificate: x509.Certificate) -> str:
         raise CertificateError(
             path, "is encrypted, and daemons cannot ask for its password"
         ) from None
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise CertificateError(path, "holds no private key in PEM") from None
     if key.public_key() != certificate.public_key():
         raise CertificateError(path, f"is not the key of {path.with_suffix('.crt').name}")
@@ -194,6 +266,8 @@ def _problem(
             return f"is not valid before {each.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         if now >= each.not_valid_after_utc:
             return f"ended on {each.not_valid_after_utc:%Y-%m-%d}"
+    if weak := next(filter(None, map(_weakness, chain)), ""):
+        return weak
     if not _leads_to(chain, trusted):
         return f"is of no authority in {purpose.authority}-ca.pem, nor are those after it"
     try:
@@ -203,6 +277,8 @@ def _problem(
     missing = [name for name in names if not _covers(called, name)] if purpose.is_server else []
     if missing:
         return f"does not hold the names {', '.join(missing)}"
+    if purpose.name in READ_BY_GNUTLS and (problem := _key_usage_problem(own)):
+        return problem
     try:
         usages = set(own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     except x509.ExtensionNotFound:
@@ -210,6 +286,34 @@ def _problem(
     if lacking := [use for use in purpose.usages if use not in usages]:
         return f"is not for {' and '.join(str(use._name) for use in lacking)}"
     return ""
+
+
+def _weakness(certificate: x509.Certificate) -> str:
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < SMALLEST_RSA:
+        return f"has an RSA key of {key.key_size} bits, and less than {SMALLEST_RSA} are refused"
+    try:
+        used = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return "is signed in a way that nobody knows"
+    return (
+        f"is signed with {used.name}, which is refused" if used and used.name in WEAK_HASHES else ""
+    )
+
+
+def _key_usage_problem(certificate: x509.Certificate) -> str:
+    """What libvirt and QEMU do not start with, although a key may have no use for it."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage)
+    except (x509.ExtensionNotFound, ValueError):
+        return ""
+    if not usage.critical or (usage.value.digital_signature and usage.value.key_encipherment):
+        return ""
+    return (
+        "has a critical keyUsage without digitalSignature and keyEncipherment, both of which "
+        "libvirt before 11 and QEMU before 10.1 want then, of every key: add them, or have it not "
+        "be critical"
+    )
 
 
 def _leads_to(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate]) -> bool:
@@ -243,6 +347,6 @@ def _covers(called: x509.SubjectAlternativeName, name: str) -> bool:
     except ValueError:
         pass
     names = [each.lower() for each in called.get_values_for_type(x509.DNSName)]
-    # A star is one label, the first one (RFC 6125, 6.4.3).
-    _, dot, rest = name.lower().partition(".")
-    return name.lower() in names or (bool(dot) and f"*.{rest}" in names)
+    # A star is one label, the first one (RFC 6125, 6.4.3), and OpenSSL wants two after it.
+    _, _, rest = name.lower().partition(".")
+    return name.lower() in names or ("." in rest and f"*.{rest}" in names)

@@ -27,6 +27,8 @@ from pyinfra_nova.site.sources import bare_name
 from pyinfra_nova.site.tls import FOLDER, TRUST
 from pyinfra_nova.site.value_types import EVERYWHERE
 
+NAME = re.compile(r"[A-Za-z0-9._-]+")
+"""What may be in a certificate; an inventory may call a host by anything."""
 MARKER = "# Written by pyinfra-nova; the next deploy undoes what is changed here."
 """Before the first line of PEM, where OpenSSL, GnuTLS and Erlang read over it."""
 HERE = ("localhost", "127.0.0.1")
@@ -118,7 +120,8 @@ def _named_in(*urls: str) -> list[str]:
 def names_of(site: Site, host: HostSettings, purpose: str) -> list[str]:
     """What HOST is called by those who connect to it for PURPOSE."""
     settings = site.settings
-    own = [host.nova_host, bare_name(host.name), str(host.my_ip)]
+    called = bare_name(host.name)
+    own = [host.nova_host, *([called] if NAME.fullmatch(called) else []), str(host.my_ip)]
     if purpose == "api":
         listened = [e.listen for e in endpoints(settings, host).values() if e.listen != EVERYWHERE]
         urls = (*settings.endpoints.model_dump().values(), settings.vnc.novncproxy_base_url)
@@ -188,7 +191,7 @@ def provided_problems(site: Site, now: dt.datetime) -> list[CertificateError]:
         for host in site.hosts.values()
         for place in places(site, host, platforms_of(site.settings.release)[0])
     ]
-    return list(problems(folder, asked, now))
+    return list(problems(folder, asked, now, site.settings.tls.further_authorities))
 
 
 def certificate_files(

@@ -29,7 +29,6 @@ ROW = re.compile(
 LISTENING = re.compile(r"(?P<address>\S+):(?P<port>\d+)\s+\S+\s*(?:users:\(\(\"(?P<who>[^\"]+)\")?")
 MARIADB = 3306
 FLAVOR = "tls"
-DAEMONS = ("libvirtd", "mariadb", "rabbitmq-server", "nova-novncproxy")
 
 
 def deploy() -> subprocess.CompletedProcess[str]:
@@ -42,9 +41,11 @@ def listed() -> list[dict[str, str]]:
     return [{key: (value or "").strip() for key, value in row.items()} for row in found]
 
 
-def row_of(rows: list[dict[str, str]], port: int) -> dict[str, str] | None:
+def row_of(rows: list[dict[str, str]], host: str, port: int) -> dict[str, str] | None:
+    """Of what listens at PORT of HOST."""
+    kinds = ("all", "controller") if host == "controller" else ("all", "computes")
     for row in rows:
-        if row["udp"]:
+        if row["udp"] or row["hosts"] not in kinds:
             continue
         first, _, last = row["port"].partition("-")
         if int(first) <= port <= int(last or first):
@@ -114,7 +115,7 @@ def test_nothing_listens_but_what_the_page_lists_and_as_it_says(
     rows = listed()
     wrong = []
     for address, port, who in listening(host):
-        row = row_of(rows, port)
+        row = row_of(rows, host, port)
         if row is None:
             wrong.append(f"{address}:{port} of {who} is not listed")
         elif row["how"].startswith("TLS") and fingerprint(HOSTS[host], port) is None:
@@ -156,12 +157,12 @@ def test_certificates_that_are_gone_come_anew_and_no_process_ends_for_it(guest: 
 
 
 FOREIGN = (
-    "d=$(mktemp -d); openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+    "set -e; d=$(mktemp -d); openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
     " -days {days} -keyout $d/key -out $d/crt -subj /CN=foreign"
     " -addext subjectAltName={names} 2>/dev/null;"
-    " cp {cert} $d/was.crt; cp {key} $d/was.key;"
+    " cp {cert} $d/was.crt; cp {key} $d/was.key; echo $d;"
     " cat $d/crt >{cert}; cat $d/key >{key}; touch -d '2001-01-01' {cert} {key};"
-    " systemctl restart {unit}; echo $d"
+    " systemctl restart {unit}"
 )
 
 
@@ -170,12 +171,16 @@ def foreign(host: str, cert: str, key: str, unit: str) -> Iterator[None]:
     """UNIT shows a certificate of nobody's meanwhile, whose names are right."""
     names = "DNS:controller,IP:10.0.0.11"
     words = FOREIGN.format(days=5, names=names, cert=cert, key=key, unit=unit)
-    folder = on(host, words).stdout.strip().splitlines()[-1]
+    shown = on(host, words)
+    folder = re.search(r"^/tmp/tmp\.\w+$", shown.stdout, re.MULTILINE)
+    assert folder, shown.stdout
     try:
+        assert shown.returncode == 0
         yield
     finally:
-        back = f"cat {folder}/was.crt >{cert}; cat {folder}/was.key >{key}; rm -r {folder}"
-        on(host, f"{back}; systemctl restart {unit}")
+        was = folder.group()
+        back = f"cat {was}/was.crt >{cert} && cat {was}/was.key >{key} && rm -r {was}"
+        assert on(host, f"{back} && systemctl restart {unit}").returncode == 0
 
 
 SERVERS = {

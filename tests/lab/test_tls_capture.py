@@ -192,9 +192,11 @@ def plain(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Itera
     inventory.write_text((ROOT / "inventory.py").read_text())
     (folder / "group_data").mkdir()
     (folder / "group_data/lab.py").write_text('tls = {"mode": "off"}\n')
-    assert run("./run", "-i", str(inventory), "deploy", timeout=30 * MINUTE).returncode == 0
-    yield
-    assert run("./run", "deploy", timeout=30 * MINUTE).returncode == 0
+    try:
+        assert run("./run", "-i", str(inventory), "deploy", timeout=30 * MINUTE).returncode == 0
+        yield
+    finally:
+        assert run("./run", "deploy", timeout=30 * MINUTE).returncode == 0
     assert run("./run", "plan").returncode == 0
 
 

@@ -13,6 +13,7 @@ from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.nova_conf.certificate_files import (
     MARKER,
     certificate_paths,
+    names_of,
     unwanted_certificate_files,
 )
 from pyinfra_nova.nova_conf.config_file import ConfigFile
@@ -85,6 +86,24 @@ def test_the_api_answers_by_every_name_that_somebody_calls_it_by() -> None:
     assert set(names.get_values_for_type(x509.DNSName)) == {"controller", "localhost"}
     addresses = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
     assert addresses == {str(which.host.my_ip), "127.0.0.1"}
+
+
+def test_a_name_that_only_the_inventory_has_is_in_no_certificate() -> None:
+    called = "größe 1 (Köln)"
+    hosts = {**HOSTS, called: {"my_ip": "10.0.0.33", "nova_host": "compute3"}}
+    groups = {"controllers": ["controller"], "computes": ["compute1", "compute2", called]}
+    where = site(
+        {"tls": {"mode": "internal"}},
+        groups=groups,
+        hosts=hosts,
+        passwords=secrets(tls_secret=KEY),
+    )
+    assert names_of(where, where.hosts[called], "qemu") == ["compute3", "10.0.0.33"]
+    assert names_of(where, where.hosts["compute1"], "qemu") == ["compute1", "10.0.0.31"]
+    made = HostPlan(
+        where.hosts[called], where, DEBIAN, "qemu", scope_of(where, set(hosts)), now=NOW
+    )
+    assert set(made.certificates) == {"libvirt", "qemu", "screen"}
 
 
 def found_by(which: HostPlan) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from pyinfra_nova.certificates.authority import AUTHORITIES, authority
 from pyinfra_nova.certificates.issued import Issued, wanted
@@ -104,6 +105,17 @@ def test_what_a_host_has_is_kept_and_its_key_follows_from_it() -> None:
     assert again.not_after == NOW + dt.timedelta(days=90)
 
 
+def test_a_machine_whose_clock_is_a_little_behind_does_not_make_another() -> None:
+    assert not issue(issue().certificate_pem, now=NOW - dt.timedelta(minutes=50)).is_new
+
+
+@pytest.mark.parametrize("host", ["a" * 63 + ".example.org", "rechenknecht-größe-" + "ü" * 60])
+def test_a_long_name_is_cut_to_what_a_common_name_may_be(host: str) -> None:
+    made = x509.load_pem_x509_certificate(issue(host=host).certificate_pem.encode())
+    [common] = made.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    assert f"libvirt {host}".startswith(str(common.value))
+
+
 def test_the_order_of_names_is_no_reason_for_a_new_one() -> None:
     assert not issue(issue().certificate_pem, names=NAMES[::-1]).is_new
 
@@ -114,6 +126,7 @@ def test_the_order_of_names_is_no_reason_for_a_new_one() -> None:
         ({"now": NOW + dt.timedelta(days=60)}, "the one there ends on 2027-02-26"),
         ({"now": NOW + dt.timedelta(days=90)}, "the one there ended on 2027-02-26"),
         ({"now": NOW - dt.timedelta(days=1)}, "the one there is not valid before 2026-11-28"),
+        ({"days": 80}, "the one there ends only on 2027-02-26"),
         ({"names": ("compute1", "10.0.0.41")}, "the one there has other names"),
         ({"secret": OTHER}, "the one there is of another authority"),
         ({"purpose": PURPOSES["qemu"]}, "the one there is of another authority"),

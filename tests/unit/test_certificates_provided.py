@@ -138,6 +138,19 @@ def test_a_star_is_one_label(provide: Provide) -> None:
     )
 
 
+def test_a_star_below_a_single_label_is_nobody_s_as_openssl_has_it(
+    company: Path, provide: Provide
+) -> None:
+    make_leaf(company, "bare", "root", san="subjectAltName=DNS:*.lab,IP:10.0.0.11")
+    by = ("-CAfile", "root.crt", "-verify_hostname", "controller.lab", "bare.crt")
+    said = subprocess.run(
+        ("openssl", "verify", *by), cwd=company, capture_output=True, text=True, check=False
+    )
+    assert "hostname mismatch" in said.stderr
+    names = ("controller.lab", "10.0.0.11")
+    assert refusal(provide("bare"), names) == "api.crt: does not hold the names controller.lab"
+
+
 def test_the_key_of_another_is_refused(provide: Provide) -> None:
     assert refusal(provide("right", key="short")) == "api.key: is not the key of api.crt"
 
@@ -210,3 +223,106 @@ def test_a_list_that_would_keep_qemu_from_starting_or_refuse_nobody_is_named(
     assert said_of(folder) == ["services-crl.pem: holds no list of revoked certificates in PEM"]
     path.write_text(make_list(company, "stranger"))
     assert said_of(folder) == ["services-crl.pem: has a list of no authority in services-ca.pem"]
+
+
+# --- what would keep daemons from starting, or let others in --------------------------------------
+
+
+def authorities(company: Path, folder: Path, **names: str) -> Folder:
+    for name, which in names.items():
+        (folder / f"{name}-ca.pem").write_text((company / f"{which}.crt").read_text())
+    return Folder(folder)
+
+
+def first_said(folder: Folder, purpose: str, now: dt.datetime = NOW, cafile: str = "") -> str:
+    asked = [("controller", "api", NAMES), ("controller", purpose, NAMES)]
+    found = next(problems(folder, asked, now, cafile)).faults
+    return str(found[0]).removeprefix(f"{folder.path}/")
+
+
+@pytest.mark.parametrize("purpose", ["libvirt", "qemu", "screen"])
+def test_who_lets_in_whom_its_authority_knows_has_one_that_knows_no_service(
+    company: Path, tmp_path: Path, purpose: str
+) -> None:
+    name = PURPOSES[purpose].authority
+    same = authorities(company, tmp_path, services="root", **{name: "root"})
+    assert f"{name}-ca.pem: has an authority that services-ca.pem has, too" in first_said(
+        same, purpose
+    )
+    above = authorities(company, tmp_path, services="between", **{name: "root"})
+    assert f"{name}-ca.pem: has an authority that services-ca.pem has, too" in first_said(
+        above, purpose
+    )
+    below = authorities(company, tmp_path, services="root", **{name: "between"})
+    assert "controller/api.crt: cannot be read" in first_said(below, purpose)
+
+
+def test_nor_may_it_know_the_services_that_others_run(company: Path, tmp_path: Path) -> None:
+    folder = authorities(company, tmp_path, services="stranger", hypervisors="root")
+    cafile = (company / "between.crt").read_text()
+    assert first_said(folder, "libvirt", cafile=cafile).startswith(
+        "hypervisors-ca.pem: has an authority that cafile has, too, or that vouches for one there; "
+        "libvirt obeys whoever has a certificate of it"
+    )
+
+
+def test_an_authority_that_has_ended_or_is_none_is_named(company: Path, tmp_path: Path) -> None:
+    later = NOW + dt.timedelta(days=31)
+    folder = authorities(company, tmp_path, services="root", guests="stranger")
+    assert "services-ca.pem: has an authority that ended on " in first_said(folder, "qemu", later)
+    with (tmp_path / "services-ca.pem").open("a") as stream:
+        stream.write((company / "right.crt").read_text())
+    assert first_said(folder, "qemu") == (
+        "services-ca.pem: has a certificate that is no authority's: CN=right"
+    )
+
+
+def key_usage(company: Path, provide: Provide, usage: str, *more: str) -> str:
+    by = (
+        "-CA",
+        "root.crt",
+        "-CAkey",
+        "root.key",
+        "-subj",
+        "/CN=odd",
+        "-days",
+        "30",
+        "-addext",
+        SAN,
+    )
+    words = ("req", "-x509", "-nodes", "-keyout", "odd.key", "-out", "odd.crt", *by)
+    openssl(company, *words, *more, "-addext", f"keyUsage={usage}")
+    folder = provide("odd")
+    (folder.path / "guests-ca.pem").write_text((company / "root.crt").read_text())
+    for end in ("crt", "key"):
+        (folder.path / f"controller/api.{end}").rename(folder.path / f"controller/qemu.{end}")
+    try:
+        folder.issued(PURPOSES["qemu"], "controller", NAMES, None, NOW)
+    except CertificateError as error:
+        return str(error)
+    return ""
+
+
+CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+
+
+def test_a_key_usage_with_which_qemu_and_libvirt_do_not_start_is_named(
+    company: Path, provide: Provide
+) -> None:
+    usage = "critical,digitalSignature"
+    assert "has a critical keyUsage without" in key_usage(company, provide, usage, *CURVE)
+    assert key_usage(company, provide, f"{usage},keyEncipherment", *CURVE) == ""
+    assert key_usage(company, provide, "digitalSignature", *CURVE) == ""
+
+
+def test_what_openssl_finds_weak_is_named(company: Path, provide: Provide) -> None:
+    words = ("digitalSignature", "-newkey", "rsa:1024")
+    assert "has an RSA key of 1024 bits" in key_usage(company, provide, *words)
+    assert "is signed with sha1" in key_usage(company, provide, "digitalSignature", *CURVE, "-sha1")
+
+
+def test_a_key_of_a_kind_that_nobody_knows_is_named(company: Path, provide: Provide) -> None:
+    folder = provide("right")
+    openssl(company, "genpkey", *("-algorithm", "SM2", "-out", "sm2.key"))
+    (folder.path / "controller/api.key").write_text((company / "sm2.key").read_text())
+    assert refusal(folder) == "api.key: holds no private key in PEM"

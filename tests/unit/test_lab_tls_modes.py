@@ -10,9 +10,10 @@ import pytest
 
 from lab import prerequisites, state
 from lab.__main__ import trust_site
-from lab.cloud import certificates, daemons
+from lab.cloud import Cloud, certificates, daemons
 from lab.settings import read_settings
 from pyinfra_nova.certificates.authority import authority
+from pyinfra_nova.resources.units import Unit
 from pyinfra_nova.session import host_script
 from pyinfra_nova.site.secrets import add_ceph_key, create, load_secrets
 from pyinfra_nova.site.tls import TRUST
@@ -23,6 +24,14 @@ from .test_lab_cloud import TLS_SECRET, cloud
 from .test_lab_tls import ALL_KINDS, NOW, certificate_files, controller_files, encrypted
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def all_units(where: Cloud) -> list[Unit]:
+    return [
+        *daemons.base_units(where),
+        *daemons.service_units(where),
+        *daemons.cinder_units(where),
+    ]
 
 
 # --- off, and back --------------------------------------------------------------------------------
@@ -36,12 +45,9 @@ def test_a_site_in_plain_text_has_no_word_of_it(debian: str) -> None:
     for path, file in controller_files(where).items():
         for word in ("https", "ssl", "tls", "cafile", TRUST):
             assert word not in file.content.lower(), path
-    units = [
-        *daemons.base_units(where),
-        *daemons.service_units(where),
-        *daemons.cinder_units(where),
+    assert not [
+        path for unit in all_units(where) for path in unit.reads if "ssl" in path or "tls" in path
     ]
-    assert not [path for unit in units for path in unit.reads if "ssl" in path or "tls" in path]
 
 
 @pytest.mark.parametrize("debian", ALL_KINDS)
@@ -91,6 +97,24 @@ def test_what_is_wrong_there_is_said_of_that_file() -> None:
     wrong = {"lab": {"tls": {"mode": "internal", "days": "many"}}}
     (fault,) = faults(groups=LAB_GROUPS, group_data=wrong)
     assert fault.startswith("group_data/lab.py: tls.days")
+
+
+@pytest.mark.parametrize("debian", ALL_KINDS)
+def test_whatever_has_read_what_goes_then_starts_anew(debian: str) -> None:
+    """A unit does when something that it reads is newer than its process (files/units.py)."""
+    on, off = encrypted(debian), cloud(debian, block_storage=True)
+    before = {**controller_files(on), **certificate_files(on)}
+    after = controller_files(off)
+    units = {unit.name: unit for unit in all_units(off)}
+    for unit in all_units(on):
+        left = units.get(unit.name)
+        gone = [path for path in unit.reads if path in before and path not in after]
+        if left is None or not gone:
+            continue
+        written = [p for p in left.reads if p in after and after[p] != before.get(p)]
+        # The time of a folder is that of the last file that came there or went.
+        emptied = [path for path in gone if str(Path(path).parent) in left.reads]
+        assert written or emptied, unit.name
 
 
 @pytest.mark.parametrize("name", ["inventory.py", "aio.py"])
