@@ -226,7 +226,8 @@ def revocation_files(
     """What HOST refuses retired computes by, but for those LEAVING."""
     if not site.settings.tls.is_on:
         return
-    gone = [bare_name(compute.name) for compute in site.retired if compute not in leaving]
+    staying = {compute.name for compute in leaving}
+    gone = [bare_name(compute.name) for compute in site.retired if compute.name not in staying]
     for place in places(site, host, platform):
         if place.refuses:
             text = revocations_pem(site, PURPOSES[place.purpose].authority, gone)
