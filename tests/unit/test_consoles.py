@@ -151,7 +151,8 @@ def test_a_guest_with_tls_keeps_what_the_proxy_needs_for_it(tmp_path: Path) -> N
         f"{folder}/{name}" for name in ("ca.pem", "client.crt", "client.key")
     }
     assert kept(state, "compute1", own=True) == {
-        f"/etc/pki/libvirt-vnc/{name}.pem" for name in ("ca-cert", "server-cert", "server-key")
+        f"/etc/pki/libvirt-vnc/{name}.pem"
+        for name in ("ca-cert", "ca-crl", "server-cert", "server-key")
     }
     assert kept(state, "compute2") == set()
 
