@@ -8,8 +8,8 @@ is verified, and any host of the authority passes for any other.
 
 A Nova that makes a context of its own calls nothing of this.
 
-It is started isolated (-I): beside it may be modules of the timers' (pyinfra_nova/care/files.py), of
-names that others could import.
+It is started isolated (-I): beside it may be modules of the timers' (pyinfra_nova/care/files.py),
+of names that others could import.
 """
 
 import sys
