@@ -41,12 +41,12 @@ class FoundConsoles:
     Attributes:
         scope: of the run.
         computes: that may have guests, with what they say; None for those that were not asked.
-        proxies: what the controllers' present nova.conf says, of those that have one.
+        of_controllers: what the controllers' present nova.conf says, of those that have one.
     """
 
     scope: RunScope
     computes: Mapping[str, Report | None]
-    proxies: Sequence[Proxy]
+    of_controllers: Sequence[Proxy]
 
     @classmethod
     def of(
@@ -81,12 +81,12 @@ class FoundConsoles:
             return NO_CONSOLES
         if not settings.tls.is_on:
             # Without our certificate there it is somebody else's to say what is spoken.
-            is_ours = any(proxy.certificate == CLIENT for proxy in self.proxies)
+            is_ours = any(proxy.certificate == CLIENT for proxy in self.of_controllers)
             return Consoles(tls=is_ours and (unknown or self.guests("tls")[0] > 0))
-        was_plain = any(PLAIN_SCHEME in proxy.schemes for proxy in self.proxies)
+        was_plain = any(PLAIN_SCHEME in proxy.schemes for proxy in self.of_controllers)
         # Who is dead tells nobody a URL.
         left_out = any(host.is_compute for host in self.scope.left_out)
-        had_page = any(not proxy.encrypted_only for proxy in self.proxies)
+        had_page = any(not proxy.encrypted_only for proxy in self.of_controllers)
         return Consoles(
             plain=self.guests("plain")[0] > 0 or (unknown and was_plain),
             page_in_plain=left_out and had_page,
@@ -117,7 +117,7 @@ class FoundConsoles:
         if primary.name in self.scope.names or not computes:
             return
         needed = TLS_SCHEME if is_on else PLAIN_SCHEME
-        for proxy in self.proxies:
+        for proxy in self.of_controllers:
             # Without TLS of ours, overrides may say what screens are asked by.
             if not (is_on or proxy.certificate == CLIENT):
                 continue

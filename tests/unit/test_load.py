@@ -46,8 +46,7 @@ def test_the_inventory_of_the_checkout(secrets_file: Path) -> None:
 
 def test_all_py_says_nothing_but_the_defaults(secrets_file: Path) -> None:
     """An operator who deletes a line of all.py gets what the line said."""
-    plain = CHECKOUT / "inventories" / "plain" / "inventory.py"
-    where = site_of(load(plain, CHECKOUT), secrets_file)
+    where = site_of(load(CHECKOUT / "inventory.py", CHECKOUT), secrets_file)
     assert where.settings == site().settings
 
 
