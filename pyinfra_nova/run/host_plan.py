@@ -119,8 +119,11 @@ class HostPlan:
 
     @property
     def encrypted(self) -> HostSettings:
-        """The host as those see it who speak to it in TLS: a compute while guests may leave it."""
-        is_leaving = self.has_nova and self.host in self.leaving
+        """The host as those see it who speak to it in TLS: a compute while guests may leave it.
+
+        Where nobody knows whether they may it stays as it is; what is provided for it may be gone.
+        """
+        is_leaving = self.has_nova and self.knows_leaving and self.host in self.leaving
         return as_compute(self.host) if is_leaving else self.host
 
     def _migration_files(self, leaving: tuple[HostSettings, ...]) -> tuple[ConfigFile, ...]:

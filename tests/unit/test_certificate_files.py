@@ -231,5 +231,7 @@ def test_a_retired_compute_is_kept_good_while_guests_have_to_leave_it() -> None:
     leaving = replace(gone, leaving=(host,), has_nova=True)
     assert set(leaving.certificates) == {"libvirt", "qemu", "screen"}
     assert leaving.libvirt_tls and leaving.libvirt_tls.wanted
+    unknown = replace(leaving, knows_leaving=False)
+    assert not unknown.certificates and unknown.libvirt_tls is None
     assert set(gone.certificates) == set()
     assert not pki(gone)
