@@ -1,4 +1,4 @@
-#!/usr/bin/python3 -s
+#!/usr/bin/python3 -I
 """nova-novncproxy, with a look at the certificates of guests' screens.
 
 Up to Nova 33 the proxy calls ssl.wrap_socket, which Python 3.12 has no more. What eventlet has in
@@ -7,6 +7,9 @@ GreenSSLSocket._wrap_socket): any certificate passes for a compute's. With an ol
 is verified, and any host of the authority passes for any other.
 
 A Nova that makes a context of its own calls nothing of this.
+
+It is started isolated (-I): beside it may be modules of the timers' (pyinfra_nova/care/files.py),
+of names that others could import.
 """
 
 import sys

@@ -126,8 +126,11 @@ def _prepare(state: State) -> dict[str, HostPlan]:
         for name, report in usable.items()
     }
     if site.retired:
-        leaving = _leaving(state, scope.site, plans.get(site.primary_controller.name))
-        plans = {name: replace(plan, leaving=leaving) for name, plan in plans.items()}
+        records = _records(state, scope.site, plans.get(site.primary_controller.name))
+        # All of them, where the primary controller is away or does not know.
+        leaving = tuple(compute for compute in site.retired if not records.is_gone(compute))
+        knows = records.is_known
+        plans = {n: replace(p, leaving=leaving, knows_leaving=knows) for n, p in plans.items()}
     leaving = next((plan.leaving for plan in plans.values()), ())
     consoles = FoundConsoles.of(scope, reports, leaving)
     plans = {name: replace(plan, consoles=consoles.consoles) for name, plan in plans.items()}
@@ -158,14 +161,13 @@ def _refuse_unreachable(state: State) -> None:
         raise PreflightError([Verdict(name, "connection", False, detail) for name in lost])
 
 
-def _leaving(state: State, site: Site, primary: HostPlan | None) -> tuple[HostSettings, ...]:
-    """The retired computes that Nova may still have; all, where its PRIMARY controller is away."""
-    records = Records()
-    if primary:
-        host = state.inventory.get_host(primary.host.name)
-        with ctx_state.use(state), ctx_host.use(host):
-            records = question_of(primary, site.retired).asked(host)
-    return tuple(compute for compute in site.retired if not records.is_gone(compute))
+def _records(state: State, site: Site, primary: HostPlan | None) -> Records:
+    """What Nova still has of retired computes; nothing is known where PRIMARY is away."""
+    if primary is None:
+        return Records()
+    host = state.inventory.get_host(primary.host.name)
+    with ctx_state.use(state), ctx_host.use(host):
+        return question_of(primary, site.retired).asked(host)
 
 
 def _join(state: State, delegate: HostSettings) -> Host:

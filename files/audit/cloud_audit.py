@@ -10,7 +10,7 @@ Request: {"database", "names": as for nova_state.py, "api": as for compute_api.p
                        "dead": [hosts of computes, and of such as were, that have no power],
                        "names": {host in Nova: name in the inventory}, "region", "down_time": s,
                        "endpoints": {interface: url},
-                       "tls": {"mode", "renew_days"}|null,
+                       "tls": {"mode", "renew_days"}|absent,
                        "ssh": {"names": [of computes in known_hosts], "from": [patterns]}},
           "hosts": {name: as of host_evidence.py, or {"error": text}}|null,
           "hosts_took": seconds since the first of them was asked|absent}

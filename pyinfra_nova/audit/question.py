@@ -114,7 +114,8 @@ PLAIN_LIBVIRT = 16509
 
 def expected(site: Site) -> dict[str, Any]:
     """What the inventory and the settings say that there is."""
-    settings = site.settings
+    settings, tls = site.settings, site.settings.tls
+    encrypted = {"tls": {"mode": tls.mode, "renew_days": tls.renew_days}} if tls.is_on else {}
     return {
         "services": known(site),
         "computes": {host.nova_host: str(host.my_ip) for host in site.all_computes},
@@ -127,10 +128,8 @@ def expected(site: Site) -> dict[str, Any]:
         "virtual_host": settings.messaging.virtual_host,
         "archived_after": settings.care.archive.days if settings.care.archive else None,
         "endpoints": settings.endpoints.model_dump(),
-        "tls": {"mode": settings.tls.mode, "renew_days": settings.tls.renew_days}
-        if settings.tls.is_on
-        else None,
         "ssh": {"names": list(known_names(site)), "from": patterns(site)},
+        **encrypted,
     }
 
 

@@ -199,16 +199,18 @@ def certificate_files(
     host: HostSettings,
     platform: Platform,
     certificates: Mapping[str, Issued],
-    leaving: Sequence[HostSettings] = (),
+    leaving: Sequence[HostSettings] | None = (),
 ) -> Iterator[ConfigFile]:
     """The files of HOST that hold CERTIFICATES, which ``issued`` says, and whom it trusts.
 
-    LEAVING are retired computes that Nova still has: guests come from them.
+    LEAVING are retired computes that Nova still has: guests come from them. With None nobody knows,
+    and whom HOST refuses stays as it is: an API that is away lets nobody in again.
     """
     if not site.settings.tls.is_on or not (host.is_controller or host.is_compute):
         return
     yield trust_file(site)
-    yield from revocation_files(site, host, platform, leaving)
+    if leaving is not None or folder_of(site):
+        yield from revocation_files(site, host, platform, leaving or ())
     for place in places(site, host, platform):
         if place.trusts:
             authority = PURPOSES[place.purpose].authority
@@ -229,7 +231,8 @@ def revocation_files(
     """What HOST refuses retired computes by, but for those LEAVING."""
     if not site.settings.tls.is_on:
         return
-    gone = [bare_name(compute.name) for compute in site.retired if compute not in leaving]
+    staying = {compute.name for compute in leaving}
+    gone = [bare_name(compute.name) for compute in site.retired if compute.name not in staying]
     for place in places(site, host, platform):
         if place.refuses:
             text = revocations_pem(site, PURPOSES[place.purpose].authority, gone)

@@ -147,6 +147,11 @@ class Records(BaseModel):
     early: bool = False
     left: dict[str, Left] = {}
 
+    @property
+    def is_known(self) -> bool:
+        """Whether anything follows of a compute that is not in it; a site to be made has none."""
+        return self.error is None or self.early
+
     def is_gone(self, compute: HostSettings) -> bool:
         """Whether it has been answered that nothing is left, agents that live aside."""
         left = self.left.get(compute.nova_host)

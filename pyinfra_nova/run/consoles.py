@@ -118,6 +118,9 @@ class FoundConsoles:
             return
         needed = TLS_SCHEME if is_on else PLAIN_SCHEME
         for proxy in self.of_controllers:
+            # Without TLS of ours, overrides may say what screens are asked by.
+            if not (is_on or proxy.certificate == CLIENT):
+                continue
             if self.scope.site.settings.vnc.enabled and needed not in proxy.schemes:
                 what = "no TLS" if is_on else "nothing but TLS"
                 detail = (

@@ -57,6 +57,7 @@ class HostPlan:
         seen: the processes of all hosts of this run, as far as they have been looked at.
         written: what the host has of this project's files for huge pages, libvirt secrets and such.
         leaving: retired computes that Nova has not been shown to be without.
+        knows_leaving: whether Nova could be asked which those are.
         has_nova: whether Nova's packages are installed.
         known: what this run knows of its computes and of what Nova has of them.
         in_plain_text: users of the database server here that are let in without TLS, and are to be
@@ -78,6 +79,7 @@ class HostPlan:
     seen: Processes = field(default_factory=dict, compare=False)
     written: Mapping[str, Sequence[str]] = field(default_factory=dict)
     leaving: tuple[HostSettings, ...] = ()
+    knows_leaving: bool = True
     has_nova: bool = False
     known: KnownComputes | None = field(default=None, compare=False, repr=False)
     in_plain_text: set[str] = field(default_factory=set, compare=False)
@@ -99,7 +101,9 @@ class HostPlan:
         """Every configuration file of the host, rendered."""
         where = (self.site, self.encrypted, self.platform)
         return (
-            *certificate_files(*where, self.certificates, self.leaving),
+            *certificate_files(
+                *where, self.certificates, self.leaving if self.knows_leaving else None
+            ),
             *hypervisor_files(*where),
             *files_for(self.site, self.host, self.platform, self.virt_type, self.consoles),
             *self._migration_files(self.leaving),
@@ -115,8 +119,11 @@ class HostPlan:
 
     @property
     def encrypted(self) -> HostSettings:
-        """The host as those see it who speak to it in TLS: a compute while guests may leave it."""
-        is_leaving = self.has_nova and self.host in self.leaving
+        """The host as those see it who speak to it in TLS: a compute while guests may leave it.
+
+        Where nobody knows whether they may it stays as it is; what is provided for it may be gone.
+        """
+        is_leaving = self.has_nova and self.knows_leaving and self.host in self.leaving
         return as_compute(self.host) if is_leaving else self.host
 
     def _migration_files(self, leaving: tuple[HostSettings, ...]) -> tuple[ConfigFile, ...]:
@@ -130,10 +137,10 @@ class HostPlan:
         staying = tuple(host for host in self.leaving if host not in self.scope.retired)
         if staying == self.leaving:
             return ()
-        late = (
-            *revocation_files(self.site, self.encrypted, self.platform, staying),
-            *self._migration_files(staying),
-        )
+        where = (self.site, self.encrypted, self.platform)
+        is_known = self.knows_leaving or not staying
+        refused = revocation_files(*where, staying) if is_known else ()
+        late = (*refused, *self._migration_files(staying))
         return tuple(file for file in late if file not in self.files)
 
     @property

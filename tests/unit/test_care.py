@@ -144,7 +144,8 @@ def test_jobs_read_whom_to_trust_from_a_file_where_anything_is_encrypted() -> No
     found = json.loads(written(encrypted)["/etc/pyinfra-nova/care.json"].content)
     assert found["trusted"] == "/etc/pyinfra-nova/tls/ca.pem"
     assert "/usr/local/lib/pyinfra-nova/trust.py" in written(encrypted)
-    assert "trusted" not in json.loads(written(site())["/etc/pyinfra-nova/care.json"].content)
+    plain = json.loads(written(site())["/etc/pyinfra-nova/care.json"].content)
+    assert "trusted" not in plain and "tls" not in plain["audit"]["expected"]
 
 
 def test_the_program_is_what_an_audit_from_here_runs() -> None:

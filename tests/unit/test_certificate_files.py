@@ -17,6 +17,7 @@ from pyinfra_nova.nova_conf.certificate_files import (
     unwanted_certificate_files,
 )
 from pyinfra_nova.nova_conf.config_file import ConfigFile
+from pyinfra_nova.resources.retirements import Records
 from pyinfra_nova.run import renewals
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.faults import SettingsError
@@ -197,6 +198,20 @@ def test_as_long_as_guests_may_come_from_it_it_is_let_in_and_no_longer() -> None
     assert later.files_at_the_end == ()
 
 
+def test_an_api_that_does_not_answer_lets_no_retired_compute_in_again() -> None:
+    early = Records(error="PyMySQL is not installed", early=True)
+    known = [records.is_known for records in (Records(), Records(error=None), early)]
+    assert known == [False, True, True]
+    of_run = replace(retiring(leaving=True), knows_leaving=False)
+    touched = {file.path for file in of_run.files} | {file.path for file in of_run.absent}
+    assert not touched & {*LISTS}
+    # Once the run itself has shown that it is gone, it is refused.
+    gone = refused(of_run, of_run.files_at_the_end)
+    assert gone == dict(zip(LISTS, [[1], [1], [2]], strict=True))
+    alone = replace(of_run, scope=scope_of(of_run.site, {"compute1"}))
+    assert alone.files_at_the_end == ()
+
+
 def test_who_retires_nobody_has_lists_of_nobody() -> None:
     """So that what reads them is told of each change in one way."""
     which = plan("compute1")
@@ -235,5 +250,7 @@ def test_a_retired_compute_is_kept_good_while_guests_have_to_leave_it() -> None:
     leaving = replace(gone, leaving=(host,), has_nova=True)
     assert set(leaving.certificates) == {"libvirt", "qemu", "screen"}
     assert leaving.libvirt_tls and leaving.libvirt_tls.wanted
+    unknown = replace(leaving, knows_leaving=False)
+    assert not unknown.certificates and unknown.libvirt_tls is None
     assert set(gone.certificates) == set()
     assert not pki(gone)

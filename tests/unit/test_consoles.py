@@ -25,6 +25,7 @@ from .test_preflight import report
 PASSWORDS = secrets(tls_secret="t" * 32)
 NOBODY: dict[str, Any] = {"count": 0, "few": []}
 PLAIN = {"schemes": ["none"]}
+OF_OTHERS = {"schemes": ["vencrypt"], "certificate": "/etc/pki/nova-novncproxy/client-cert.pem"}
 STRICT = {"schemes": ["vencrypt"], "certificate": CLIENT, "encrypted_only": True}
 BOTH = {**STRICT, "schemes": ["vencrypt", "none"]}
 EVERYBODY = ("controller", "compute1", "compute2")
@@ -201,6 +202,7 @@ def test_the_start_file_of_the_proxy_stays_as_long_as_it_has_to_verify() -> None
         ("off", STRICT, True),
         ("off", BOTH, False),
         ("off", PLAIN, False),
+        ("off", OF_OTHERS, False),
     ],
 )
 def test_computes_move_after_the_proxy(

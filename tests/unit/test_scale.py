@@ -15,6 +15,7 @@ import pytest
 
 from pyinfra_nova.knowledge.platforms import platforms_of
 from pyinfra_nova.nova_conf import render
+from pyinfra_nova.nova_conf.certificate_files import revocation_files
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.run import preflight
 from pyinfra_nova.run.preflight import check_files
@@ -23,11 +24,15 @@ from pyinfra_nova.site.faults import SettingsError
 from pyinfra_nova.site.names import named
 from pyinfra_nova.site.run_scope import cut_off, scope_of
 from pyinfra_nova.site.secrets import Secrets
-from pyinfra_nova.site.settings import Site
+from pyinfra_nova.site.settings import HostSettings, Site
 
 from .site_data import debian, secrets, site
 
 FEW, MANY = 3, 60
+HOSTS: dict[str, dict[str, Any]] = {
+    "controller": {"my_ip": "10.0.0.11"},
+    "compute1": {"my_ip": "10.0.1.1"},
+}
 
 
 def many(number: int, passwords: Secrets | None = None, **own: Any) -> Site:
@@ -157,6 +162,21 @@ def test_the_hosts_of_a_role_are_looked_for_once() -> None:
     wanted = many(FEW)
     assert wanted.computes is wanted.with_role("compute")
     assert [host.name for host in wanted.computes] == ["compute1", "compute2", "compute3"]
+
+
+@pytest.mark.parametrize("number", [FEW, MANY])
+def test_no_retired_compute_is_compared_with_each_that_leaves(calls: Calls, number: int) -> None:
+    retired = {f"old{i}": {"my_ip": f"10.0.2.{i}", "state": "retired"} for i in range(1, number)}
+    where = site(
+        {"management_network": "10.0.0.0/16", "tls": {"mode": "internal"}},
+        groups={"controllers": ["controller"], "computes": ["compute1", *retired]},
+        hosts={**HOSTS, **retired},
+        passwords=secrets(tls_secret="t" * 32),
+    )
+    counted = calls(HostSettings, "__eq__")
+    leaving = list(where.retired)[1:]
+    found = list(revocation_files(where, where.hosts["compute1"], debian(), leaving))
+    assert found and not counted
 
 
 @pytest.mark.parametrize("number", [FEW, MANY])

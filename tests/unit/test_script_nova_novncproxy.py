@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import socketserver
 import ssl
 import stat
+import subprocess
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -126,6 +128,16 @@ def test_nova_is_started_with_it_and_under_its_own_name(monkeypatch: pytest.Monk
     # A Nova that makes a context of its own gets Python's.
     assert vencrypt.ssl.SSLContext is ssl.SSLContext
     assert vencrypt.ssl.CERT_REQUIRED is ssl.CERT_REQUIRED
+
+
+def test_nothing_is_imported_from_the_folder_that_it_shares_with_the_timers(tmp_path: Path) -> None:
+    program = tmp_path / Path(PROGRAM).name
+    shutil.copy(nova_novncproxy.__file__, program)
+    program.chmod(0o755)
+    (tmp_path / "nova.py").write_text("print('of the folder')")
+    done = subprocess.run([program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode and "of the folder" not in done.stdout
+    assert "No module named" in done.stderr
 
 
 # --- where it is started --------------------------------------------------------------------------
