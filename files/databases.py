@@ -2,9 +2,9 @@
 
 Request: {"databases": [names], "users": [{"name", "password_hash", "databases": [names]}]}
 Answer:  {"server": text|null, "error": text|null, "early": bool, "missing_databases": [...]|null,
-          "users": [{"name", "missing", "password_differs", "requires_tls": bool,
+          "users": [{"name", "missing", "password_differs", "requires_tls": text,
           "missing_grants": [...]}]|null}
-`requires_tls` is of who is let in over TLS alone.
+`requires_tls` is of who is let in over TLS alone: ANY, or more that is asked of the certificate.
 `error` says why there is no answer. It is `early` where no server is there, so that everything is
 missing until one is; with any other nothing is known.
 Asked over the local socket as root, so no credentials are needed. `password_hash` is
@@ -31,7 +31,7 @@ def user_differences(wanted, users, grants):
         "name": wanted["name"],
         "missing": found is None,
         "password_differs": found is not None and found != wanted["password_hash"],
-        "requires_tls": bool(kind),
+        "requires_tls": kind or "",
         "missing_grants": [name for name in wanted["databases"] if name not in granted],
     }
 

@@ -101,7 +101,8 @@ def statements(state: Mapping[str, Any], users: Sequence[DatabaseUser]) -> list[
         elif lack["password_differs"]:
             text = f"change the password of database user {user.name}"
             found.append((text, f"ALTER USER {account} {identified};"))
-        if lack.get("requires_tls") and not user.encrypted:
+        # What asks for more than TLS, a certificate say, somebody else has set.
+        if lack.get("requires_tls") == "ANY" and not user.encrypted:
             text = f"let database user {user.name} in without TLS"
             found.append((text, f"ALTER USER {account} REQUIRE NONE;"))
         for name in lack["missing_grants"]:

@@ -179,10 +179,10 @@ class Secrets(Section):
     def memcache_secret_key(self) -> SecretStr:
         """What tokens in memcached are encrypted with, the same on all controllers.
 
-        It is made of secrets that stay on controllers; of ``tls_secret`` where there is one, as
-        what is in memcached allows guesses.
+        It is made of what is in the same file of theirs anyway, and of nothing that is on no host:
+        what it is made of can be guessed at by whoever has it.
         """
-        of = self.tls_secret or self.metadata_secret
+        of = self.database_password
         said = b"pyinfra-nova memcached\0" + self.nova_password.get_secret_value().encode()
         key = hmac.new(of.get_secret_value().encode(), said, "sha256")
         return SecretStr(key.hexdigest())

@@ -43,7 +43,12 @@ def _proxy() -> dict[str, object]:
 def _made(name: str, address: str) -> tuple[str, dict[str, object]]:
     answers = {**_CONVERGED, "libvirt_tls read": {**_asked, "restart": [], "reread": []}}
     answers["libvirt_tls read"]["plain"] = []
-    users = [{**_CONVERGED["databases read"]["users"][0], "requires_tls": _from == "tls"}]
+    users = [
+        {
+            **_CONVERGED["databases read"]["users"][0],
+            "requires_tls": "ANY" if _from == "tls" else "",
+        }
+    ]
     answers["databases read"] = {**_CONVERGED["databases read"], "users": users}
     made, data = _host(name, address, answers, installed=True)
     report = _preflight(name, address, [_published] if name == "controller" else [])

@@ -95,7 +95,7 @@ def test_each_service_is_named_with_what_has_to_be_done_there() -> None:
 
 def state(**changes: Any) -> dict[str, Any]:
     user = {"name": "nova", "missing": False, "password_differs": False, "missing_grants": []}
-    return {"missing_databases": [], "users": [{**user, "requires_tls": False, **changes}]}
+    return {"missing_databases": [], "users": [{**user, "requires_tls": "", **changes}]}
 
 
 def user(*, encrypted: bool) -> DatabaseUser:
@@ -112,12 +112,14 @@ def test_a_new_user_is_let_in_over_tls_alone_from_the_beginning() -> None:
 def test_with_the_accounts_a_user_is_only_ever_let_in_without_tls_again() -> None:
     """The other way somebody may still have to log in as the user in plain text."""
     assert statements(state(), [user(encrypted=True)]) == []
-    assert statements(state(requires_tls=True), [user(encrypted=True)]) == []
+    assert statements(state(requires_tls="ANY"), [user(encrypted=True)]) == []
     assert statements(state(), [user(encrypted=False)]) == []
-    found = statements(state(requires_tls=True), [user(encrypted=False)])
+    found = statements(state(requires_tls="ANY"), [user(encrypted=False)])
     assert found == [
         ("let database user nova in without TLS", "ALTER USER 'nova'@'%' REQUIRE NONE;")
     ]
+    # A certificate that somebody else asks of the user is theirs to ask for.
+    assert statements(state(requires_tls="X509"), [user(encrypted=False)]) == []
 
 
 # --- the catalogue --------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ RIGHT = {
             "name": "nova",
             "missing": False,
             "password_differs": False,
-            "requires_tls": False,
+            "requires_tls": "",
             "missing_grants": [],
         }
     ],
@@ -136,7 +136,7 @@ def test_only_who_comes_from_any_host_counts_and_only_with_every_privilege_but_o
 @pytest.mark.parametrize("kind", ["ANY", "X509", "SPECIFIED"])
 def test_who_is_let_in_over_tls_alone_is_told(client: Client, kind: str) -> None:
     client.answers(answer2=f"nova\t*AB\t{kind}\nroot\tinvalid\t\n")
-    assert databases.answer(REQUEST)["users"][0]["requires_tls"] is True
+    assert databases.answer(REQUEST)["users"][0]["requires_tls"] == kind
 
 
 @pytest.mark.parametrize(("version", "word"), [(MARIADB, "--skip-ssl"), (MYSQL, "--ssl-mode=")])
