@@ -25,11 +25,18 @@ def connected(parts):
     return trust.secured(stream, *address, how=trust.context() or ssl.create_default_context())
 
 
+CLOSE = 0x8
+"""What a frame is for that ends the connection (section 5.5.1)."""
+
+
 def payload(reader):
-    """What the server's first frame holds; servers do not mask theirs (section 5.2)."""
+    """What the server's next frame holds, None at the end; none of theirs is masked (section 5.2).
+
+    Nova's proxy sends an empty one when it has agreed (console/websocketproxy.py, finish_up).
+    """
     head = reader.read(2)
-    if len(head) < 2:
-        return b""
+    if len(head) < 2 or head[0] & 0xF == CLOSE:
+        return None
     size = head[1] & 0x7F
     if size == 126:
         size = int.from_bytes(reader.read(2), "big")
@@ -50,7 +57,7 @@ class Frames:
     def read(self, size):
         while len(self.rest) < size:
             more = payload(self.reader)
-            if not more:
+            if more is None:
                 raise OSError("it hangs up")
             self.rest += more
         found, self.rest = self.rest[:size], self.rest[size:]
@@ -117,7 +124,7 @@ def _asked(url, path, at, agreed=False):
             try:
                 while reader.readline(1000).strip():
                     pass
-                words = payload(reader).decode(errors="replace")
+                words = (payload(reader) or b"").decode(errors="replace")
             except OSError:  # it has answered, but not what stands behind it
                 return status, "", ""
             fault = refusal(stream, reader) if agreed and words.startswith(VNC) else ""

@@ -79,7 +79,7 @@ def greet(console_url: str) -> Greeting:
             pass
         if " 101 " not in f"{status} ":
             return Greeting(status, "")
-        words = _payload(reader).decode(errors="replace")
+        words = (_payload(reader) or b"").decode(errors="replace")
         refusal = _refusal(stream, reader) if words.startswith("RFB 003.") else ""
         return Greeting(status, words, refusal)
 
@@ -96,7 +96,7 @@ def _refusal(stream: socket.socket, reader: BinaryIO) -> str:
     def read(size: int) -> bytes:
         nonlocal rest
         while len(rest) < size:
-            if not (more := _payload(reader)):
+            if (more := _payload(reader)) is None:
                 raise ConnectionError("it hangs up")
             rest += more
         found, rest = rest[:size], rest[size:]
@@ -116,11 +116,18 @@ def _refusal(stream: socket.socket, reader: BinaryIO) -> str:
         return f"the proxy and the compute do not agree: {error}"
 
 
-def _payload(reader: BinaryIO) -> bytes:
-    """The payload of a server's frame (RFC 6455, section 5.2); servers do not mask theirs."""
+CLOSE = 0x8
+"""What a frame is for that ends the connection (RFC 6455, section 5.5.1)."""
+
+
+def _payload(reader: BinaryIO) -> bytes | None:
+    """The payload of a server's next frame (section 5.2), None at the end; servers do not mask it.
+
+    Nova's proxy sends an empty one when it has agreed (console/websocketproxy.py, finish_up).
+    """
     head = reader.read(2)
-    if len(head) < 2:
-        return b""
+    if len(head) < 2 or head[0] & 0xF == CLOSE:
+        return None
     size = head[1] & 0x7F
     if size == 126:
         size = int.from_bytes(reader.read(2), "big")
