@@ -19,7 +19,8 @@ def agreed(stream: socket.socket, is_good: bool) -> None:
     assert stream.recv(18, socket.MSG_WAITALL)[6:] == b"RFB 003.008\n"
     stream.sendall(b"\x82\x02\1\1")
     assert stream.recv(7, socket.MSG_WAITALL)[6:] == b"\1"
-    stream.sendall(b"\x82\x04\0\0\0\0" if is_good else b"\x82\x0b\0\0\0\1\0\0\0\3bad")
+    # As Nova's does once it has agreed: an empty frame, before what the compute says.
+    stream.sendall(b"\x82\0\x82\x04\0\0\0\0" if is_good else b"\x82\x0b\0\0\0\1\0\0\0\3bad")
 
 
 @pytest.fixture

@@ -157,6 +157,16 @@ def test_a_screen_that_asks_for_a_password_is_shown_to_nobody(proxy: Proxy) -> N
     assert fault(proxy, (VERSION, framed(b"\1\2"))) == "it asks for a password"
 
 
+def test_an_empty_frame_of_the_proxy_s_is_no_end(proxy: Proxy) -> None:
+    """It sends one when it has agreed with the compute (websocketproxy.py, finish_up)."""
+    assert fault(proxy, (VERSION, framed(b"\1\1")), (b"\1", framed(b"", bytes(4)))) == ""
+
+
+def test_a_frame_that_closes_is_an_end_whatever_it_holds(proxy: Proxy) -> None:
+    found = fault(proxy, (VERSION, framed(b"\1\1")), (b"\1", b"\x88\x04" + bytes(4)))
+    assert found == "the proxy and the compute do not agree: it hangs up"
+
+
 def test_a_proxy_that_hangs_up_after_its_greeting_is_a_fault(proxy: Proxy) -> None:
     found = fault(proxy, (VERSION, framed(b"\1\1")), (b"\1", b""))
     assert found == "the proxy and the compute do not agree: it hangs up"
