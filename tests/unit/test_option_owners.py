@@ -158,7 +158,7 @@ def test_every_option_that_is_written_has_an_owner(release: str, tls: str) -> No
 WORDS = frozenset(
     (
         *("capabilities", "code", "conductor", "cores", "endpoint", "group", "host_ip"),
-        *("hostname", "insecure", "instances", "interface", "key", "key_pairs"),
+        *("hostname", "insecure", "instances", "interface", "key", "key_pairs", "key_size"),
         *("metadata_items", "path", "port", "ram", "required", "scheduler"),
         *("server_group_members", "server_groups", "timeout", "token", "url", "user", "version"),
     )
