@@ -29,7 +29,7 @@ database = {
 
 messaging = {
     # "hosts": ["CONTROLLER"],  # or the hosts of the group `messaging`, all of one cluster
-    "port": 5672,
+    # "port": 5672,  # 5671 where `tls` is on
     "user": "openstack",
     "virtual_host": "/",
 }

@@ -212,3 +212,15 @@ def test_a_ceph_that_only_one_host_uses_needs_its_key(tmp_path: Path) -> None:
     )
     add_ceph_key(tmp_path / "secrets.yml")
     assert site_of(load(path, tmp_path), tmp_path / "secrets.yml").hosts["c2"].libvirt
+
+
+@pytest.mark.parametrize("name", ["inventory.py", "aio.py"])
+def test_what_follows_from_encryption_stands_against_nothing_in_all_py(
+    name: str, secrets_file: Path
+) -> None:
+    inventory = load(CHECKOUT / "inventories" / "encrypted" / name, CHECKOUT)
+    settings = site_of(inventory, secrets_file).settings
+    assert settings.tls.is_on
+    assert settings.messaging.port == 5671
+    urls = [*settings.endpoints.model_dump().values(), settings.keystone.auth_url]
+    assert all(url.startswith("https://") for url in urls)
