@@ -123,12 +123,14 @@ def problems(
     CAFILE has the authorities, in PEM, of services that others run.
     """
     trusted: dict[str, tuple[x509.Certificate, ...]] = {}
-    for name in dict.fromkeys(PURPOSES[purpose].authority for _, purpose, _ in wanted):
+    names = dict.fromkeys(PURPOSES[purpose].authority for _, purpose, _ in wanted)
+    for name in names:
         try:
             trusted[name] = folder.authorities(name)
         except CertificateError as error:
             yield error
-            return
+    if len(trusted) < len(names):
+        return
     for name, authorities in trusted.items():
         path = folder.path / f"{name}-ca.pem"
         found = (_authority_problem(authority, now) for authority in authorities)
@@ -200,6 +202,8 @@ def _key_of(certificate: x509.Certificate) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():
+            raise CertificateError(path, "is not a regular file")
         return path.read_bytes()
     except OSError as error:
         raise CertificateError(path, f"cannot be read: {error.strerror}") from None
@@ -236,7 +240,9 @@ def _texts(found: str) -> list[str]:
 def _private_key(path: Path, certificate: x509.Certificate) -> str:
     data = _read(path)
     status = path.stat()
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or status.st_uid not in (0, os.getuid()):
+    if status.st_uid not in (0, os.getuid()):
+        raise CertificateError(path, f"is somebody else's: chown {os.getuid()} {path}")
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise CertificateError(path, f"may be read by others: chmod 600 {path}")
     try:
         key = load_pem_private_key(data, password=None)
@@ -270,13 +276,8 @@ def _problem(
         return weak
     if not _leads_to(chain, trusted):
         return f"is of no authority in {purpose.authority}-ca.pem, nor are those after it"
-    try:
-        called = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        return "has no subject alternative names, by which alone it is known"
-    missing = [name for name in names if not _covers(called, name)] if purpose.is_server else []
-    if missing:
-        return f"does not hold the names {', '.join(missing)}"
+    if purpose.is_server and (problem := _names_problem(own, names)):
+        return problem
     if purpose.name in READ_BY_GNUTLS and (problem := _key_usage_problem(own)):
         return problem
     try:
@@ -286,6 +287,16 @@ def _problem(
     if lacking := [use for use in purpose.usages if use not in usages]:
         return f"is not for {' and '.join(str(use._name) for use in lacking)}"
     return ""
+
+
+def _names_problem(certificate: x509.Certificate, names: Collection[str]) -> str:
+    """Which of NAMES, by which others connect to it, a server's certificate lacks."""
+    try:
+        called = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return "has no subject alternative names, by which alone it is known"
+    missing = [name for name in names if not _covers(called, name)]
+    return f"does not hold the names {', '.join(missing)}" if missing else ""
 
 
 def _weakness(certificate: x509.Certificate) -> str:

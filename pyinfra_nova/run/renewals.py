@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.certificates.trust import folder_of, is_trusted
@@ -37,14 +37,26 @@ def _meanwhile(plan: HostPlan) -> str:
     return ""
 
 
+def _provided(plan: HostPlan, made: Mapping[str, Sequence[str]], end: dt.datetime) -> str:
+    """Of certificates that the site makes, which no deploy renews."""
+    purposes = [purpose for group in made.values() for purpose in group]
+    what = f"{', '.join(purposes)} of this machine go there; " if made else ""
+    days = (end - plan.now).days
+    late = days <= plan.site.settings.tls.renew_days
+    remedy = f", in {days} days: put another one in its place" if late else ""
+    return f"{what}the first ends on {end:%Y-%m-%d}{remedy}"
+
+
 def _detail(plan: HostPlan) -> str:
     made: dict[str, list[str]] = {}
     for purpose, certificate in plan.certificates.items():
         if certificate.is_new:
             made.setdefault(certificate.reason, []).append(purpose)
+    first = min(certificate.not_after for certificate in plan.certificates.values())
+    if folder_of(plan.site):
+        return _provided(plan, made, first)
     if made:
         what = (f"{', '.join(purposes)}: {reason}" for reason, purposes in made.items())
         return f"new ones are made ({'; '.join(what)}){_meanwhile(plan)}"
-    first = min(certificate.not_after for certificate in plan.certificates.values())
     renewal = first - dt.timedelta(days=plan.site.settings.tls.renew_days)
     return f"good until {first:%Y-%m-%d}, and a deploy renews them from {renewal:%Y-%m-%d} on"

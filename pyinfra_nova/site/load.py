@@ -32,13 +32,29 @@ def _missing_secrets(secrets: Secrets, hosts: Iterable[HostSettings]) -> Iterato
         yield Fault("secrets.yml", "rbd_secret_key", problem, remedy)
 
 
+def _equal_secrets(secrets: Secrets) -> Iterator[Fault]:
+    """Secrets of authorities that are another one, too: who has that could be every authority."""
+    values: dict[str, str] = {}
+    for name in type(secrets).model_fields:
+        if (secret := getattr(secrets, name)) is not None:
+            other = values.setdefault(secret.get_secret_value(), name)
+            if other != name and "tls_" in name:
+                problem = f"is the same as {other}"
+                yield Fault("secrets.yml", name, problem, "give it 32 random characters of its own")
+
+
 def _tls_faults(settings: Settings, secrets: Secrets) -> Iterator[Fault]:
     """What encryption needs beside the settings: the secret, and files on this machine."""
     tls = settings.tls
+    if tls.cafile and Path(tls.cafile).exists() and not Path(tls.cafile).is_file():
+        yield Fault(ALL_FILE, "tls.cafile", f"{tls.cafile}: is not a regular file")
+        return
     if tls.mode == "internal" and secrets.tls_secret is None:
         problem = 'is missing, and tls.mode "internal" makes its authorities of it'
         remedy = "`python -m pyinfra_nova.secrets add-tls-secret` adds it"
         yield Fault("secrets.yml", "tls_secret", problem, remedy)
+    if tls.mode == "internal":
+        yield from _equal_secrets(secrets)
     try:
         text = tls.further_authorities
     except (OSError, ValueError) as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cryptography import x509
 from pydantic import AfterValidator, Field, model_validator
@@ -66,6 +67,13 @@ class Tls(Section):
     days: Annotated[int, Field(ge=SHORTEST, le=825)] = 90
     renew_days: Annotated[int, Field(ge=1)] = 30
     minimum_version: Literal["1.2", "1.3"] = "1.2"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_keys(cls, value: Any) -> Any:
+        if not isinstance(value, (Mapping, Tls)):
+            raise ValueError('is no section: write tls = {"mode": "internal"}, or another mode')
+        return value
 
     @model_validator(mode="after")
     def _is_renewed_before_its_end(self) -> Tls:

@@ -254,3 +254,19 @@ def test_a_retired_compute_is_kept_good_while_guests_have_to_leave_it() -> None:
     assert not unknown.certificates and unknown.libvirt_tls is None
     assert set(gone.certificates) == set()
     assert not pki(gone)
+
+
+def test_a_secret_of_authorities_is_no_other_one() -> None:
+    for other in ("nova_password", "migration_secret", "tls_next_secret"):
+        with pytest.raises(
+            SettingsError, match=f"is the same as {other}|is the same as tls_secret"
+        ):
+            site({"tls": {"mode": "internal"}}, passwords=secrets(tls_secret=KEY, **{other: KEY}))
+
+
+@pytest.mark.parametrize("value", ["internal", True, None])
+def test_what_is_no_section_is_told_how_it_is_one(value: object) -> None:
+    with pytest.raises(
+        SettingsError, match=r'tls: is no section: write tls = \{"mode": "internal"'
+    ):
+        site({"tls": value})

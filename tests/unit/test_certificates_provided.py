@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -326,3 +327,32 @@ def test_a_key_of_a_kind_that_nobody_knows_is_named(company: Path, provide: Prov
     openssl(company, "genpkey", *("-algorithm", "SM2", "-out", "sm2.key"))
     (folder.path / "controller/api.key").write_text((company / "sm2.key").read_text())
     assert refusal(folder) == "api.key: holds no private key in PEM"
+
+
+def test_a_client_needs_no_name(company: Path, tmp_path: Path) -> None:
+    own = tmp_path / "controller"
+    own.mkdir()
+    make_leaf(company, "unnamed", "stranger", san="keyUsage=digitalSignature", usage="clientAuth")
+    (tmp_path / "screens-ca.pem").write_text((company / "stranger.crt").read_text())
+    for kind in ("crt", "key"):
+        (own / f"console.{kind}").write_text((company / f"unnamed.{kind}").read_text())
+    (own / "console.key").chmod(0o600)
+    made = Folder(tmp_path).issued(PURPOSES["console"], "controller", NAMES, None, NOW)
+    assert made.certificate_pem
+
+
+def test_each_missing_authority_is_named_at_once(tmp_path: Path) -> None:
+    wanted = [("controller", "api", NAMES), ("controller", "console", NAMES)]
+    said = [str(each.faults[0]) for each in problems(Folder(tmp_path), wanted, NOW)]
+    assert [text.split(": ")[0].rpartition("/")[2] for text in said] == [
+        "services-ca.pem",
+        "screens-ca.pem",
+    ]
+
+
+def test_what_is_no_file_is_named_and_nothing_waits_for_it(provide: Provide) -> None:
+    folder = provide("right")
+    path = folder.path / "controller/api.crt"
+    path.unlink()
+    os.mkfifo(path)
+    assert refusal(folder) == "api.crt: is not a regular file"

@@ -124,7 +124,7 @@ def everything(release: str, tls: str) -> Site:
                 **{"rbd_user": "cinder", "rbd_secret_uuid": "457eb676-33da-42ec-9a8c-9293d545c337"},
             },
         },
-        passwords=secrets(**dict.fromkeys(KEYS, "s" * 32), rbd_secret_key=ceph_key()),
+        passwords=secrets(**{k: k * 4 for k in KEYS}, rbd_secret_key=ceph_key()),
     )
 
 
