@@ -10,6 +10,8 @@ import socket
 import ssl
 import struct
 
+from streams import exactly
+
 TIMEOUT = 10
 PEM = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 VENCRYPT = 19
@@ -53,35 +55,25 @@ def of_port(address, port):
         return of_stream(stream)
 
 
-def received(stream, size):
-    found = b""
-    while len(found) < size:
-        more = stream.recv(size - len(found))
-        if not more:
-            raise OSError("it hangs up")
-        found += more
-    return found
-
-
 def of_screen(address, port):
     """What a VNC server serves. Raises OSError, PlainError where it speaks no TLS."""
     with socket.create_connection((address, port), timeout=TIMEOUT) as stream:
-        version = received(stream, 12)
+        version = exactly(stream, 12)
         if not version.startswith(b"RFB 003."):
             raise OSError(f"it says {version!r}, which is no VNC")
         stream.sendall(b"RFB 003.008\n")
-        if VENCRYPT not in received(stream, received(stream, 1)[0]):
+        if VENCRYPT not in exactly(stream, exactly(stream, 1)[0]):
             raise PlainError("it speaks no TLS")
         stream.sendall(bytes([VENCRYPT]))
-        stream.sendall(received(stream, 2))  # of VeNCrypt the version that it has
-        if received(stream, 1)[0]:
+        stream.sendall(exactly(stream, 2))  # of VeNCrypt the version that it has
+        if exactly(stream, 1)[0]:
             raise OSError("it does not take its own version of VeNCrypt")
-        count = received(stream, 1)[0]
-        kinds = struct.unpack(f">{count}I", received(stream, 4 * count))
+        count = exactly(stream, 1)[0]
+        kinds = struct.unpack(f">{count}I", exactly(stream, 4 * count))
         kind = next((kind for kind in kinds if kind in WITH_CERTIFICATE), None)
         if kind is None:
             raise PlainError("its TLS has no certificate")
         stream.sendall(struct.pack(">I", kind))
-        if received(stream, 1)[0] != 1:
+        if exactly(stream, 1)[0] != 1:
             raise OSError("it does not go on to TLS")
         return of_stream(stream)

@@ -34,6 +34,7 @@ class HostEvidence(ScriptFact):
     uses = (
         "trust",
         "guest_screens",
+        "streams",
         "served_certificates",
         "certificate_holders",
         "certificates",

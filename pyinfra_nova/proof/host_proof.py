@@ -36,6 +36,7 @@ class HostProof(ScriptFact):
         "units",
         "websocket",
         "guest_screens",
+        "streams",
         "served_certificates",
         "certificate_holders",
     )

@@ -29,7 +29,7 @@ def _meanwhile(plan: HostPlan) -> str:
     """What is to be said of a host whose certificates others refuse once they are deployed."""
     if folder_of(plan.site):
         return ""  # whoever provides them says whom to trust meanwhile
-    for place in places(plan.site, plan.host, plan.platform):
+    for place in places(plan.site, plan.encrypted, plan.platform):
         found = plan.certificates_found.get(place.pairs[0][0])
         authority = PURPOSES[place.purpose].authority
         if found and not is_trusted(plan.site, authority, found):
