@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,30 @@ SYSTEMS = {
     ),
 }
 RELEASES = {"ubuntu-22.04": "2023.1", "ubuntu-24.04": "2026.1", "rocky-9": "2023.1"}
+# Debian has all of it in its own repositories.
+DEBIAN = System(
+    ("debian", "12"), "dpkg-query", "", (), (), ("9.0.0", "7.2.0"), ("nova-common", "26.2.2")
+)
+ENCRYPTED = {
+    "debian-12": DEBIAN,
+    "debian-13": replace(
+        DEBIAN,
+        os=("debian", "13"),
+        hypervisor=("11.3.0", "10.0.0"),
+        nova=("nova-common", "31.0.0"),
+    ),
+    "ubuntu-22.04": SYSTEMS["ubuntu-22.04"],
+    "rocky-9": SYSTEMS["rocky-9"],
+    "alma-9": replace(SYSTEMS["rocky-9"], os=("almalinux", "9.6")),
+}
+ENCRYPTED_RELEASES = {**RELEASES, "debian-12": "zed", "debian-13": "2025.1", "alma-9": "2023.1"}
 INSTALLED = (
     *("nova-api", "nova-api-metadata", "nova-conductor", "nova-scheduler", "nova-novncproxy"),
     *("nova-compute", "nova-compute-kvm", "genisoimage", "libvirt-clients", "libvirt-client"),
     *("openstack-nova-api", "openstack-nova-conductor", "openstack-nova-scheduler"),
     *("openstack-nova-novncproxy", "openstack-nova-compute", "openstack-selinux"),
     *("libvirt-daemon-kvm", "xorriso", "python3-pymysql", "python3-PyMySQL"),
+    *("nova-consoleproxy",),
 )
 
 
@@ -186,8 +204,8 @@ def host(
     if not installed:
         said |= {"units read": _absent_units, "config_files read": _absent_files}
     said[system.packages] = [f"{package} installed" for package in INSTALLED] if installed else []
-    said[system.repositories] = list(
-        system.enabled if (installed if enabled is None else enabled) else system.own
-    )
+    if system.repositories:
+        is_enabled = installed if enabled is None else enabled
+        said[system.repositories] = list(system.enabled if is_enabled else system.own)
     data = {"my_ip": address, "fake_responses": said, "fake_delay": 0, "fake_delay_jitter": 0}
     return f"@fake/{name}", data
