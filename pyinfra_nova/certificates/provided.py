@@ -14,35 +14,30 @@ import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pyinfra_nova.certificates.authority import pem_of
 from pyinfra_nova.certificates.issued import Issued
+from pyinfra_nova.certificates.judged import authority_problem, is_of, problem_of
 from pyinfra_nova.certificates.purposes import PURPOSES, Purpose
 from pyinfra_nova.site.faults import Fault, SettingsError
+from pyinfra_nova.site.tls import DER, as_pem
 
 LIST = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----\n?", re.DOTALL)
-LONGEST_CHAIN = 8
-"""Certificates between a host's own and its authority, at most; a circle has no end."""
 LETS_IN = {
     "hypervisors": "libvirt obeys whoever has a certificate of it for clients",
     "guests": "QEMU lets in whatever its authority has signed",
     "screens": "QEMU lets in whatever its authority has signed",
 }
 """Authorities that are to vouch for nobody else, and why."""
-READ_BY_GNUTLS = ("libvirt", "qemu", "screen")
-"""Purposes whose daemons look at a certificate of their own before they show it (libvirt's
-src/rpc/virnettlscert.c before 11, QEMU's crypto/tlscredsx509.c before 10.1)."""
-SMALLEST_RSA = 2048
-WEAK_HASHES = ("md5", "sha1")
-"""Refused by OpenSSL at Debian's and EL's security level 2, as are smaller keys of RSA."""
+MANY = 8
+"""Authorities of one name, at most: some of each kind while they are exchanged. More of them are
+what a system trusts, and so anybody who has a certificate of any."""
 
 
 class CertificateError(SettingsError):
@@ -98,18 +93,23 @@ class Folder:
     ) -> Issued:
         """The certificate of HOST for PURPOSE, which FOUND may be already; NAMES are called.
 
+        It is said to end with the first of all that it needs, its authorities included.
+
         Raises:
             CertificateError: it cannot be used.
         """
         path = self.path / host / f"{purpose.name}.crt"
         chain = _certificates(path)
-        if problem := _problem(chain, self.authorities(purpose.authority), purpose, names, now):
+        trusted = self.authorities(purpose.authority)
+        if problem := problem_of(chain, trusted, purpose, names, now):
             raise CertificateError(path, problem)
         key = _private_key(path.with_suffix(".key"), chain[0])
         text = "".join(map(pem_of, chain))
         known = _texts(found) if found else []
         reason = "" if known == list(map(pem_of, chain)) else "another one is on this machine"
-        return Issued(text, key, chain[0].not_valid_after_utc, reason if found else "there is none")
+        # With any of these the host's own ends, or what reads the file of its authorities.
+        end = min(each.not_valid_after_utc for each in (*chain, *trusted))
+        return Issued(text, key, end, reason if found else "there is none")
 
 
 def problems(
@@ -133,7 +133,12 @@ def problems(
         return
     for name, authorities in trusted.items():
         path = folder.path / f"{name}-ca.pem"
-        found = (_authority_problem(authority, now) for authority in authorities)
+        found = [authority_problem(authority, now) for authority in authorities]
+        if name in LETS_IN and len(authorities) > MANY:
+            found = [
+                f"has {len(authorities)} authorities, as a system's bundle does; {LETS_IN[name]}: "
+                "name the site's own alone"
+            ]
         yield from (CertificateError(path, problem) for problem in found if problem)
     others = tuple(x509.load_pem_x509_certificates(cafile.encode())) if cafile else ()
     for name, problem in _lets_in(trusted, others):
@@ -148,23 +153,6 @@ def problems(
             folder.issued(PURPOSES[purpose], host, called, None, now)
         except CertificateError as error:
             yield error
-
-
-def _authority_problem(authority: x509.Certificate, now: dt.datetime) -> str:
-    """What keeps libvirt and QEMU from starting with a file that has AUTHORITY; else empty."""
-    whose = authority.subject.rfc4514_string()
-    try:
-        kind = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (x509.ExtensionNotFound, ValueError):
-        kind = x509.BasicConstraints(ca=False, path_length=None)
-    if not kind.ca:
-        return f"has a certificate that is no authority's: {whose}"
-    if now >= authority.not_valid_after_utc:
-        return f"has an authority that ended on {authority.not_valid_after_utc:%Y-%m-%d}: {whose}"
-    if now < authority.not_valid_before_utc:
-        begin = f"{authority.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-        return f"has an authority that is not valid before {begin}: {whose}"
-    return ""
 
 
 def _lets_in(
@@ -221,7 +209,8 @@ def _certificates(path: Path) -> tuple[x509.Certificate, ...]:
     try:
         found = _parsed(data)
     except ValueError:
-        raise CertificateError(path, "holds no certificate in PEM") from None
+        problem = as_pem(data, path.name) or "holds no certificate in PEM"
+        raise CertificateError(path, problem) from None
     try:
         for each in found:
             each.public_key()
@@ -251,97 +240,14 @@ def _private_key(path: Path, certificate: x509.Certificate) -> str:
             path, "is encrypted, and daemons cannot ask for its password"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
-        raise CertificateError(path, "holds no private key in PEM") from None
+        problem = "holds no private key in PEM"
+        if data[:1] == DER:
+            problem += f", but one in DER, it seems: openssl pkey -inform der -in {path.name}"
+        raise CertificateError(path, problem) from None
     if key.public_key() != certificate.public_key():
         raise CertificateError(path, f"is not the key of {path.with_suffix('.crt').name}")
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     return key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
-
-
-def _problem(
-    chain: Sequence[x509.Certificate],
-    trusted: Sequence[x509.Certificate],
-    purpose: Purpose,
-    names: Collection[str],
-    now: dt.datetime,
-) -> str:
-    """What is wrong with a certificate; empty if nothing is."""
-    own = chain[0]
-    for each in chain:
-        if now < each.not_valid_before_utc:
-            return f"is not valid before {each.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-        if now >= each.not_valid_after_utc:
-            return f"ended on {each.not_valid_after_utc:%Y-%m-%d}"
-    if weak := next(filter(None, map(_weakness, chain)), ""):
-        return weak
-    if not _leads_to(chain, trusted):
-        return f"is of no authority in {purpose.authority}-ca.pem, nor are those after it"
-    if purpose.is_server and (problem := _names_problem(own, names)):
-        return problem
-    if purpose.name in READ_BY_GNUTLS and (problem := _key_usage_problem(own)):
-        return problem
-    try:
-        usages = set(own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
-    except x509.ExtensionNotFound:
-        return ""  # good for everything (RFC 5280, 4.2.1.12)
-    if lacking := [use for use in purpose.usages if use not in usages]:
-        return f"is not for {' and '.join(str(use._name) for use in lacking)}"
-    return ""
-
-
-def _names_problem(certificate: x509.Certificate, names: Collection[str]) -> str:
-    """Which of NAMES, by which others connect to it, a server's certificate lacks."""
-    try:
-        called = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        return "has no subject alternative names, by which alone it is known"
-    missing = [name for name in names if not _covers(called, name)]
-    return f"does not hold the names {', '.join(missing)}" if missing else ""
-
-
-def _weakness(certificate: x509.Certificate) -> str:
-    key = certificate.public_key()
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < SMALLEST_RSA:
-        return f"has an RSA key of {key.key_size} bits, and less than {SMALLEST_RSA} are refused"
-    try:
-        used = certificate.signature_hash_algorithm
-    except UnsupportedAlgorithm:
-        return "is signed in a way that nobody knows"
-    return (
-        f"is signed with {used.name}, which is refused" if used and used.name in WEAK_HASHES else ""
-    )
-
-
-def _key_usage_problem(certificate: x509.Certificate) -> str:
-    """What libvirt and QEMU do not start with, although a key may have no use for it."""
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage)
-    except (x509.ExtensionNotFound, ValueError):
-        return ""
-    if not usage.critical or (usage.value.digital_signature and usage.value.key_encipherment):
-        return ""
-    return (
-        "has a critical keyUsage without digitalSignature and keyEncipherment, both of which "
-        "libvirt before 11 and QEMU before 10.1 want then, of every key: add them, or have it not "
-        "be critical"
-    )
-
-
-def _leads_to(chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate]) -> bool:
-    for here, above in zip(chain[:LONGEST_CHAIN], [*chain[1:], None], strict=False):
-        if any(is_of(here, authority) for authority in trusted):
-            return True
-        if above is None or not is_of(here, above):
-            return False
-    return False
-
-
-def is_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except Exception:  # of another name, algorithm or key: each its own kind
-        return False
-    return True
 
 
 def _is_list_of(revoked: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
@@ -350,14 +256,3 @@ def _is_list_of(revoked: x509.CertificateRevocationList, authority: x509.Certifi
         return revoked.issuer == authority.subject and revoked.is_signature_valid(key)  # type: ignore[arg-type]
     except (TypeError, ValueError):  # a key of another kind, or one that signs nothing
         return False
-
-
-def _covers(called: x509.SubjectAlternativeName, name: str) -> bool:
-    try:
-        return ip_address(name) in called.get_values_for_type(x509.IPAddress)
-    except ValueError:
-        pass
-    names = [each.lower() for each in called.get_values_for_type(x509.DNSName)]
-    # A star is one label, the first one (RFC 6125, 6.4.3), and OpenSSL wants two after it.
-    _, _, rest = name.lower().partition(".")
-    return name.lower() in names or ("." in rest and f"*.{rest}" in names)

@@ -8,7 +8,8 @@ from pathlib import Path
 from cryptography import x509
 
 from pyinfra_nova.certificates.authority import authority, pem_of
-from pyinfra_nova.certificates.provided import Folder, is_of
+from pyinfra_nova.certificates.judged import is_of
+from pyinfra_nova.certificates.provided import Folder
 from pyinfra_nova.certificates.revocations import refused_pem
 from pyinfra_nova.site.secrets import Secrets
 from pyinfra_nova.site.settings import Site

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -55,13 +56,15 @@ def _tls_faults(settings: Settings, secrets: Secrets) -> Iterator[Fault]:
         yield Fault("secrets.yml", "tls_secret", problem, remedy)
     if tls.mode == "internal":
         yield from _equal_secrets(secrets)
-    try:
-        text = tls.further_authorities
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is no text"
-        yield Fault(ALL_FILE, "tls.cafile", f"{tls.cafile}: {why}", "name a file in PEM")
+    if tls.cafile is None:
         return
-    if tls.cafile and (problem := authorities_problem(text)):
+    try:
+        data = Path(tls.cafile).read_bytes()
+    except OSError as error:
+        problem = f"{tls.cafile}: {error.strerror}"
+        yield Fault(ALL_FILE, "tls.cafile", problem, "name a file in PEM")
+        return
+    if problem := authorities_problem(data, tls.cafile, dt.datetime.now(dt.timezone.utc)):
         yield Fault(ALL_FILE, "tls.cafile", f"{tls.cafile}: {problem}")
 
 

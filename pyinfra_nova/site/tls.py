@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
 from cryptography import x509
@@ -30,14 +31,32 @@ def _local_file(text: str) -> str:
 LocalPath = Annotated[str, AfterValidator(_local_file)]
 
 
-def authorities_problem(text: str) -> str:
-    """What is wrong with TEXT as a file of authorities in PEM; empty if nothing is."""
-    if "PRIVATE KEY" in text:
+DER = b"\x30"
+"""What a certificate or a key begins with that is not in PEM: the tag of a sequence (X.690)."""
+
+
+def as_pem(data: bytes, name: str) -> str:
+    """How the certificate in DER that DATA, of file NAME, are becomes PEM; empty if it is none."""
+    if data[:1] != DER:
+        return ""
+    made = f"{PurePath(name).stem}.pem"
+    return f"is in DER, not PEM: openssl x509 -inform der -in {name} -out {made}"
+
+
+def authorities_problem(data: bytes, name: str, now: dt.datetime) -> str:
+    """What is wrong with DATA as a file, called NAME, of authorities in PEM; empty if nothing is.
+
+    Of many some may have ended, as in what a system trusts.
+    """
+    if b"PRIVATE KEY" in data:
         return "holds a private key, and goes to every host"
     try:
-        found = x509.load_pem_x509_certificates(text.encode())
+        data.decode()
+        found = x509.load_pem_x509_certificates(data)
+    except UnicodeDecodeError:
+        return as_pem(data, name) or "is no text"
     except ValueError:
-        return "holds no certificates in PEM"
+        return as_pem(data, name) or "holds no certificates in PEM"
     for certificate in found:
         try:
             kind = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
@@ -46,6 +65,9 @@ def authorities_problem(text: str) -> str:
         if not kind.ca:
             whose = certificate.subject.rfc4514_string()
             return f"holds a certificate that is no authority's: {whose}"
+    last = max(certificate.not_valid_after_utc for certificate in found)
+    if last <= now:
+        return f"holds no authority that has not ended, the last on {last:%Y-%m-%d}"
     return ""
 
 

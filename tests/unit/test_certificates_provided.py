@@ -290,6 +290,8 @@ def key_usage(company: Path, provide: Provide, usage: str, *more: str) -> str:
         "30",
         "-addext",
         SAN,
+        "-addext",
+        "basicConstraints=CA:FALSE",
     )
     words = ("req", "-x509", "-nodes", "-keyout", "odd.key", "-out", "odd.crt", *by)
     openssl(company, *words, *more, "-addext", f"keyUsage={usage}")
