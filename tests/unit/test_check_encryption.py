@@ -61,6 +61,19 @@ def test_what_is_written_without_tls_is_left_alone() -> None:
          ("keystone_authtoken", "memcached_servers"), "ENCRYPT"),
         ("memcache_security_strategy = ENCRYPT", "memcache_security_strategy = MAC", "controller",
          ("keystone_authtoken", "memcached_servers"), "ENCRYPT"),
+        (r"(transport_url = .*)", r"\1?ssl=0", "compute",
+         ("DEFAULT", "transport_url"), "take ssl out of the URL"),
+        (r"(connection = \S+/nova)\?ssl_ca.*", r"\1\nconnection_parameters = charset=utf8mb4",
+         "controller", ("database", "connection"), "?ssl_ca="),
+        (r"\[DEFAULT\]", "[DEFAULT]\n[vault]\nvault_url = http://vault:8200\n[DEFAULT]", "compute",
+         ("vault", "vault_url"), "https"),
+        (r"\[DEFAULT\]", "[barbican]\nbarbican_endpoint = http://keys:9311\n[DEFAULT]", "compute",
+         ("barbican", "barbican_endpoint"), "https"),
+        (r"\[DEFAULT\]", "[barbican]\nauth_endpoint = http://id:5000/v3\n[DEFAULT]", "compute",
+         ("barbican", "auth_endpoint"), "https"),
+        (r"\[DEFAULT\]",
+         "[oslo_messaging_notifications]\ntransport_url = rabbit://u:longer@h/?ssl=no\n[DEFAULT]",
+         "compute", ("oslo_messaging_notifications", "transport_url"), "take ssl out"),
         ("auth_schemes = vencrypt", "", "controller", ("vnc", "auth_schemes"), "vnc_tls = 1"),
         ("auth_schemes = vencrypt", "auth_schemes = none", "controller",
          ("vnc", "auth_schemes"), "vencrypt_ca_certs"),
@@ -95,6 +108,21 @@ def test_tls_in_the_brokers_url_counts() -> None:
     found = check(text)
     assert "while other things" in one(found, "database", "connection").problem
     assert not [f for f in found if f.option == "transport_url"]
+
+
+def test_what_the_url_of_the_broker_does_not_say_its_section_does() -> None:
+    text = "[DEFAULT]\ntransport_url = rabbit://u:longer@h:5671/?ssl=1&ssl_ca_file=/ca"
+    verified = f"&{'ssl_enforce_hostname_verification'}=true"
+    for more, said in ((verified, []), ("", ["ssl_enforce_hostname_verification"])):
+        found = check(f"{text}{more}\n")
+        assert [f.option for f in found if f.section == "oslo_messaging_rabbit"] == said
+
+
+def test_tls_among_the_parameters_of_connections_counts() -> None:
+    pattern, parameters = r"(connection = \S+/nova)\?(ssl_ca.*)", r"\1\nconnection_parameters = \2"
+    assert changed(pattern, f"{parameters}\n") == []
+    (finding,) = changed(pattern, f"{parameters}&ssl_check_hostname=false\n")
+    assert "can pose as the database" in finding.problem
 
 
 def test_a_database_on_the_same_host_needs_no_encryption() -> None:
@@ -193,6 +221,43 @@ def test_a_broken_version_of_tls_is_found() -> None:
     assert "tlsv1_1 is broken" in finding.problem
     assert "tlsv1_2" in finding.remedy
     assert changed("ssl_minimum_version = .*", "ssl_minimum_version = tlsv1_3\n") == []
+
+
+@pytest.mark.parametrize(
+    ("ciphers", "weak"),
+    [
+        ("HIGH:!aNULL", ""),
+        ("DEFAULT@SECLEVEL=2", ""),
+        ("ECDHE+AESGCM:!RC4:!3DES", ""),
+        ("HIGH:aNULL", "aNULL"),
+        ("aNULL:HIGH:!aNULL", ""),
+        ("!RC4:RC4:HIGH", ""),
+        ("HIGH:kRSA+RC4 DES-CBC3-SHA", "kRSA+RC4, DES-CBC3-SHA"),
+        ("ECDHE-RSA-NULL-SHA", "ECDHE-RSA-NULL-SHA"),
+    ],
+)
+def test_weak_ciphers_of_the_consoles_page_are_found(ciphers: str, weak: str) -> None:
+    found = changed(r"\[console\]", f"[console]\nssl_ciphers = {ciphers}\n")
+    assert [finding.option for finding in found] == ["ssl_ciphers"] * bool(weak)
+    if weak:
+        assert found[0].problem.startswith(f"takes {weak}, by which")
+        assert "HIGH:!aNULL" in found[0].remedy
+
+
+def test_an_address_of_libvirt_wins_over_how_it_is_to_be_asked() -> None:
+    whole = "live_migration_scheme = tls\nlive_migration_with_native_tls = true"
+
+    def said(lines: str, transport: str) -> list[str]:
+        text = f"[libvirt]\n{lines}\nlive_migration_uri = qemu{transport}://%s/system\n"
+        insecure = [f for f in check(text, "compute") if f.kind == "insecure"]
+        found = [f for f in insecure if f.option == "live_migration_uri"]
+        return [f"{f.option} {f.problem}" for f in found]
+
+    (plain,) = said(whole, "+tcp")
+    assert plain.startswith("live_migration_uri wins over live_migration_scheme = tls, and the ")
+    (alone,) = said("live_migration_with_native_tls = true", "+tcp")
+    assert alone.startswith("live_migration_uri the other host's libvirt is asked over plain TCP")
+    assert said("", "+tcp") == said(whole, "+tls") == said(whole, "+ssh") == said(whole, "") == []
 
 
 @pytest.mark.parametrize(

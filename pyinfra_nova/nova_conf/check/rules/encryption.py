@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,8 +13,11 @@ from pyinfra_nova.nova_conf.ini import Setting
 
 BROKER = "oslo_messaging_rabbit"
 NAME = "ssl_enforce_hostname_verification"
+_BROKERS = (("DEFAULT", "transport_url"), ("oslo_messaging_notifications", "transport_url"))
 _URLS = ("auth_url", "api_servers", "endpoint_override")
 """Where Nova itself asks; in any section."""
+_KEYS = ("auth_endpoint", "barbican_endpoint", "vault_url")
+"""Where castellan does, for the keys of encrypted volumes."""
 _TOLD = ("www_authenticate_uri", "novncproxy_base_url", "html5proxy_base_url", "base_url")
 """What it tells others, who may meet a proxy with TLS of its own there."""
 _DATABASES = tuple(
@@ -22,6 +26,11 @@ _DATABASES = tuple(
     for name in ("connection", "slave_connection")
 )
 _WEAK = ("sslv2", "sslv3", "tlsv1", "tlsv1_1")
+_WEAK_CIPHERS = {
+    *("NULL", "aNULL", "eNULL", "ADH", "AECDH", "COMPLEMENTOFALL", "COMPLEMENTOFDEFAULT"),
+    *("EXP", "EXPORT", "EXPORT40", "EXPORT56", "LOW", "DES", "3DES", "RC2", "RC4", "MD5"),
+}
+"""openssl-ciphers(1): what encrypts nothing, what verifies nobody, and what is broken."""
 _HIDDEN = "whoever is on the way reads it, passwords included, and can change it"
 
 
@@ -46,13 +55,35 @@ def _query(config: Config, section: str, name: str) -> dict[str, list[str]]:
         return {}
 
 
-def _is_broker_encrypted(config: Config) -> bool:
-    said = _query(config, "DEFAULT", "transport_url").get("ssl", [""])[-1]
-    return config.true(BROKER, "ssl") or said.lower() in TRUE
+def _database_query(config: Config, section: str, name: str) -> dict[str, list[str]]:
+    """The same of a database, with what oslo.db appends (engines.py, _extend_url_parameters)."""
+    more = parse_qs(config.value(section, "connection_parameters") or "")
+    found = _query(config, section, name)
+    return {key: [*found.get(key, ()), *more.get(key, ())] for key in (*found, *more)}
+
+
+def _of_broker(config: Config, place: tuple[str, str], name: str) -> str:
+    """The option NAME of the broker at PLACE.
+
+    What its URL says wins over the section (oslo_messaging/_drivers/common.py, ConfigOptsProxy).
+    """
+    said = _query(config, *place).get(name)
+    return said[-1] if said else config.value(BROKER, name) or ""
+
+
+def _is_broker_encrypted(config: Config, place: tuple[str, str]) -> bool:
+    return _of_broker(config, place, "ssl").lower() in TRUE
+
+
+def _brokers(config: Config) -> Iterator[tuple[tuple[str, str], Setting]]:
+    """Where brokers are named, and by what."""
+    for place in _BROKERS:
+        if setting := config.setting(*place):
+            yield place, setting
 
 
 def _is_database_encrypted(config: Config, section: str, name: str) -> bool:
-    return any(key.startswith("ssl") for key in _query(config, section, name))
+    return any(key.startswith("ssl") for key in _database_query(config, section, name))
 
 
 def _schemes(config: Config) -> list[str]:
@@ -64,12 +95,14 @@ def _schemes(config: Config) -> list[str]:
 def is_encrypted_somewhere(config: Config) -> bool:
     """Whether anything that Nova asks or serves is encrypted."""
     return (
-        any("https" in schemes for _, schemes in _url_settings(config, _URLS))
-        or _is_broker_encrypted(config)
+        any("https" in schemes for _, schemes in _url_settings(config, (*_URLS, *_KEYS)))
+        or config.true(BROKER, "ssl")
+        or any(_is_broker_encrypted(config, place) for place in _BROKERS)
         or any(_is_database_encrypted(config, *place) for place in _DATABASES)
         or config.true("DEFAULT", "ssl_only")
         or "vencrypt" in _schemes(config)
         or config.true("libvirt", "live_migration_with_native_tls")
+        or (config.value("libvirt", "live_migration_scheme") or "").lower() == "tls"
     )
 
 
@@ -77,14 +110,18 @@ def plain_text(config: Config) -> Found:
     """What is left in plain text where something else is not."""
     if not is_encrypted_somewhere(config):
         return
-    for setting, schemes in _url_settings(config, (*_URLS, *_TOLD)):
+    for setting, schemes in _url_settings(config, (*_URLS, *_KEYS, *_TOLD)):
         if "http" in schemes:
             text = f"http, while other things are encrypted: {_HIDDEN}"
             yield _plain(setting, text, "give the https URL")
-    url = config.setting("DEFAULT", "transport_url")
-    if url and not _is_broker_encrypted(config):
+    for broker, url in _brokers(config):
+        if _is_broker_encrypted(config, broker):
+            continue
         text = f"the broker is asked in plain text, while other things are encrypted: {_HIDDEN}"
         remedy = f"[{BROKER}] ssl = true, ssl_ca_file = the authority's certificate, and port 5671"
+        if config.true(BROKER, "ssl"):
+            text = f"the ssl in the URL wins over [{BROKER}] ssl = true, and {text}"
+            remedy = "take ssl out of the URL"
         yield _plain(url, text, remedy)
     for place in _DATABASES:
         connection, value = config.setting(*place), config.value(*place) or ""
@@ -95,6 +132,19 @@ def plain_text(config: Config) -> Found:
             yield _plain(connection, text, remedy)
     yield from _plain_tokens(config)
     yield from _plain_screens(config)
+    yield from _plain_migrations(config)
+
+
+def _plain_migrations(config: Config) -> Found:
+    uri = config.setting("libvirt", "live_migration_uri")
+    scheme, _, _ = (config.value("libvirt", "live_migration_uri") or "").lower().partition("://")
+    if not (config.compute and uri and scheme.endswith("+tcp")):
+        return
+    text = "the other host's libvirt is asked over plain TCP, while other things are encrypted"
+    if (config.value("libvirt", "live_migration_scheme") or "").lower() == "tls":
+        text = f"wins over live_migration_scheme = tls, and {text}"
+    remedy = "leave it out, and give live_migration_scheme = tls"
+    yield at(uri, "insecure", "warning", text, remedy, "nova/conf/libvirt.py live_migration_scheme")
 
 
 def _plain(setting: Setting, problem: str, remedy: str) -> Finding:
@@ -148,7 +198,7 @@ def unverified_peers(config: Config) -> Found:
     """Where whoever is in between can pose as the broker or the database."""
     yield from _unverified_broker(config)
     for place in _DATABASES:
-        query, setting = _query(config, *place), config.setting(*place)
+        query, setting = _database_query(config, *place), config.setting(*place)
         if not (setting and (config.value(*place) or "").startswith("mysql")):
             continue
         off = {
@@ -165,14 +215,17 @@ def unverified_peers(config: Config) -> Found:
 
 
 def _unverified_broker(config: Config) -> Found:
-    if not _is_broker_encrypted(config):
+    """One of them is enough: what is missing goes for all."""
+    places = [place for place, _ in _brokers(config)] or [_BROKERS[0]]
+    encrypted = [place for place in places if _is_broker_encrypted(config, place)]
+    if not encrypted:
         return
     source = "oslo_messaging/_drivers/impl_rabbit.py _fetch_ssl_params"
-    if not config.has(BROKER, "ssl_ca_file"):
+    if not all(_of_broker(config, place, "ssl_ca_file") for place in encrypted):
         text = "encrypted, but whoever is in between can pose as the broker"
         name, remedy = f"{BROKER}/ssl_ca_file", "ssl_ca_file = the authority's certificate"
         yield missing(config, name, text, remedy, source, kind="insecure", level="warning")
-    elif not config.true(BROKER, NAME):
+    elif any(_of_broker(config, place, NAME).lower() not in TRUE for place in encrypted):
         text = (
             "any certificate of the authority passes for the broker's, whatever name is in it "
             "(CVE-2026-44393)"
@@ -211,6 +264,27 @@ def weak_versions(config: Config) -> Found:
         if setting and value in _WEAK:
             text = f"{value} is broken, and newer OpenSSL refuses it"
             yield at(setting, "insecure", "warning", text, remedy, "RFC 8996")
+    ciphers = config.setting("console", "ssl_ciphers")
+    if ciphers and (weak := _weak_ciphers(config.value("console", "ssl_ciphers") or "")):
+        text = f"takes {', '.join(weak)}, by which what is said can be read or changed"
+        remedy = "leave it out, or name none but HIGH:!aNULL"
+        yield at(ciphers, "insecure", "warning", text, remedy, "openssl-ciphers(1)")
+
+
+def _weak_ciphers(text: str) -> list[str]:
+    """What a list of OpenSSL's takes that is weak; what comes after ``!`` never comes back."""
+    taken = dict[str, None]()
+    never = set[str]()
+    for word in text.replace(",", ":").replace(" ", ":").split(":"):
+        name = word.lstrip("!-+")
+        if word.startswith("!"):
+            never.add(name)
+        if word.startswith(("!", "-")):
+            taken.pop(name, None)
+        elif not word.startswith(("+", "@")) and name not in never:
+            taken[name] = None
+    # By their own names (RC4-MD5), or by what several have in common (kRSA+RC4).
+    return [name for name in taken if not _WEAK_CIPHERS.isdisjoint(re.split("[+-]", name))]
 
 
 def migrations(config: Config) -> Found:
