@@ -108,6 +108,7 @@ def _fault(finding: FileFinding, hosts: Sequence[str]) -> Fault:
 
 
 def _login(site: Site, name: str, account: Account, secret: str, **more: Any) -> Check:
+    remedy = f"see keystone.auth_url in group_data/all.py, and {secret} in {site.secrets_file}"
     return {
         "name": name,
         "kind": "keystone",
@@ -118,7 +119,7 @@ def _login(site: Site, name: str, account: Account, secret: str, **more: Any) ->
         "project": account.project_name,
         "project_domain": account.project_domain_name,
         "region": site.settings.region,
-        "remedy": f"see keystone.auth_url in group_data/all.py, and {secret} in secrets.yml",
+        "remedy": remedy,
         **more,
     }
 
@@ -173,7 +174,7 @@ def _identity_checks(scope: RunScope, host: HostSettings) -> Iterator[Check]:
 
 
 def _broker_checks(site: Site) -> Iterator[Check]:
-    messaging = site.settings.messaging
+    messaging, secrets = site.settings.messaging, site.secrets_file
     for broker in messaging.hosts:
         yield {
             "name": f"RabbitMQ at {broker}:{messaging.port}",
@@ -185,18 +186,18 @@ def _broker_checks(site: Site) -> Iterator[Check]:
             "virtual_host": messaging.virtual_host,
             # A user that this deployment makes may not be there yet.
             "login": not site.settings.manage_messaging,
-            "remedy": "see messaging in group_data/all.py, and messaging_password in secrets.yml",
+            "remedy": f"see messaging in group_data/all.py, and messaging_password in {secrets}",
         }
 
 
 def _controller_checks(site: Site) -> Iterator[Check]:
-    database = site.settings.database
+    database, secrets = site.settings.database, site.secrets_file
     check: Check = {
         "name": f"{DATABASE}{database.host}:{database.port}",
         "kind": "mysql",
         "host": database.host,
         "port": database.port,
-        "remedy": "see database in group_data/all.py, and database_password in secrets.yml",
+        "remedy": f"see database in group_data/all.py, and database_password in {secrets}",
     }
     if not site.settings.manage_database:
         password = site.secrets.database_password.get_secret_value()

@@ -8,20 +8,23 @@ from pathlib import Path
 
 from pyinfra.api.inventory import Inventory
 
+from pyinfra_nova.site.data_files import located
 from pyinfra_nova.site.faults import Fault, SecretsError, SettingsError
 from pyinfra_nova.site.host_settings import HostsBuilder
-from pyinfra_nova.site.layered_data import Data
-from pyinfra_nova.site.secrets import Secrets, load_secrets
+from pyinfra_nova.site.layered_data import Data, Layers
+from pyinfra_nova.site.secret_files import PLAIN_FILE
+from pyinfra_nova.site.secret_files import secrets_file as find_secrets_file
+from pyinfra_nova.site.secrets import Secrets, how_to_add_tls_secret, load_secrets
 from pyinfra_nova.site.settings import HostSettings, Settings, Site
 from pyinfra_nova.site.site_settings import site_settings
 from pyinfra_nova.site.sources import ALL_FILE, INVENTORY_FILE, Sources
-from pyinfra_nova.site.tls import authorities_problem
+from pyinfra_nova.site.tls import Tls, authorities_problem
 from pyinfra_nova.site.value_types import is_truth
 
 ISOLATION = "enable_isolated_aggregate_filtering"
 
 
-def _missing_secrets(secrets: Secrets, hosts: Iterable[HostSettings]) -> Iterator[Fault]:
+def _missing_secrets(secrets: Secrets, hosts: Iterable[HostSettings], file: str) -> Iterator[Fault]:
     """The secrets that only some settings need."""
     uuid = next((h.libvirt.rbd_secret_uuid for h in hosts if h.libvirt.rbd_secret_uuid), None)
     if uuid and secrets.rbd_secret_key is None:
@@ -30,10 +33,10 @@ def _missing_secrets(secrets: Secrets, hosts: Iterable[HostSettings]) -> Iterato
             "add what `ceph auth get-key client.USER` prints, of the user that Cinder has; for a "
             "Ceph that is still to be made, `python -m pyinfra_nova.secrets add-ceph-key`"
         )
-        yield Fault("secrets.yml", "rbd_secret_key", problem, remedy)
+        yield Fault(file, "rbd_secret_key", problem, remedy)
 
 
-def _equal_secrets(secrets: Secrets) -> Iterator[Fault]:
+def _equal_secrets(secrets: Secrets, file: str) -> Iterator[Fault]:
     """Secrets of authorities that are another one, too: who has that could be every authority."""
     values: dict[str, str] = {}
     for name in type(secrets).model_fields:
@@ -41,31 +44,36 @@ def _equal_secrets(secrets: Secrets) -> Iterator[Fault]:
             other = values.setdefault(secret.get_secret_value(), name)
             if other != name and "tls_" in name:
                 problem = f"is the same as {other}"
-                yield Fault("secrets.yml", name, problem, "give it 32 random characters of its own")
+                yield Fault(file, name, problem, "give it 32 random characters of its own")
 
 
-def _tls_faults(settings: Settings, secrets: Secrets) -> Iterator[Fault]:
-    """What encryption needs beside the settings: the secret, and files on this machine."""
-    tls = settings.tls
-    if tls.cafile and Path(tls.cafile).exists() and not Path(tls.cafile).is_file():
-        yield Fault(ALL_FILE, "tls.cafile", f"{tls.cafile}: is not a regular file")
-        return
-    if tls.mode == "internal" and secrets.tls_secret is None:
+def _tls_secret_faults(secrets: Secrets, file: str) -> Iterator[Fault]:
+    """What tls.mode "internal" needs beside the settings."""
+    if secrets.tls_secret is None:
         problem = 'is missing, and tls.mode "internal" makes its authorities of it'
-        remedy = "`python -m pyinfra_nova.secrets add-tls-secret` adds it"
-        yield Fault("secrets.yml", "tls_secret", problem, remedy)
-    if tls.mode == "internal":
-        yield from _equal_secrets(secrets)
+        yield Fault(file, "tls_secret", problem, how_to_add_tls_secret(Path(file)))
+    yield from _equal_secrets(secrets, file)
+
+
+def _cafile_faults(tls: Tls, sources: Sources) -> Iterator[Fault]:
+    """What is wrong with the file of further authorities, which is on this machine."""
     if tls.cafile is None:
+        return
+    layers = Layers()
+    for file, layer in sources.site_layers():
+        layers.add(file, layer)
+    where = layers.origin(["tls", "cafile"], ALL_FILE)
+    if Path(tls.cafile).exists() and not Path(tls.cafile).is_file():
+        yield Fault(where, "tls.cafile", f"{tls.cafile}: is not a regular file")
         return
     try:
         data = Path(tls.cafile).read_bytes()
     except OSError as error:
         problem = f"{tls.cafile}: {error.strerror}"
-        yield Fault(ALL_FILE, "tls.cafile", problem, "name a file in PEM")
+        yield Fault(where, "tls.cafile", problem, "name a file in PEM")
         return
     if problem := authorities_problem(data, tls.cafile, dt.datetime.now(dt.timezone.utc)):
-        yield Fault(ALL_FILE, "tls.cafile", f"{tls.cafile}: {problem}")
+        yield Fault(where, "tls.cafile", f"{tls.cafile}: {problem}")
 
 
 def _smoke_guest_faults(settings: Settings, hosts: Iterable[HostSettings]) -> Iterator[Fault]:
@@ -92,6 +100,7 @@ def build_site(
     override_data: Data | None = None,
     inventory_file: str = INVENTORY_FILE,
     limit: Collection[str] | None = None,
+    secrets_file: str = str(PLAIN_FILE),
 ) -> Site:
     """The site that plain data describe.
 
@@ -104,6 +113,7 @@ def build_site(
         override_data: what came from the command line; wins over everything.
         inventory_file: the file that faults of hosts and groups name.
         limit: the hosts that --limit names; None without it.
+        secrets_file: the file that faults of SECRETS name.
 
     Raises:
         SettingsError: with every fault of every source.
@@ -113,16 +123,19 @@ def build_site(
     settings = site_settings(sources)
     hosts = HostsBuilder(sources).hosts(settings)
     # A group's fault shows in every host of it.
-    faults = list(dict.fromkeys(sources.faults))
+    faults = [located(fault, inventory_file) for fault in dict.fromkeys(sources.faults)]
     if isinstance(secrets, SecretsError):
         raise SettingsError([*faults, *secrets.faults])
-    faults += _missing_secrets(secrets, hosts.values())
+    faults += _missing_secrets(secrets, hosts.values(), secrets_file)
     if settings:
-        faults += _smoke_guest_faults(settings, hosts.values())
-        faults += _tls_faults(settings, secrets)
+        late = [*_smoke_guest_faults(settings, hosts.values())]
+        if settings.tls.mode == "internal":
+            late += _tls_secret_faults(secrets, secrets_file)
+        late += _cafile_faults(settings.tls, sources)
+        faults += [located(fault, inventory_file) for fault in late]
     if faults or settings is None:
         raise SettingsError(faults)
-    return Site(settings=settings, secrets=secrets, hosts=hosts)
+    return Site(settings=settings, secrets=secrets, hosts=hosts, secrets_file=secrets_file)
 
 
 def site_of(
@@ -144,9 +157,10 @@ def site_of(
         groups[name] = [host.name for host in hosts]
     secrets: Secrets | SecretsError
     try:
-        secrets = load_secrets(secrets_file)
+        path = secrets_file or find_secrets_file()
+        secrets = load_secrets(path)
     except SecretsError as error:
-        secrets = error
+        path, secrets = PLAIN_FILE, error
     return build_site(
         groups,
         inventory.get_data(),
@@ -156,4 +170,5 @@ def site_of(
         override_data=inventory.get_override_data(),
         inventory_file=inventory_file,
         limit=limit,
+        secrets_file=str(path),
     )

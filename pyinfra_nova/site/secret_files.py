@@ -28,6 +28,9 @@ Encryption = Literal["SOPS", "age"]
 # https://age-encryption.org/v1, "File format"; the armored form may stand after white space.
 AGE_HEADER, AGE_ARMOR = b"age-encryption.org/", b"-----BEGIN AGE ENCRYPTED FILE-----"
 
+# Ansible's documentation, "Format of files encrypted with Ansible Vault".
+VAULT = b"$ANSIBLE_VAULT;"
+
 # Exit codes of sops (getsops/sops, cmd/sops/codes/codes.go).
 SOPS_NO_KEY = (111, 128)
 SOPS_DAMAGED = (24, 25, 51, 52)
@@ -59,8 +62,15 @@ def named_encryption(path: Path) -> Encryption | None:
 
 def is_encrypted(path: Path) -> bool:
     """Whether PATH, a file that can be read, holds something encrypted."""
+    return encryption_of(path) is not None
+
+
+def encryption_of(path: Path) -> Encryption | None:
+    """What PATH, a file that can be read, is encrypted with; None for a plain one."""
     content, _ = _content(path)
-    return _is_age(content) or _sops_data(content) is not None
+    if _is_age(content):
+        return "age"
+    return None if _sops_data(content) is None else "SOPS"
 
 
 def read_secrets_file(path: Path) -> str:
@@ -74,6 +84,9 @@ def read_secrets_file(path: Path) -> str:
         content = _opened_by_age(path)
     elif (data := _sops_data(content)) is not None:
         content = _opened_by_sops(path, data)
+    elif content.lstrip().startswith(VAULT):
+        problem = "is encrypted with ansible-vault, which is not read here"
+        raise SecretsError([Fault(str(path), "", problem, f"use SOPS or age: {HOW_TO_ENCRYPT}")])
     elif promised := named_encryption(path):
         problem = f"is not encrypted with {promised}, as its name says, or it is damaged"
         raise SecretsError([Fault(str(path), "", problem, HOW_TO_ENCRYPT)])

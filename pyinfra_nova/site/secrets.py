@@ -24,7 +24,8 @@ from pydantic import AfterValidator, ConfigDict, SecretStr, ValidationError
 from pyinfra_nova.site.faults import Fault, SecretsError
 from pyinfra_nova.site.secret_files import (
     HOW_TO_ENCRYPT,
-    is_encrypted,
+    PLAIN_FILE,
+    encryption_of,
     named_encryption,
     read_secrets_file,
     secrets_file,
@@ -32,6 +33,7 @@ from pyinfra_nova.site.secret_files import (
 from pyinfra_nova.site.section import Section
 
 PLACEHOLDER = "CHANGE_ME"
+OF_YOUR_OWN = "put a value of your own there, or take the line out where nothing needs it"
 MINIMUM_LENGTH = 8
 MINIMUM_KEY_LENGTH = 20
 # RabbitMQ reads a login from a first frame of 4096 bytes (AMQP 0-9-1, frame-min-size).
@@ -239,7 +241,10 @@ def _fault(path: Path, location: Sequence[int | str], details: Mapping[str, Any]
         known = ", ".join(Secrets.model_fields)
         return Fault(str(path), key, "unknown key", f"known are {known}")
     if kind == "value_error":
-        return Fault(str(path), key, str(details["ctx"]["error"]))
+        problem = str(details["ctx"]["error"])
+        is_optional = not Secrets.model_fields[key].is_required()
+        remedy = OF_YOUR_OWN if is_optional and problem.endswith(PLACEHOLDER) else ""
+        return Fault(str(path), key, problem, remedy)
     return Fault(str(path), key, "is not a text", "put it in quotes")
 
 
@@ -272,14 +277,41 @@ def add_ceph_key(path: Path) -> bool:
 def add_tls_secret(path: Path) -> bool:
     """The same of ``tls_secret``."""
     made = partial(random_source.token_urlsafe, 24)
-    return _added(path, "tls_secret", made, "give it 32 random characters")
+    return _added(path, "tls_secret", made, RANDOM)
+
+
+RANDOM = "give it 32 random characters"
+
+
+def how_to_add_tls_secret(path: Path) -> str:
+    """How ``tls_secret`` comes into the file at PATH, which has none."""
+    if remedy := _by_hand(path, "tls_secret"):
+        return remedy
+    name = "" if path == PLAIN_FILE else f" {path}"
+    return f"`python -m pyinfra_nova.secrets add-tls-secret{name}` adds it"
+
+
+def _by_hand(path: Path, key: str) -> str:
+    """How KEY comes into a file to which no line can be added; empty where one can."""
+    try:
+        kind, text = encryption_of(path), path.read_text(encoding="utf-8", errors="replace")
+    except (SecretsError, OSError):
+        return ""
+    if kind == "SOPS":
+        return f"add a line `{key}: ...` with `sops {path}`"
+    if kind == "age":
+        return f"decrypt it, add a line `{key}: ...` and encrypt it again (docs/secrets.md)"
+    if text.lstrip().startswith("{"):
+        return f'add `"{key}": "..."` to what is in its braces'
+    return ""
 
 
 def _added(path: Path, key: str, made: Callable[[], str], remedy: str) -> bool:
     if getattr(load_secrets(path), key):
         return False
-    by_hand = [Fault(str(path), key, "is missing", remedy)]
-    if is_encrypted(path):
+    how = _by_hand(path, key)
+    by_hand = [Fault(str(path), key, "is missing", f"{how}; {remedy}" if how else remedy)]
+    if how:
         raise SecretsError(by_hand)
     before = path.read_text(encoding="utf-8")
     line = f"{key}: '{made()}'\n"

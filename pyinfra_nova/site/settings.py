@@ -324,11 +324,16 @@ class HostSettings(Section):
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """A whole deployment, checked: the one thing that everything else reads."""
+    """A whole deployment, checked: the one thing that everything else reads.
+
+    Attributes:
+        secrets_file: where an operator finds what messages say of secrets.
+    """
 
     settings: Settings
     secrets: Secrets
     hosts: Mapping[str, HostSettings]
+    secrets_file: str = "secrets.yml"
 
     def host(self, name: str) -> HostSettings | None:
         """The host with inventory name NAME, or None if it has no part in Nova."""

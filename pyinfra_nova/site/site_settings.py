@@ -13,7 +13,7 @@ from pyinfra_nova.knowledge.platforms import known_releases
 from pyinfra_nova.site.faults import Fault, faults_of
 from pyinfra_nova.site.layered_data import Data, Layers
 from pyinfra_nova.site.settings import Apis, Settings, Vnc
-from pyinfra_nova.site.sources import ALL_FILE, COMMAND_LINE, HOST_KEYS, LAB_FILE, Sources
+from pyinfra_nova.site.sources import ALL_FILE, HOST_KEYS, Sources
 from pyinfra_nova.site.value_types import shown
 
 AMQPS = 5671
@@ -37,16 +37,13 @@ def site_settings(sources: Sources) -> Settings | None:
     controller = sources.names("controllers", "controller")[0]
     database = sources.names("database", controller)[0]
     brokers = sources.names("messaging", controller)
-    given = Layers()
-    given.add(ALL_FILE, _without_host_keys(sources.all_data))
-    given.add(LAB_FILE, sources.lab_data)
-    given.add(COMMAND_LINE, _without_host_keys(sources.override_data))
-    layers = Layers()
+    given, layers = Layers(), Layers()
+    for file, data in sources.site_layers():
+        given.add(file, _without_host_keys(data))
     layers.add(sources.file, {"controller_host": controller})
     layers.add(DERIVED, _defaults(sources, given.merged, controller, database, brokers))
-    layers.add(ALL_FILE, _without_host_keys(sources.all_data))
-    layers.add(LAB_FILE, sources.lab_data)
-    layers.add(COMMAND_LINE, _without_host_keys(sources.override_data))
+    for file, data in sources.site_layers():
+        layers.add(file, _without_host_keys(data))
     if sources.release not in known_releases():
         sources.faults.append(
             Fault(

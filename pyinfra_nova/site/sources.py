@@ -141,6 +141,12 @@ class Sources:
                 problem = f"is not to be set for all operations: {REFUSED_ARGUMENTS[key]}"
                 self.faults.append(Fault(file, before + key, problem, "leave it out"))
 
+    def site_layers(self) -> Iterator[tuple[str, Data]]:
+        """What is said of the whole site, weakest first, each with the file that says it."""
+        yield ALL_FILE, self.all_data
+        yield LAB_FILE, self.lab_data
+        yield COMMAND_LINE, self.override_data
+
     def names(self, group: str, otherwise: str) -> list[str]:
         """What the hosts of GROUP are called in URLs."""
         hosts = self.groups.get(group, [])

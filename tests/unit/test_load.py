@@ -204,7 +204,7 @@ def test_a_ceph_that_only_one_host_uses_needs_its_key(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         site_of(load(path, tmp_path), tmp_path / "secrets.yml")
     (fault,) = caught.value.faults
-    assert (fault.file, fault.key) == ("secrets.yml", "rbd_secret_key")
+    assert (fault.file, fault.key) == (f"{tmp_path}/secrets.yml", "rbd_secret_key")
     assert fault.problem == f"is missing, and libvirt.rbd_secret_uuid {uuid} says that there is one"
     assert fault.remedy == (
         "add what `ceph auth get-key client.USER` prints, of the user that Cinder has; for a Ceph "

@@ -164,9 +164,11 @@ def test_to_an_encrypted_file_no_key_is_added_that_everybody_could_read(
     before = path.read_bytes()
     assert main(["add-ceph-key", str(path)]) == 1
     assert path.read_bytes() == before
-    assert capsys.readouterr().err == (
-        f"{path}: rbd_secret_key: is missing; docs/storage.md says what it is\n"
-    )
+    said = capsys.readouterr().err
+    how = f"with `sops {path}`" if form == "SOPS" else "and encrypt it again (docs/secrets.md)"
+    assert said.startswith(f"{path}: rbd_secret_key: is missing; ")
+    assert f"add a line `rbd_secret_key: ...` {how}" in said
+    assert said.endswith("; docs/storage.md says what it is\n")
 
 
 def test_an_identity_that_others_may_read_is_refused(

@@ -384,5 +384,6 @@ def test_no_key_is_added_where_a_line_would_break_the_file(
     assert main(["add-ceph-key", str(path)]) == 1
     assert path.read_text() == text
     assert capsys.readouterr().err == (
-        f"{path}: rbd_secret_key: is missing; docs/storage.md says what it is\n"
+        f'{path}: rbd_secret_key: is missing; add `"rbd_secret_key": "..."` to what is in its '
+        "braces; docs/storage.md says what it is\n"
     )
