@@ -99,10 +99,13 @@ class Tls(Section):
 
     @model_validator(mode="after")
     def _is_renewed_before_its_end(self) -> Tls:
-        if self.renew_days >= self.days:
+        most = self.days * 2 // 3
+        # No deploy renews what is provided: there it is when the table begins to warn.
+        if self.mode != "provided" and self.renew_days > most:
             raise ValueError(
-                f"renew_days ({self.renew_days}) is not less than days ({self.days}): every deploy "
-                "would make new certificates"
+                f"renew_days ({self.renew_days}) is more than two thirds of days ({self.days}): "
+                "certificates would hardly be made before they are made again, with a restart of "
+                f"the APIs each time; leave renew_days at {most} or less"
             )
         return self
 
