@@ -1,6 +1,7 @@
-"""Read which databases, users and grants a MariaDB server on this host has.
+"""Read which databases, users and grants a MariaDB server on this host has, or change them.
 
 Request: {"databases": [names], "users": [{"name", "password_hash", "databases": [names]}]}
+         or {"statements": [texts]}, which the server is to do, one after the other until one fails
 Answer:  {"server": text|null, "error": text|null, "early": bool, "missing_databases": [...]|null,
           "users": [{"name", "missing", "password_differs", "requires_tls": text,
           "missing_grants": [...]}]|null}
@@ -64,7 +65,18 @@ def read():
     return schemas, users, grants
 
 
+def written(statements):
+    text = "\n".join(statements).rstrip(";")
+    try:
+        sql.client_rows("the changes", text)
+    except (sql.NotInstalledError, sql.NoAnswerError) as error:
+        raise SystemExit(f"the database server did not do it: {error}") from None
+    return {}
+
+
 def answer(request):
+    if "statements" in request:
+        return written(request["statements"])
     try:
         schemas, users, grants = read()
     except sql.NotInstalledError as error:

@@ -22,7 +22,9 @@ SECRETS = (
 CHECKOUT = Path(__file__).resolve().parents[1]
 READ = ("lab/*.py", "lab/cloud/*.py", "lab/files/*", "lab/templates/*", "lab/guest/*",
         "group_data/*.py", "pyinfra_nova/*.py", "pyinfra_nova/certificates/*.py",
-        "pyinfra_nova/resources/*.py", "pyinfra_nova/site/tls.py", "files/*")  # fmt: skip
+        "pyinfra_nova/resources/*.py", "pyinfra_nova/site/tls.py",
+        "pyinfra_nova/nova_conf/certificate_files.py", "pyinfra_nova/nova_conf/config_file.py",
+        "pyinfra_nova/nova_conf/render.py", "files/*", "files/common/*")  # fmt: skip
 LOOKED_AT = 7 * 24 * 3600
 """Seconds after which it is asked again whether certificates are to be renewed."""
 

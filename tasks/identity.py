@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from pyinfra.api.deploy import deploy
 
@@ -19,13 +18,12 @@ ROLES = ("admin", "service")
 def prepare(plan: HostPlan) -> None:
     """Make Nova's entries in Keystone, where the site does not make them elsewhere."""
     if plan.site.settings.manage_identity and plan.is_primary_controller:
-        entries, later = _entries(plan.site), _of_another_scheme(plan)
+        entries, later = _entries(plan.site), plan.interfaces_to_move
+        now = tuple(each for each in entries.endpoints if each.interface not in later)
         keystone.present(
             name="Create user, roles, service and endpoints",
             admin=keystone.KeystoneAdmin.of(plan.site),
-            entries=replace(
-                entries, endpoints=tuple(e for e in entries.endpoints if e not in later)
-            ),
+            entries=replace(entries, endpoints=now),
             left_out=plan.scope.left_out,
         )
 
@@ -33,28 +31,19 @@ def prepare(plan: HostPlan) -> None:
 @deploy("Identity")
 def publish(plan: HostPlan) -> None:
     """Move endpoints from http to https, or back, now that the APIs speak it."""
-    later = _of_another_scheme(plan)
-    if plan.site.settings.manage_identity and plan.is_primary_controller and later:
+    if not (plan.site.settings.manage_identity and plan.is_primary_controller):
+        return
+    later = plan.interfaces_to_move
+    if later:
+        found = _entries(plan.site).endpoints
         domain = plan.site.settings.keystone.user_domain_name
         keystone.present(
             name="Move the endpoints to what the APIs speak",
             admin=keystone.KeystoneAdmin.of(plan.site),
-            entries=keystone.KeystoneEntries(domain, domain, endpoints=later),
+            entries=keystone.KeystoneEntries(
+                domain, domain, endpoints=tuple(e for e in found if e.interface in later)
+            ),
         )
-
-
-def _of_another_scheme(plan: HostPlan) -> tuple[keystone.KeystoneEndpoint, ...]:
-    """The endpoints of which the catalogue says http where it is to say https, or otherwise round.
-
-    Whoever asks the catalogue goes on with what it says until the APIs have been restarted.
-    """
-    published = plan.published
-    return tuple(
-        endpoint
-        for endpoint in _entries(plan.site).endpoints
-        if urlsplit(published.get(endpoint.interface, endpoint.url)).scheme
-        != urlsplit(endpoint.url).scheme
-    )
 
 
 def _entries(site: Site) -> keystone.KeystoneEntries:

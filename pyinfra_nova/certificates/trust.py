@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from cryptography import x509
 
@@ -21,12 +22,24 @@ def secrets_of(secrets: Secrets) -> tuple[str, ...]:
     return tuple(dict.fromkeys(s.get_secret_value() for s in found if s is not None))
 
 
+_AUTHORITIES: WeakKeyDictionary[Site, dict[str, str]] = WeakKeyDictionary()
+
+
 def authorities_pem(site: Site, name: str) -> str:
     """The certificates of the authority NAME, old and new ones while they are exchanged.
+
+    They are the same on all hosts, and read or made once.
 
     Raises:
         CertificateError: they are to be provided, and are not.
     """
+    known = _AUTHORITIES.setdefault(site, {})
+    if name not in known:
+        known[name] = _authorities_pem(site, name)
+    return known[name]
+
+
+def _authorities_pem(site: Site, name: str) -> str:
     if folder := folder_of(site):
         return "".join(map(pem_of, folder.authorities(name)))
     return "".join(authority(secret, name).pem for secret in secrets_of(site.secrets))

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from pyinfra_nova.certificates.issued import Issued, wanted
 from pyinfra_nova.certificates.provided import CertificateError, problems
@@ -231,22 +232,45 @@ def revocation_files(
     """What HOST refuses retired computes by, but for those LEAVING."""
     if not site.settings.tls.is_on:
         return
-    staying = {compute.name for compute in leaving}
-    gone = [bare_name(compute.name) for compute in site.retired if compute.name not in staying]
     for place in places(site, host, platform):
         if place.refuses:
-            text = revocations_pem(site, PURPOSES[place.purpose].authority, gone)
-            if text:
-                yield _public(place.refuses, text)
+            file = _list(site, place.refuses, PURPOSES[place.purpose].authority, leaving)
+            if file:
+                yield file
+
+
+_LISTS: WeakKeyDictionary[Site, dict[tuple[int, str], tuple[object, ConfigFile | None]]] = (
+    WeakKeyDictionary()
+)
+
+
+def _list(
+    site: Site, path: str, authority: str, leaving: Sequence[HostSettings]
+) -> ConfigFile | None:
+    """The list at PATH of those that AUTHORITY refuses, the same on all hosts, and made once."""
+    made, key = _LISTS.setdefault(site, {}), (id(leaving), path)
+    if key not in made:
+        staying = {compute.name for compute in leaving}
+        gone = [bare_name(compute.name) for compute in site.retired if compute.name not in staying]
+        text = revocations_pem(site, authority, gone)
+        file = _public(path, text, by_digest=True) if text else None
+        made[key] = (leaving, file)  # with them, lest an id be another one's
+    return made[key][1]
+
+
+_TRUST: WeakKeyDictionary[Site, ConfigFile] = WeakKeyDictionary()
 
 
 def trust_file(site: Site) -> ConfigFile:
-    """Whom a host of SITE, which encrypts, takes the word of services from."""
-    return _public(TRUST, trusted_pem(site) or "")
+    """Whom a host of SITE, which encrypts, takes the word of services from; made once for all."""
+    if site not in _TRUST:
+        _TRUST[site] = _public(TRUST, trusted_pem(site) or "")
+    return _TRUST[site]
 
 
-def _public(path: str, text: str) -> ConfigFile:
-    return ConfigFile(path, f"{MARKER}\n{text}", "root", "root", "0644")
+def _public(path: str, text: str, *, by_digest: bool = False) -> ConfigFile:
+    content = f"{MARKER}\n{text}"
+    return ConfigFile(path, content, "root", "root", "0644", by_digest=by_digest)
 
 
 def unwanted_certificate_files(

@@ -16,8 +16,7 @@ from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
-from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask
-from pyinfra_nova.session.redaction import SecretInput
+from pyinfra_nova.session.host_script import NO_ANSWER, ScriptFact, ask, script_command
 from pyinfra_nova.session.steps import Commands, changing, refused, say
 from pyinfra_nova.site.names import named
 from pyinfra_nova.site.run_scope import cut_off
@@ -112,10 +111,9 @@ def statements(state: Mapping[str, Any], users: Sequence[DatabaseUser]) -> list[
 
 
 def _told(statements: Sequence[str]) -> StringCommand:
-    """The command that has the server on this host do STATEMENTS; the client as files/common/sql.py
-    chooses it."""
-    how = "$(mysql --version | grep -q MariaDB && echo --skip-ssl || echo --ssl-mode=DISABLED)"
-    return StringCommand("mysql", how, _stdin=SecretInput("\n".join(statements)))
+    """The command that has the server on this host do STATEMENTS."""
+    fact, request = DatabaseDifferences, {"statements": list(statements)}
+    return script_command(fact.script, "write", request, fact.uses)
 
 
 @operation()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
 from typing import get_args
+from urllib.parse import urlsplit
 
 from pyinfra_nova.certificates.issued import Issued
 from pyinfra_nova.knowledge.platforms import EndpointName, NovaRole, Platform, PlatformUnit
@@ -123,7 +124,8 @@ class HostPlan:
 
         Where nobody knows whether they may it stays as it is; what is provided for it may be gone.
         """
-        is_leaving = self.has_nova and self.knows_leaving and self.host in self.leaving
+        may_leave = self.host.is_retired and self.has_nova and self.knows_leaving
+        is_leaving = may_leave and self.host in self.leaving
         return as_compute(self.host) if is_leaving else self.host
 
     def _migration_files(self, leaving: tuple[HostSettings, ...]) -> tuple[ConfigFile, ...]:
@@ -134,8 +136,8 @@ class HostPlan:
     @property
     def files_at_the_end(self) -> tuple[ConfigFile, ...]:
         """Of the files those that are others once the retired computes of this run have gone."""
-        staying = tuple(host for host in self.leaving if host not in self.scope.retired)
-        if staying == self.leaving:
+        staying = self.scope.staying(self.leaving)
+        if len(staying) == len(self.leaving):
             return ()
         where = (self.site, self.encrypted, self.platform)
         is_known = self.knows_leaving or not staying
@@ -283,6 +285,19 @@ class HostPlan:
             left_out |= set(get_args(Api)) - set(settings.enabled_apis)
         found = endpoints(settings, self.host)
         return {name: endpoint for name, endpoint in found.items() if name not in left_out}
+
+    @cached_property
+    def interfaces_to_move(self) -> frozenset[str]:
+        """Those of which the catalogue says http where it is to say https, or otherwise round.
+
+        Whoever asks the catalogue goes on with what it says until the APIs have been restarted.
+        """
+        wanted: Mapping[str, str] = self.site.settings.endpoints.model_dump()
+        return frozenset(
+            interface
+            for interface, url in wanted.items()
+            if urlsplit(self.published.get(interface, url)).scheme != urlsplit(url).scheme
+        )
 
     @property
     def booleans(self) -> tuple[str, ...]:

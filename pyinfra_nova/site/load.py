@@ -67,7 +67,7 @@ def _cafile_faults(tls: Tls, sources: Sources) -> Iterator[Fault]:
         yield Fault(where, "tls.cafile", f"{tls.cafile}: is not a regular file")
         return
     try:
-        data = Path(tls.cafile).read_bytes()
+        data = tls.cafile_data
     except OSError as error:
         problem = f"{tls.cafile}: {error.strerror}"
         yield Fault(where, "tls.cafile", problem, "name a file in PEM")

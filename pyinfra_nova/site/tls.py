@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
@@ -122,11 +123,16 @@ class Tls(Section):
         """Whether anything is encrypted at all."""
         return self.mode != "off"
 
-    @property
-    def further_authorities(self) -> str:
-        """The text of ``cafile``; empty without one.
+    @cached_property
+    def cafile_data(self) -> bytes:
+        """What is in ``cafile``, read once a run; nothing without one.
 
         Raises:
             OSError: it cannot be read.
         """
-        return Path(self.cafile).read_text(encoding="utf-8") if self.cafile else ""
+        return Path(self.cafile).read_bytes() if self.cafile else b""
+
+    @property
+    def further_authorities(self) -> str:
+        """The text of ``cafile``, which has been checked; empty without one."""
+        return self.cafile_data.decode()

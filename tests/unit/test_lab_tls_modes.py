@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from lab import prerequisites, state
 from lab.__main__ import trust_site
 from lab.cloud import Cloud, certificates, daemons
+from lab.prerequisites import READ
 from lab.settings import read_settings
 from pyinfra_nova.certificates.authority import authority
 from pyinfra_nova.resources.units import Unit
@@ -73,10 +75,10 @@ LAB_GROUPS = {**GROUPS, "lab": ["controller", "compute1", "compute2"]}
 
 
 def test_the_lab_s_data_encrypt_a_site_of_lab_hosts_whatever_holds_for_all() -> None:
-    for_all, lab = {"tls": {"mode": "off", "days": 40}}, {"lab": INTERNAL}
+    for_all, lab = {"tls": {"mode": "off", "days": 50}}, {"lab": INTERNAL}
     found = site(for_all, groups=LAB_GROUPS, group_data=lab, passwords=WITH_SECRET)
     assert found.settings.tls.is_on
-    assert found.settings.tls.days == 40
+    assert found.settings.tls.days == 50
     assert found.settings.keystone.auth_url == "https://controller:5000/v3"
     assert found.settings.messaging.port == 5671
 
@@ -162,3 +164,21 @@ def test_the_workshop_believes_screens_by_the_site_s_authorities(
     secret = load_secrets(secrets).tls_secret
     assert secret is not None
     assert told == [authority(secret.get_secret_value(), "services").pem]
+
+
+def test_the_lab_is_prepared_again_where_what_it_is_prepared_by_has_changed() -> None:
+    """What it imports of the rooms that say what is on a host, and each script that it runs."""
+    root = Path(__file__).resolve().parents[2]
+    read = {path for pattern in READ for path in root.glob(pattern)}
+    rooms = ("certificates", "nova_conf", "resources")
+    used = {
+        root / f"{node.module.replace('.', '/')}.py"
+        for path in (*root.glob("lab/*.py"), *root.glob("lab/cloud/*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        and node.module
+        and node.module.startswith(tuple(f"pyinfra_nova.{room}." for room in rooms))
+    }
+    assert root / "pyinfra_nova/nova_conf/certificate_files.py" in used
+    assert sorted(used - read) == []
+    assert root / "files/common/sql.py" in read

@@ -149,6 +149,30 @@ def test_on_the_local_socket_nobody_is_verified_whichever_client_it_is(
     assert len(words) == 4 and all(line.startswith(word) for line in words)
 
 
+@pytest.mark.parametrize(("version", "word"), [(MARIADB, "--skip-ssl"), (MYSQL, "--ssl-mode=")])
+def test_changes_go_the_same_way_as_questions(client: Client, version: str, word: str) -> None:
+    client.answers(version=version)
+    made = ["CREATE DATABASE `nova`;", "CREATE USER 'nova'@'%';"]
+    assert databases.answer({"statements": made}) == {}
+    sent = client.sent.splitlines()
+    assert sent == [*made, f"SELECT '{sql.END}';"]
+    (words,) = (client.folder / "words").read_text().splitlines()
+    assert words.startswith(word) and "CREATE" not in words
+
+
+def test_what_the_server_does_not_do_ends_the_run_with_its_words(client: Client) -> None:
+    client.answers(known1="CREATE USER")
+    client.instead(1, f'echo "{error(1396, "Operation CREATE USER failed")}" >&2; exit 1\n')
+    with pytest.raises(SystemExit) as ended:
+        databases.answer({"statements": ["CREATE USER 'nova'@'%';"]})
+    assert ended.value.code == (
+        "the database server did not do it: the changes: 1396: Operation CREATE USER failed"
+    )
+    client.instead(1, "exit 0\n")
+    with pytest.raises(SystemExit, match="is cut off"):
+        databases.answer({"statements": ["CREATE USER 'nova'@'%';"]})
+
+
 def test_what_complete_answers_do_not_name_is_missing(client: Client) -> None:
     client.answers(answer1="mysql\nnova\n", answer2="root\tinvalid\t\n", answer4="")
     answer = databases.answer(REQUEST)
