@@ -21,6 +21,7 @@ from pyinfra_nova.nova_conf.check import LEAVE_OUT, Source
 from pyinfra_nova.nova_conf.check import Finding as FileFinding
 from pyinfra_nova.nova_conf.check import Role as FileRole
 from pyinfra_nova.nova_conf.check import findings as file_findings
+from pyinfra_nova.nova_conf.check.rules.encryption import MEANWHILE
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.nova_conf.tls_options import speaks_memcache_tls
@@ -64,7 +65,24 @@ def check_files(site: Site) -> list[Fault]:
     faults += [fault for problem in provided_problems(site, now) for fault in problem.faults]
     if faults:
         raise SettingsError(faults)
-    return [_fault(finding, names) for finding, names in found.items()]
+    return list(_remarks(site, found))
+
+
+def _remarks(site: Site, found: Mapping[FileFinding, Sequence[str]]) -> Iterator[Fault]:
+    """What is said of FOUND, each finding of some hosts.
+
+    Where ``tls`` is off and one service of others speaks TLS, all the rest is in plain text for one
+    reason, which is said once.
+    """
+    plain = [f for f in found if MEANWHILE in f.problem] if not site.settings.tls.is_on else []
+    if len(plain) > 1:
+        places = ", ".join(dict.fromkeys(f"[{f.section}] {f.option}" for f in plain))
+        hosts = list(dict.fromkeys(name for finding in plain for name in found[finding]))
+        problem = f"in plain text, as tls is off, {MEANWHILE}: {places}"
+        remedy = "tls.mode encrypts all of it (docs/tls.md)"
+        yield Fault(f"nova.conf of {named(hosts)}", "", problem, remedy)
+        found = {finding: names for finding, names in found.items() if finding not in plain}
+    yield from (_fault(finding, names) for finding, names in found.items())
 
 
 def _file_findings(site: Site, host: HostSettings) -> list[FileFinding]:

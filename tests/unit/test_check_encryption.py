@@ -206,6 +206,34 @@ def test_the_systems_authorities_are_worth_a_note_and_no_more(
     assert "[service_user] auth_url" not in said
 
 
+HTTPS = {"keystone": {"auth_url": "https://id.example.org/v3"}}
+
+
+def test_what_is_plain_for_one_reason_is_said_once() -> None:
+    assert check_files(site()) == []
+    (said,) = check_files(site(HTTPS))
+    assert str(said) == (
+        "nova.conf of controller, compute1, compute2: in plain text, as tls is off, while other "
+        "things are encrypted: [DEFAULT] transport_url, [api_database] connection, [database] "
+        "connection, [keystone_authtoken] memcached_servers, [vnc] auth_schemes, [vnc] "
+        "novncproxy_base_url; tls.mode encrypts all of it (docs/tls.md)"
+    )
+
+
+def test_what_else_is_unsafe_is_said_by_itself_and_so_is_all_with_tls_on() -> None:
+    insecure = {"nova_conf": {"glance": {"insecure": True}}}
+    found = [str(fault) for fault in check_files(site({**HTTPS, **insecure}))]
+    assert len(found) == 2 and "[glance] insecure" in found[1]
+    own = {"vault": {"vault_url": "http://v:8200"}, "barbican": {"barbican_endpoint": "http://b"}}
+    where = site(
+        {"tls": {"mode": "internal"}, "nova_conf": own}, passwords=secrets(tls_secret="t" * 32)
+    )
+    assert {fault.key for fault in check_files(where)} == {
+        "[vault] vault_url",
+        "[barbican] barbican_endpoint",
+    }
+
+
 def test_while_guests_are_left_that_have_no_encryption_both_are_taken() -> None:
     (finding,) = changed("auth_schemes = vencrypt", "auth_schemes = vencrypt,none\n")
     assert (finding.section, finding.option, finding.level) == ("vnc", "auth_schemes", "note")

@@ -31,6 +31,8 @@ _WEAK_CIPHERS = {
     *("EXP", "EXPORT", "EXPORT40", "EXPORT56", "LOW", "DES", "3DES", "RC2", "RC4", "MD5"),
 }
 """openssl-ciphers(1): what encrypts nothing, what verifies nobody, and what is broken."""
+MEANWHILE = "while other things are encrypted"
+"""What findings of plain text have in common."""
 _HIDDEN = "whoever is on the way reads it, passwords included, and can change it"
 
 
@@ -112,12 +114,12 @@ def plain_text(config: Config) -> Found:
         return
     for setting, schemes in _url_settings(config, (*_URLS, *_KEYS, *_TOLD)):
         if "http" in schemes:
-            text = f"http, while other things are encrypted: {_HIDDEN}"
+            text = f"http, {MEANWHILE}: {_HIDDEN}"
             yield _plain(setting, text, "give the https URL")
     for broker, url in _brokers(config):
         if _is_broker_encrypted(config, broker):
             continue
-        text = f"the broker is asked in plain text, while other things are encrypted: {_HIDDEN}"
+        text = f"the broker is asked in plain text, {MEANWHILE}: {_HIDDEN}"
         remedy = f"[{BROKER}] ssl = true, ssl_ca_file = the authority's certificate, and port 5671"
         if config.true(BROKER, "ssl"):
             text = f"the ssl in the URL wins over [{BROKER}] ssl = true, and {text}"
@@ -127,7 +129,7 @@ def plain_text(config: Config) -> Found:
         connection, value = config.setting(*place), config.value(*place) or ""
         over_network = "@" in value and "unix_socket=" not in value
         if connection and over_network and not _is_database_encrypted(config, *place):
-            text = "the database is asked in plain text, while other things are encrypted"
+            text = f"the database is asked in plain text, {MEANWHILE}"
             remedy = "end the URL with ?ssl_ca=FILE, the authority's certificate"
             yield _plain(connection, text, remedy)
     yield from _plain_tokens(config)
@@ -140,7 +142,7 @@ def _plain_migrations(config: Config) -> Found:
     scheme, _, _ = (config.value("libvirt", "live_migration_uri") or "").lower().partition("://")
     if not (config.compute and uri and scheme.endswith("+tcp")):
         return
-    text = "the other host's libvirt is asked over plain TCP, while other things are encrypted"
+    text = f"the other host's libvirt is asked over plain TCP, {MEANWHILE}"
     if (config.value("libvirt", "live_migration_scheme") or "").lower() == "tls":
         text = f"wins over live_migration_scheme = tls, and {text}"
     remedy = "leave it out, and give live_migration_scheme = tls"
@@ -162,7 +164,7 @@ def _plain_tokens(config: Config) -> Found:
             if has_tls
             else "memcache_security_strategy = ENCRYPT and a random memcache_secret_key"
         )
-        text = "what tokens say goes to memcached in plain text, while other things are encrypted"
+        text = f"what tokens say goes to memcached in plain text, {MEANWHILE}"
         yield _plain(setting, text, remedy)
 
 
@@ -172,10 +174,7 @@ def _plain_screens(config: Config) -> Found:
     source = "Nova's admin guide, VNC proxy security"
     setting, schemes = config.setting("vnc", "auth_schemes"), _schemes(config)
     if "vencrypt" not in schemes:
-        text = (
-            "guests' screens go to the proxy in plain text, with what is typed, while other things "
-            "are encrypted"
-        )
+        text = f"guests' screens go to the proxy in plain text, with what is typed, {MEANWHILE}"
         remedy = (
             "auth_schemes = vencrypt, vencrypt_ca_certs, vencrypt_client_cert and "
             "vencrypt_client_key; vnc_tls = 1 in the computes' qemu.conf"
