@@ -60,6 +60,21 @@ def authority_problem(authority: x509.Certificate, now: dt.datetime) -> str:
     return ""
 
 
+def missing_above(authority: x509.Certificate, trusted: Sequence[x509.Certificate]) -> str:
+    """What OpenSSL lacks to take AUTHORITY's word, of all that are TRUSTED; empty if nothing.
+
+    It goes on up to one that is its own, unless it is told otherwise (X509_V_FLAG_PARTIAL_CHAIN):
+    Python does so from 3.13 on, and in create_default_context alone.
+    """
+    if authority.subject == authority.issuer or any(is_of(authority, each) for each in trusted):
+        return ""
+    above = authority.issuer.rfc4514_string()
+    return (
+        f"has {authority.subject.rfc4514_string()}, but not {above}, which has signed it: OpenSSL "
+        "takes the one only with the other"
+    )
+
+
 def problem_of(
     chain: Sequence[x509.Certificate],
     trusted: Sequence[x509.Certificate],

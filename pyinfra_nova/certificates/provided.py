@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pyinfra_nova.certificates.authority import pem_of
 from pyinfra_nova.certificates.issued import Issued
-from pyinfra_nova.certificates.judged import authority_problem, is_of, problem_of
+from pyinfra_nova.certificates.judged import authority_problem, is_of, missing_above, problem_of
 from pyinfra_nova.certificates.purposes import PURPOSES, Purpose
 from pyinfra_nova.site.faults import Fault, SettingsError
 from pyinfra_nova.site.tls import DER, as_pem
@@ -35,6 +35,8 @@ LETS_IN = {
     "screens": "QEMU lets in whatever its authority has signed",
 }
 """Authorities that are to vouch for nobody else, and why."""
+READ_BY_OPENSSL = ("services", "screens")
+"""Authorities that Nova, its consoles' proxy and this project's scripts verify with."""
 MANY = 8
 """Authorities of one name, at most: some of each kind while they are exchanged. More of them are
 what a system trusts, and so anybody who has a certificate of any."""
@@ -143,6 +145,10 @@ def problems(
     others = tuple(x509.load_pem_x509_certificates(cafile.encode())) if cafile else ()
     for name, problem in _lets_in(trusted, others):
         yield CertificateError(folder.path / f"{name}-ca.pem", problem)
+    for name in READ_BY_OPENSSL:
+        for authority in trusted.get(name, ()):
+            if problem := missing_above(authority, trusted[name]):
+                yield CertificateError(folder.path / f"{name}-ca.pem", problem)
     for name in trusted:
         try:
             folder.revocations(name)

@@ -170,6 +170,25 @@ def test_a_small_key_or_a_weak_signature_between_them_is_named(tmp_path: Path) -
     assert refusal(weak) == "api.crt: is signed with sha1, which is refused"
 
 
+@pytest.mark.parametrize(("purpose", "is_taken"), [("api", False), ("qemu", True)])
+def test_openssl_takes_no_authority_without_the_one_above_it(
+    tmp_path: Path, purpose: str, is_taken: bool
+) -> None:
+    make(tmp_path, "root", AUTHORITY)
+    make(tmp_path, "between", AUTHORITY, issuer="root")
+    make(tmp_path, "own", SAN, LEAF, issuer="between")
+    assert "unable to get issuer certificate" in openssl_says(tmp_path, "own", root="between")
+    folder = placed(tmp_path, "own", root="between", purpose=purpose)
+    asked = [("controller", purpose, NAMES)]
+    said = [str(each) for each in problems(folder, asked, NOW)]
+    assert (said == []) is is_taken
+    if not is_taken:
+        assert "services-ca.pem: has CN=between, but not CN=root, which has signed it" in said[0]
+        with (folder.path / "services-ca.pem").open("a") as stream:
+            stream.write((tmp_path / "root.crt").read_text())
+        assert list(problems(folder, asked, NOW)) == []
+
+
 def test_an_authoritys_own_certificate_is_no_hosts(tmp_path: Path) -> None:
     make(tmp_path, "root", AUTHORITY)
     make(tmp_path, "own", SAN, AUTHORITY, issuer="root")
