@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.certificates.trust import folder_of, is_trusted
-from pyinfra_nova.nova_conf.certificate_files import places
+from pyinfra_nova.nova_conf.certificate_files import certificate_paths, places
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.verdicts import Verdict
+from pyinfra_nova.site.run_scope import RunScope
+from pyinfra_nova.site.settings import HostSettings
+
+
+def question(scope: RunScope, host: HostSettings) -> dict[str, Any]:
+    """What HOST is asked for beside the preflight's checks."""
+    paths = certificate_paths(scope.site, host)
+    return {"certificates": paths} if paths else {}
 
 
 def verdicts(plans: Iterable[HostPlan]) -> Iterator[Verdict]:
