@@ -50,6 +50,7 @@ ORDER = (
     "test_console",
     "test_tls",
     "test_tls_scan",
+    "test_tls_changes",
     "test_failure_speaks",
     "test_refused",
     "test_cut_off",
