@@ -29,7 +29,7 @@ sys.path.append(str(ROOT / "files/common"))
 import trust
 import websocket
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.rotated("long", whole=True)
 
 Deployed = subprocess.CompletedProcess[str]
 NAME = "moving-over"
