@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import ssl
 import subprocess
@@ -11,8 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
-from .conftest import ENCRYPTED, ROOT, on, run
+from pyinfra_nova.certificates.issued import Issued, wanted
+from pyinfra_nova.certificates.purposes import PURPOSES
+
+from .conftest import ENCRYPTED, ROOT, SECRETS, on, run
 from .test_main_job import PYINFRA
 from .test_resources import booted
 
@@ -156,30 +161,43 @@ def test_certificates_that_are_gone_come_anew_and_no_process_ends_for_it(guest: 
     assert run("./run", "plan").returncode == 0
 
 
-FOREIGN = (
-    "set -e; d=$(mktemp -d); openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-    " -days {days} -keyout $d/key -out $d/crt -subj /CN=foreign"
-    " -addext subjectAltName={names} 2>/dev/null;"
-    " cp {cert} $d/was.crt; cp {key} $d/was.key; echo $d;"
-    " cat $d/crt >{cert}; cat $d/key >{key}; touch -d '2001-01-01' {cert} {key};"
-    " systemctl restart {unit}"
-)
+KINDS = {
+    "of nobody's": "that no trusted authority has issued",
+    "for another name": "for other.example, and it was asked as controller",
+    "that has ended": "that has expired, by this host's clock",
+}
+"""What is wrong with a certificate, as the preflight says it."""
+
+
+def made(kind: str) -> Issued:
+    secret = str(yaml.safe_load(SECRETS.read_text())["tls_secret"])
+    names = ["controller", "10.0.0.11"] if kind != "for another name" else ["other.example"]
+    now = dt.datetime.now(dt.timezone.utc)
+    now -= dt.timedelta(days=200) if kind == "that has ended" else dt.timedelta(0)
+    whose = "nobody's " + secret[::-1] if kind == "of nobody's" else secret
+    return wanted(whose, PURPOSES["service"], "controller", names, None, now, 90, 30)
+
+
+def put(host: str, path: str, text: str) -> None:
+    """Write TEXT into the file at PATH of HOST, which keeps its owner and mode."""
+    command = ("./run", "ssh", host, f"cat >{path}")
+    subprocess.run(command, cwd=ROOT, input=text, text=True, check=True, capture_output=True)
 
 
 @contextmanager
-def foreign(host: str, cert: str, key: str, unit: str) -> Iterator[None]:
-    """UNIT shows a certificate of nobody's meanwhile, whose names are right."""
-    names = "DNS:controller,IP:10.0.0.11"
-    words = FOREIGN.format(days=5, names=names, cert=cert, key=key, unit=unit)
-    shown = on(host, words)
-    folder = re.search(r"^/tmp/tmp\.\w+$", shown.stdout, re.MULTILINE)
-    assert folder, shown.stdout
+def shown_instead(host: str, cert: str, key: str, unit: str, kind: str) -> Iterator[None]:
+    """UNIT shows a certificate that is not as it has to be meanwhile."""
+    kept = on(host, f"d=$(mktemp -d) && cp -p {cert} $d/crt && cp -p {key} $d/key && echo $d")
+    folder = re.search(r"^/tmp/tmp\.\w+$", kept.stdout, re.MULTILINE)
+    assert folder, kept.stdout
+    other, was = made(kind), folder.group()
     try:
-        assert shown.returncode == 0
+        put(host, cert, other.certificate_pem)
+        put(host, key, other.key_pem)
+        assert on(host, f"systemctl restart {unit}").returncode == 0
         yield
     finally:
-        was = folder.group()
-        back = f"cat {was}/was.crt >{cert} && cat {was}/was.key >{key} && rm -r {was}"
+        back = f"cp -p {was}/crt {cert} && cp -p {was}/key {key} && rm -r {was}"
         assert on(host, f"{back} && systemctl restart {unit}").returncode == 0
 
 
@@ -190,16 +208,19 @@ SERVERS = {
 }
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.rotated("foreign")
-def test_whom_nobody_vouches_for_is_refused_and_named(name: str, deployed: Deployed) -> None:
+def test_a_server_that_does_not_show_who_it_is_is_refused_and_named(
+    name: str, kind: str, deployed: Deployed
+) -> None:
     assert deployed.returncode == 0
     cert, unit, port = SERVERS[name]
     key = cert.replace("public", "private").replace(".crt", ".pem")
-    with foreign("controller", cert, key, unit):
+    with shown_instead("controller", cert, key, unit, kind):
         result = run("./run", "plan")
         assert result.returncode == 1
-        assert f":{port} shows a certificate that" in result.stdout
+        assert f":{port} shows a certificate {KINDS[kind]}" in result.stdout
         assert "Traceback" not in result.stdout
     assert run("./run", "plan").returncode == 0
 

@@ -20,7 +20,7 @@ from .guests import deploy
 from .peers import Peer
 from .test_moves import move_alive, openstack, place
 from .test_resources import booted
-from .test_tls import HOSTS, fingerprint, qemu_pids
+from .test_tls import HOSTS, fingerprint, put, qemu_pids
 
 pytestmark = ENCRYPTED
 Deployed = subprocess.CompletedProcess[str]
@@ -58,15 +58,7 @@ def put_as_made(host: str, when: dt.datetime) -> None:
     mine, system = here.hosts[host], platform(here, host)
     made = issued(here, mine, system, {}, when)
     for file in certificate_files(here, mine, system, made):
-        put = subprocess.run(
-            ("./run", "ssh", host, f"cat >{file.path}"),
-            cwd=ROOT,
-            input=file.content,
-            text=True,
-            capture_output=True,
-            check=False,
-        )
-        assert put.returncode == 0, file.path
+        put(host, file.path, file.content)
 
 
 SERVED = {"controller": 8774, "compute1": 16514, "compute2": 16514}
