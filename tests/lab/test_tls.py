@@ -46,11 +46,13 @@ def listed() -> list[dict[str, str]]:
     return [{key: (value or "").strip() for key, value in row.items()} for row in found]
 
 
-def row_of(rows: list[dict[str, str]], host: str, port: int) -> dict[str, str] | None:
+def row_of(
+    rows: list[dict[str, str]], host: str, port: int, *, udp: bool = False
+) -> dict[str, str] | None:
     """Of what listens at PORT of HOST."""
     kinds = ("all", "controller") if host == "controller" else ("all", "computes")
     for row in rows:
-        if row["udp"] or row["hosts"] not in kinds:
+        if bool(row["udp"]) is not udp or row["hosts"] not in kinds:
             continue
         first, _, last = row["port"].partition("-")
         if int(first) <= port <= int(last or first):
@@ -58,15 +60,16 @@ def row_of(rows: list[dict[str, str]], host: str, port: int) -> dict[str, str] |
     return None
 
 
-def listening(host: str) -> list[tuple[str, int, str]]:
-    """Address, port and process of everything that others can connect to."""
-    lines = on(host, "ss -H -ltnp").stdout.splitlines()
+def listening(host: str, protocol: str = "t") -> list[tuple[str, int, str]]:
+    """Address, port and process of everything that others can reach; PROTOCOL as ss calls it."""
+    lines = on(host, f"ss -H -lnp{protocol}").stdout.splitlines()
     found = []
     for line in lines:
         match = LISTENING.search(" ".join(line.split()[3:]))
         if match and not match["address"].startswith(("127.", "[::1]")):
             found.append((match["address"], int(match["port"]), match["who"] or ""))
-    assert found
+    # The tunnels' own sockets are the kernel's, which ss does not show.
+    assert found or protocol == "u"
     return found
 
 
@@ -132,6 +135,16 @@ def test_nothing_listens_but_what_the_page_lists_and_as_it_says(
         elif row["how"].startswith("none") and fingerprint(HOSTS[host], port):
             wrong.append(f"{address}:{port} of {who} speaks TLS, which the page does not say")
     assert wrong == []
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_no_datagrams_are_taken_but_those_that_the_page_lists(
+    host: str, deployed: Deployed
+) -> None:
+    assert deployed.returncode == 0
+    rows = listed()
+    found = listening(host, "u")
+    assert [each for each in found if row_of(rows, host, each[1], udp=True) is None] == []
 
 
 def qemu_pids(host: str) -> str:
