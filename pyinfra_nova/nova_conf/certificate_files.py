@@ -13,8 +13,8 @@ from pyinfra_nova.certificates.issued import Issued, wanted
 from pyinfra_nova.certificates.provided import CertificateError, problems
 from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.certificates.trust import (
-    authorities_pem,
     folder_of,
+    let_in_pem,
     revocations_pem,
     trusted_pem,
 )
@@ -213,8 +213,8 @@ def certificate_files(
         yield from revocation_files(site, host, platform, leaving or ())
     for place in places(site, host, platform):
         if place.trusts:
-            authority = PURPOSES[place.purpose].authority
-            yield _public(place.trusts, authorities_pem(site, authority))
+            purpose = PURPOSES[place.purpose]
+            yield _public(place.trusts, let_in_pem(site, purpose, bare_name(host.name)))
         mine = certificates.get(place.purpose)
         if mine is None:
             continue
@@ -235,7 +235,7 @@ def revocation_files(
     gone = [bare_name(compute.name) for compute in site.retired if compute.name not in staying]
     for place in places(site, host, platform):
         if place.refuses:
-            text = revocations_pem(site, PURPOSES[place.purpose].authority, gone)
+            text = revocations_pem(site, PURPOSES[place.purpose], bare_name(host.name), gone)
             if text:
                 yield _public(place.refuses, text)
 
@@ -268,7 +268,7 @@ def unwanted_certificate_files(
         here = list(places(site, host, platform))
         kept |= {TRUST, *(path for place in here for path, _ in place.files)}
         for place in here:
-            if not revocations_pem(site, PURPOSES[place.purpose].authority, ()):
+            if not revocations_pem(site, PURPOSES[place.purpose], bare_name(host.name), ()):
                 kept -= {place.refuses}
     return [file for file in written_certificate_files(platform) if file.path not in kept]
 

@@ -10,6 +10,7 @@ from pyinfra_nova.certificates.trust import folder_of, is_trusted
 from pyinfra_nova.nova_conf.certificate_files import places
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.verdicts import Verdict
+from pyinfra_nova.site.sources import bare_name
 
 
 def verdicts(plans: Iterable[HostPlan]) -> Iterator[Verdict]:
@@ -31,8 +32,8 @@ def _meanwhile(plan: HostPlan) -> str:
         return ""  # whoever provides them says whom to trust meanwhile
     for place in places(plan.site, plan.encrypted, plan.platform):
         found = plan.certificates_found.get(place.pairs[0][0])
-        authority = PURPOSES[place.purpose].authority
-        if found and not is_trusted(plan.site, authority, found):
+        purpose, name = PURPOSES[place.purpose], bare_name(plan.host.name)
+        if found and not is_trusted(plan.site, purpose, name, found):
             return MEANWHILE
     return ""
 
