@@ -212,10 +212,10 @@ def certificate_files(
     if leaving is not None or folder_of(site):
         yield from revocation_files(site, host, platform, leaving or ())
     for place in places(site, host, platform):
-        if place.trusts:
-            purpose = PURPOSES[place.purpose]
-            yield _public(place.trusts, let_in_pem(site, purpose, bare_name(host.name)))
         mine = certificates.get(place.purpose)
+        if place.trusts:
+            purpose, shown = PURPOSES[place.purpose], mine.certificate_pem if mine else ""
+            yield _public(place.trusts, let_in_pem(site, purpose, bare_name(host.name), shown))
         if mine is None:
             continue
         group, mode = (place.group, "0640") if place.group else ("root", "0600")

@@ -82,7 +82,8 @@ def fault(shown: str, trusted: str, revoked: str | None, purpose: str) -> str:
             (Path(folder) / name).write_text(text)
         lists = ("-CRLfile", f"{folder}/revoked", "-crl_check") if revoked else ()
         moment = str(int((NOW + dt.timedelta(hours=len(STEPS))).timestamp()))
-        words = ("openssl", "verify", "-x509_strict", "-attime", moment, "-purpose", purpose)
+        words: tuple[str, ...] = ("openssl", "verify")
+        words += ("-x509_strict", "-attime", moment, "-purpose", purpose)
         if purpose != "sslserver":  # GnuTLS, which answers, takes whatever is in its file
             words += ("-partial_chain",)
         with_it = ("-CAfile", f"{folder}/trusted", "-untrusted", f"{folder}/shown")
