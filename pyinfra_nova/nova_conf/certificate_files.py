@@ -204,12 +204,13 @@ def certificate_files(
     """The files of HOST that hold CERTIFICATES, which ``issued`` says, and whom it trusts.
 
     LEAVING are retired computes that Nova still has: guests come from them. With None nobody knows,
-    and whom HOST refuses stays as it is: an API that is away lets nobody in again.
+    and whom HOST refuses stays as it is: an API that is away lets nobody in again. Where none are
+    retired there is nothing to know.
     """
     if not site.settings.tls.is_on or not (host.is_controller or host.is_compute):
         return
     yield trust_file(site)
-    if leaving is not None or folder_of(site):
+    if leaving is not None or folder_of(site) or not site.retired:
         yield from revocation_files(site, host, platform, leaving or ())
     for place in places(site, host, platform):
         mine = certificates.get(place.purpose)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from .test_resources import booted
 
 sys.path.append(str(ROOT / "files/common"))
 import served_certificates
+from streams import exactly
 
 pytestmark = ENCRYPTED
 Deployed = subprocess.CompletedProcess[str]
@@ -127,6 +130,40 @@ def test_nothing_listens_but_what_the_page_lists_and_as_it_says(
         elif row["how"].startswith("none") and fingerprint(HOSTS[host], port):
             wrong.append(f"{address}:{port} of {who} speaks TLS, which the page does not say")
     assert wrong == []
+
+
+def opens(shown: tuple[str, str], host: str) -> list[bool]:
+    """Whether who shows a certificate, and has its key, sees the guests' screens on HOST."""
+    ports = [port for _, port, who in listening(host) if who.startswith("qemu") and port < 6000]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with tempfile.NamedTemporaryFile("w") as both:
+        both.write("".join(shown))
+        both.flush()
+        context.load_cert_chain(both.name)
+    seen = []
+    for port in ports:
+        with socket.create_connection((HOSTS[host], port), timeout=30) as stream:
+            served_certificates.go_on_to_tls(stream)
+            try:
+                with context.wrap_socket(stream) as secured:
+                    seen.append(bool(exactly(secured, 4) == bytes(4)))  # RFB's SecurityResult
+            except OSError:
+                seen.append(False)
+    return seen
+
+
+def test_what_a_guests_qemu_can_read_opens_no_screen_there_or_elsewhere(guest: str) -> None:
+    def has(host: str, *paths: str) -> tuple[str, str]:
+        certificate, key = (on(host, f"cat {path}").stdout for path in paths)
+        return certificate, key
+
+    folder, screens = "/etc/pki/libvirt-vnc", "/etc/pyinfra-nova/tls/screens"
+    of_proxy = has("controller", f"{screens}/client.crt", f"{screens}/client.key")
+    assert set(opens(of_proxy, guest)) == {True}
+    for host in ("compute1", "compute2"):
+        stolen = has(host, f"{folder}/server-cert.pem", f"{folder}/server-key.pem")
+        assert set(opens(stolen, guest)) == {False}, host
 
 
 def qemu_pids(host: str) -> str:

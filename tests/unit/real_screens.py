@@ -6,23 +6,27 @@ The key of a compute's screens is read by every guest's QEMU there: whoever has 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 import shutil
 import socket
 import ssl
-import struct
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from served_certificates import VENCRYPT
+from cryptography import x509
+from served_certificates import go_on_to_tls
 from streams import exactly
 
+from pyinfra_nova.certificates.authority import authority, derived_key, key_pem, pem_of
+from pyinfra_nova.certificates.purposes import CLIENT, SERVER
 from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.run_scope import scope_of
@@ -43,8 +47,7 @@ HOSTS = {
 }
 GROUPS = {"controllers": ["controller"], "computes": ["compute1", "compute2"]}
 VNC = "/etc/pki/libvirt-vnc"
-CLIENT = "/etc/pyinfra-nova/tls/screens"
-X509NONE = 260
+CONSOLE = "/etc/pyinfra-nova/tls/screens"
 QEMU = "qemu-system-x86_64"
 needs_qemu = pytest.mark.skipif(not shutil.which(QEMU), reason=f"there is no {QEMU} here")
 
@@ -69,7 +72,7 @@ class Shown:
 
 def proxy(step: int = 0) -> Shown:
     has = files_of("controller", step)
-    return Shown(*(has[f"{CLIENT}/{name}"] for name in ("client.crt", "client.key", "ca.pem")))
+    return Shown(*(has[f"{CONSOLE}/{name}"] for name in ("client.crt", "client.key", "ca.pem")))
 
 
 def thief(host: str, step: int = 0) -> Shown:
@@ -83,6 +86,23 @@ def alone(who: Shown) -> Shown:
     """Without the certificates between its own and its authority."""
     end = "-----END CERTIFICATE-----\n"
     return Shown(who.certificate.partition(end)[0] + end, who.key, who.trusts)
+
+
+def of_one_authority() -> tuple[Mapping[str, str], Shown]:
+    """What a compute and the proxy have if the authority of screens signs it all itself."""
+    root, made = authority(OLD, "screens"), {}
+    for number, purpose, usage in ((4711, "screen", SERVER), (4712, "console", CLIENT)):
+        key = derived_key(OLD, "one", purpose)
+        now = dt.datetime.now(dt.timezone.utc)
+        period = (now - dt.timedelta(hours=1), now + dt.timedelta(days=1))
+        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("10.0.0.31"))])
+        further = [(x509.ExtendedKeyUsage([usage]), False), (names, False)]
+        signed = root.signed(purpose, key.public_key(), number, period, further)
+        made[purpose] = (pem_of(signed), key_pem(key))
+    names_of_files = ("ca-cert.pem", "server-cert.pem", "server-key.pem")
+    texts = (root.pem, *made["screen"])
+    files = {f"{VNC}/{name}": text for name, text in zip(names_of_files, texts, strict=True)}
+    return files, Shown(*made["console"], root.pem)
 
 
 class Screen:
@@ -151,15 +171,7 @@ class Screen:
         context = ssl.create_default_context(cadata=who.trusts)
         context.load_cert_chain(self.folder / "shown")
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as stream:
-            exactly(stream, 12)
-            stream.sendall(b"RFB 003.008\n")
-            assert VENCRYPT in exactly(stream, exactly(stream, 1)[0])
-            stream.sendall(bytes([VENCRYPT]))
-            stream.sendall(exactly(stream, 2))
-            assert exactly(stream, 1) == b"\0"
-            exactly(stream, 4 * exactly(stream, 1)[0])
-            stream.sendall(struct.pack(">I", X509NONE))
-            assert exactly(stream, 1) == b"\1"
+            go_on_to_tls(stream)
             try:
                 with context.wrap_socket(stream, server_hostname="10.0.0.31") as secured:
                     return bool(exactly(secured, 4) == bytes(4))  # RFB's SecurityResult

@@ -219,6 +219,8 @@ def test_who_retires_nobody_has_lists_of_nobody() -> None:
     """So that what reads them is told of each change in one way."""
     which = plan("compute1")
     assert refused(which, which.files) == NOBODY
+    nobody_answers = replace(which, knows_leaving=False)
+    assert refused(which, nobody_answers.files) == NOBODY
     tls = which.libvirt_tls
     assert tls and LISTS[0] in tls.libvirt and LISTS[2] in tls.screens
 

@@ -7,25 +7,21 @@ compute's screens is read by every guest's QEMU there, so it has to open no scre
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import shutil
 import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
-from pyinfra_nova.certificates.authority import authority, derived_key, key_pem, pem_of
 from pyinfra_nova.certificates.issuers import issuer
-from pyinfra_nova.certificates.purposes import CLIENT as CLIENT_USE
-from pyinfra_nova.certificates.purposes import PURPOSES, SERVER
+from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.certificates.revocations import refused_pem
 from pyinfra_nova.nova_conf.certificate_files import MARKER
 from tests.unit.real_screens import (
@@ -37,6 +33,7 @@ from tests.unit.real_screens import (
     alone,
     files_of,
     needs_qemu,
+    of_one_authority,
     proxy,
     thief,
 )
@@ -95,28 +92,11 @@ def test_a_guest_that_runs_reads_each_of_them_in_turn(screen: Screen) -> None:
         assert not screen.lets_in(replace(proxy(0), trusts=proxy(3).trusts))
 
 
-def former() -> tuple[Mapping[str, str], Shown]:
-    """What a compute and the proxy had while the authority of screens signed it all itself."""
-    root, made = authority(OLD, "screens"), {}
-    for purpose, usage in (("screen", SERVER), ("console", CLIENT_USE)):
-        key = derived_key(OLD, "former", purpose)
-        now = dt.datetime.now(dt.timezone.utc)
-        period = (now - dt.timedelta(hours=1), now + dt.timedelta(days=1))
-        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("10.0.0.31"))])
-        further = [(x509.ExtendedKeyUsage([usage]), False), (names, False)]
-        signed = root.signed(purpose, key.public_key(), 4711, period, further)
-        made[purpose] = (pem_of(signed), key_pem(key))
-    names_of_files = ("ca-cert.pem", "server-cert.pem", "server-key.pem")
-    texts = (root.pem, *made["screen"])
-    files = {f"{VNC}/{name}": text for name, text in zip(names_of_files, texts, strict=True)}
-    return files, Shown(*made["console"], root.pem)
-
-
 @needs_qemu
 def test_a_guest_of_before_hosts_had_authorities_of_their_own_reads_what_it_has_now(
     screen: Screen,
 ) -> None:
-    files, proxy_of_before = former()
+    files, proxy_of_before = of_one_authority()
     (screen.folder / "ca-crl.pem").unlink()
     screen.write(files)
     with screen.running():

@@ -11,7 +11,16 @@ from pyinfra_nova.certificates.authority import authority, pem_of
 from pyinfra_nova.certificates.issuers import issuer
 from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.certificates.trust import let_in_pem
-from tests.unit.real_screens import OLD, VNC, Screen, files_of, needs_qemu, proxy
+from tests.unit.real_screens import (
+    OLD,
+    VNC,
+    Screen,
+    Shown,
+    files_of,
+    needs_qemu,
+    of_one_authority,
+    proxy,
+)
 from tests.unit.site_data import secrets, site
 
 SCREEN = PURPOSES["screen"]
@@ -62,3 +71,19 @@ def test_qemu_starts_with_them_and_not_without(folder: Path, tmp_path: Path) -> 
     (tmp_path / "ca-cert.pem").write_text(trusted(folder, CHAIN))
     with screen.running():
         assert screen.lets_in(proxy())
+
+
+@needs_qemu
+def test_a_list_of_what_computes_show_closes_screens_to_all_but_the_proxy(tmp_path: Path) -> None:
+    """With one authority for all of it, as the page has a site do."""
+    root, (own, proxy_of_site) = authority(OLD, "screens"), of_one_authority()
+    screen = Screen(tmp_path)
+    screen.write(own)
+    thief = Shown(own[f"{VNC}/server-cert.pem"], own[f"{VNC}/server-key.pem"], ROOT)
+    with screen.running():
+        assert screen.lets_in(proxy_of_site) and screen.lets_in(thief)
+        shown = x509.load_pem_x509_certificate(thief.certificate.encode())
+        screen.write({f"{VNC}/ca-crl.pem": pem_of(root.refusing([shown.serial_number]))})
+        assert screen.reload() == ""
+        assert screen.lets_in(proxy_of_site)
+        assert not screen.lets_in(thief)
