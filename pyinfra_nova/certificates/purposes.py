@@ -66,7 +66,7 @@ _ALL = (
     # The rest on computes. libvirt and QEMU are both to each other.
     Purpose("libvirt", "hypervisors", (SERVER, CLIENT)),
     Purpose("qemu", "guests", (SERVER, CLIENT)),
-    # QEMU takes its own certificate for its server's only where it would let it in, too
+    # QEMU starts with a certificate of its own only if it would let in who shows it
     # (qcrypto_tls_creds_x509_sanity_check), so each host has an authority that no other trusts.
     Purpose("screen", "screens", (SERVER,), SCREENS_OF_HOST, (CONSOLES, SCREENS_OF_HOST)),
 )
