@@ -16,6 +16,12 @@ LET_IN = b"\1"
 """What libvirt says once it has looked at the certificate (src/rpc/virnetserverclient.c)."""
 
 
+def read(host: str, *paths: str) -> str:
+    """What files of HOST hold, which is shown by no test."""
+    command = ("./run", "ssh", host, f"cat {' '.join(paths)}")
+    return subprocess.check_output(command, cwd=ROOT, text=True)
+
+
 @dataclass(frozen=True)
 class Peer:
     """A certificate with its key, as a host had it.
@@ -30,10 +36,7 @@ class Peer:
     def of(cls, host: str) -> Peer:
         """Whom HOST shows itself as to other computes."""
         pki = "/etc/pki/libvirt"
-        command = ("./run", "ssh", host, f"cat {pki}/clientcert.pem {pki}/private/clientkey.pem")
-        shown = subprocess.run(
-            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-        ).stdout
+        shown = read(host, f"{pki}/clientcert.pem", f"{pki}/private/clientkey.pem")
         assert shown.count("-----BEGIN ") == 2
         return cls(shown)
 

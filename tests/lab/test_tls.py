@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +20,13 @@ from pyinfra_nova.certificates.issued import Issued, wanted
 from pyinfra_nova.certificates.purposes import PURPOSES
 
 from .conftest import ENCRYPTED, ROOT, SECRETS, on, run
+from .peers import read
 from .test_main_job import PYINFRA
 from .test_resources import booted
 
 sys.path.append(str(ROOT / "files/common"))
 import served_certificates
+from streams import exactly
 
 pytestmark = ENCRYPTED
 Deployed = subprocess.CompletedProcess[str]
@@ -145,6 +149,37 @@ def test_no_datagrams_are_taken_but_those_that_the_page_lists(
     rows = listed()
     found = listening(host, "u")
     assert [each for each in found if row_of(rows, host, each[1], udp=True) is None] == []
+
+
+def opens(shown: str, host: str) -> list[bool]:
+    """Whether who has SHOWN, a certificate with its key, sees the guests' screens on HOST."""
+    ports = [port for _, port, who in listening(host) if who.startswith("qemu") and port < 6000]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with tempfile.NamedTemporaryFile("w") as both:
+        both.write(shown)
+        both.flush()
+        context.load_cert_chain(both.name)
+    seen = []
+    for port in ports:
+        with socket.create_connection((HOSTS[host], port), timeout=30) as stream:
+            served_certificates.go_on_to_tls(stream)
+            try:
+                with context.wrap_socket(stream) as secured:
+                    seen.append(bool(exactly(secured, 4) == bytes(4)))  # RFB's SecurityResult
+            except OSError:
+                seen.append(False)
+    return seen
+
+
+def test_what_a_guests_qemu_can_read_opens_no_screen_there_or_elsewhere(guest: str) -> None:
+    folder, screens = "/etc/pki/libvirt-vnc", "/etc/pyinfra-nova/tls/screens"
+    of_proxy = read("controller", f"{screens}/client.crt", f"{screens}/client.key")
+    seen = {"controller": set(opens(of_proxy, guest))}  # not in an assertion, which shows the key
+    for host in ("compute1", "compute2"):
+        stolen = read(host, f"{folder}/server-cert.pem", f"{folder}/server-key.pem")
+        seen[host] = set(opens(stolen, guest))
+    assert seen == {"controller": {True}, "compute1": {False}, "compute2": {False}}
 
 
 def qemu_pids(host: str) -> str:
