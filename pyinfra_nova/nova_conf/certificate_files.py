@@ -14,8 +14,8 @@ from pyinfra_nova.certificates.issued import Issued, wanted
 from pyinfra_nova.certificates.provided import CertificateError, problems
 from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.certificates.trust import (
-    authorities_pem,
     folder_of,
+    let_in_pem,
     revocations_pem,
     trusted_pem,
 )
@@ -205,18 +205,19 @@ def certificate_files(
     """The files of HOST that hold CERTIFICATES, which ``issued`` says, and whom it trusts.
 
     LEAVING are retired computes that Nova still has: guests come from them. With None nobody knows,
-    and whom HOST refuses stays as it is: an API that is away lets nobody in again.
+    and whom HOST refuses stays as it is: an API that is away lets nobody in again. Where none are
+    retired there is nothing to know.
     """
     if not site.settings.tls.is_on or not (host.is_controller or host.is_compute):
         return
     yield trust_file(site)
-    if leaving is not None or folder_of(site):
+    if leaving is not None or folder_of(site) or not site.retired:
         yield from revocation_files(site, host, platform, leaving or ())
     for place in places(site, host, platform):
-        if place.trusts:
-            authority = PURPOSES[place.purpose].authority
-            yield _public(place.trusts, authorities_pem(site, authority))
         mine = certificates.get(place.purpose)
+        if place.trusts:
+            purpose, shown = PURPOSES[place.purpose], mine.certificate_pem if mine else ""
+            yield _public(place.trusts, let_in_pem(site, purpose, bare_name(host.name), shown))
         if mine is None:
             continue
         group, mode = (place.group, "0640") if place.group else ("root", "0600")
@@ -234,28 +235,37 @@ def revocation_files(
         return
     for place in places(site, host, platform):
         if place.refuses:
-            file = _list(site, place.refuses, PURPOSES[place.purpose].authority, leaving)
+            file = _list(site, bare_name(host.name), place, leaving)
             if file:
                 yield file
 
 
-_LISTS: WeakKeyDictionary[Site, dict[tuple[int, str], tuple[object, ConfigFile | None]]] = (
-    WeakKeyDictionary()
-)
+_GONE: WeakKeyDictionary[Site, dict[int, tuple[object, tuple[str, ...]]]] = WeakKeyDictionary()
+_LISTS: WeakKeyDictionary[Site, dict[tuple[int, str], ConfigFile | None]] = WeakKeyDictionary()
+
+
+def _gone(site: Site, leaving: Sequence[HostSettings]) -> tuple[str, ...]:
+    """The retired computes but for those LEAVING; looked for once."""
+    known = _GONE.setdefault(site, {})
+    if id(leaving) not in known:
+        staying = {compute.name for compute in leaving}
+        names = (compute.name for compute in site.retired)
+        gone = tuple(bare_name(name) for name in names if name not in staying)
+        known[id(leaving)] = (leaving, gone)  # with them, lest an id be another one's
+    return known[id(leaving)][1]
 
 
 def _list(
-    site: Site, path: str, authority: str, leaving: Sequence[HostSettings]
+    site: Site, host: str, place: Place, leaving: Sequence[HostSettings]
 ) -> ConfigFile | None:
-    """The list at PATH of those that AUTHORITY refuses, the same on all hosts, and made once."""
-    made, key = _LISTS.setdefault(site, {}), (id(leaving), path)
-    if key not in made:
-        staying = {compute.name for compute in leaving}
-        gone = [bare_name(compute.name) for compute in site.retired if compute.name not in staying]
-        text = revocations_pem(site, authority, gone)
-        file = _public(path, text, by_digest=True) if text else None
-        made[key] = (leaving, file)  # with them, lest an id be another one's
-    return made[key][1]
+    """The list of those that HOST refuses at PLACE; the same on all hosts is made once."""
+    purpose, gone = PURPOSES[place.purpose], _gone(site, leaving)
+    made, key = _LISTS.setdefault(site, {}), (id(leaving), purpose.name)
+    if purpose.below or key not in made:
+        text = revocations_pem(site, purpose, host, gone)
+        path = place.refuses or ""
+        made[key] = _public(path, text, by_digest=True) if text else None
+    return made[key]
 
 
 _TRUST: WeakKeyDictionary[Site, ConfigFile] = WeakKeyDictionary()
@@ -291,8 +301,8 @@ def unwanted_certificate_files(
     if site.settings.tls.is_on:
         here = list(places(site, host, platform))
         kept |= {TRUST, *(path for place in here for path, _ in place.files)}
-        for place in here:
-            if not revocations_pem(site, PURPOSES[place.purpose].authority, ()):
+        for place in here if folder_of(site) else ():  # else there is always one
+            if not revocations_pem(site, PURPOSES[place.purpose], bare_name(host.name), ()):
                 kept -= {place.refuses}
     return [file for file in written_certificate_files(platform) if file.path not in kept]
 

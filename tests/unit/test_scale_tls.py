@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.nova_conf import certificate_files
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.run_scope import RunScope, scope_of
@@ -25,14 +26,14 @@ Calls = Callable[[Any, str], "Counter[str]"]
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """How often a function is called, by what its first argument says of itself."""
+    """How often a function is called with a first argument; of a method, how often by whom."""
 
     def count(owner: Any, name: str) -> Counter[str]:
         counted: Counter[str] = Counter()
         function = getattr(owner, name)
 
         def counting(*arguments: Any, **more: Any) -> Any:
-            counted[str(arguments[0]) if isinstance(owner, type) else name] += 1
+            counted[str(arguments[not isinstance(owner, type)])] += 1
             return function(*arguments, **more)
 
         monkeypatch.setattr(owner, name, counting)
@@ -86,10 +87,11 @@ def test_whom_they_refuse_is_made_once(calls: Calls, number: int) -> None:
     found = plans(scope, leaving)
     lists = [[f for f in plan.files if f.content.count("BEGIN X509 CRL")] for plan in found]
     assert [len(each) for each in lists] == [0] + [3] * number
-    assert len({id(file) for each in lists for file in each}) == 3
+    # That of screens is a host's own, of an authority that it alone has.
+    assert len({id(file) for each in lists for file in each}) == 2 + number
     late = [plan.files_at_the_end for plan in found]
     assert [len(each) for each in late] == [0] + [3] * number
-    assert made["revocations_pem"] == 6
+    assert [made[str(PURPOSES[name])] for name in ("libvirt", "qemu")] == [2, 2]
     assert not compared
 
 
