@@ -10,6 +10,9 @@ from pydantic import SecretStr
 from pyinfra_nova.site.settings import Site
 from pyinfra_nova.site.tls import TRUST
 
+PLUGIN = "pyinfra-nova-tls"
+"""SQLAlchemy's, of files/pyinfra_nova_tls.py."""
+
 
 @dataclass(frozen=True)
 class CellUrls:
@@ -32,8 +35,8 @@ def database_url(site: Site, name: str) -> str:
 
 
 def _database_query(site: Site) -> str:
-    """What has PyMySQL verify the server's certificate, its name included."""
-    return f"?ssl_ca={TRUST}" if site.settings.tls.is_on else ""
+    """What has PyMySQL verify the server's certificate, its name included, before it logs in."""
+    return f"?ssl_ca={TRUST}&plugin={PLUGIN}" if site.settings.tls.is_on else ""
 
 
 def _virtual_host(site: Site) -> str:
