@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyinfra_nova.knowledge.platforms import Platform
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
-from pyinfra_nova.nova_conf.urls import PLUGIN
+from pyinfra_nova.nova_conf.plugin_name import PLUGIN
 from pyinfra_nova.site.settings import HostSettings, Site
 
 SOURCE = Path(__file__).resolve().parents[2] / "files" / "pyinfra_nova_tls.py"

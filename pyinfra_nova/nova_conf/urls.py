@@ -7,11 +7,9 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
+from pyinfra_nova.nova_conf.plugin_name import PLUGIN
 from pyinfra_nova.site.settings import Site
 from pyinfra_nova.site.tls import TRUST
-
-PLUGIN = "pyinfra-nova-tls"
-"""SQLAlchemy's, of files/pyinfra_nova_tls.py."""
 
 
 @dataclass(frozen=True)

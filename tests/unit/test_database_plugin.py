@@ -13,7 +13,8 @@ import pytest
 
 from pyinfra_nova.knowledge.platforms import Platform, table
 from pyinfra_nova.nova_conf.database_plugin import MODULE, plugin_files, written_plugin_files
-from pyinfra_nova.nova_conf.urls import PLUGIN, database_url
+from pyinfra_nova.nova_conf.plugin_name import PLUGIN
+from pyinfra_nova.nova_conf.urls import database_url
 from pyinfra_nova.resources.config_files import _request
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.run_scope import scope_of

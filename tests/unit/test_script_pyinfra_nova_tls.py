@@ -16,7 +16,7 @@ import pytest
 from typing_extensions import override
 
 from pyinfra_nova.nova_conf.database_plugin import plugin_files
-from pyinfra_nova.nova_conf.urls import PLUGIN
+from pyinfra_nova.nova_conf.plugin_name import PLUGIN
 
 from .mysql_stand_in import Row, Server, serving
 from .site_data import debian, secrets, site

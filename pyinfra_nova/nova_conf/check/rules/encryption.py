@@ -9,7 +9,7 @@ from pyinfra_nova.knowledge.releases import normal
 from pyinfra_nova.nova_conf.check.config import Config, Finding, Found, at, missing
 from pyinfra_nova.nova_conf.check.values import TRUE
 from pyinfra_nova.nova_conf.ini import Setting
-from pyinfra_nova.nova_conf.urls import PLUGIN
+from pyinfra_nova.nova_conf.plugin_name import PLUGIN
 
 BROKER = "oslo_messaging_rabbit"
 NAME = "ssl_enforce_hostname_verification"
