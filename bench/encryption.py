@@ -15,7 +15,7 @@ from lab.cloud.guests import GUEST_IMAGE
 GUESTS = 5
 """Boots and moves with each; the median of them is compared."""
 SCRIPT = Path(__file__).resolve().parent / "files/guest_times.py"
-INVENTORIES = {"plain": "inventory.py", "encrypted": "inventories/encrypted/inventory.py"}
+INVENTORIES = {"plain": "inventories/plain/inventory.py", "encrypted": "inventory.py"}
 MOST_COMMANDS = 2
 MOST_TIME = 1.15
 """What it may cost: remote commands a host more in a deploy that changes nothing, and how many

@@ -261,13 +261,13 @@ def check_mysql(check):
 
 def check_amqp(check):
     found = messaging.answer(check)
+    but = messaging.overlooks_names()
     if not check["login"]:
-        return found["listens"], "answers" if found["listens"] else found["error"]
+        return found["listens"], "answers" + but if found["listens"] else found["error"]
     if found["denied"]:
         return False, "does not let {} {}".format(check["user"], ", ".join(found["denied"]))
-    return found["opened"] and not found["error"], found["error"] or "lets {} in".format(
-        check["user"]
-    )
+    login = "lets {} in".format(check["user"]) + but
+    return found["opened"] and not found["error"], found["error"] or login
 
 
 def check_memcached(check):

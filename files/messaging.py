@@ -9,6 +9,7 @@ One `rabbitmqctl` starts an Erlang machine for a second or two; this costs milli
 what the services will do.
 """
 
+import glob
 import re
 import struct
 
@@ -16,6 +17,22 @@ import trust
 from streams import exactly
 
 TIMEOUT = 10
+DRIVERS = "/usr/lib/python3*/*-packages/oslo_messaging/_drivers/impl_rabbit.py"
+VERIFIES = b"ssl_enforce_hostname_verification"
+"""What the driver of services reads since the fix of CVE-2026-44393."""
+NAMELESS = (
+    ", but the oslo.messaging here looks at no name in its certificate (CVE-2026-44393): upgrade it"
+)
+
+
+def overlooks_names():
+    """What is to be said where this host's services would take another's certificate for the
+    broker's; empty where they would not, or none is installed yet."""
+    for path in glob.glob(DRIVERS) if trust.TRUSTED is not None else ():
+        with open(path, "rb") as stream:
+            if VERIFIES not in stream.read():
+                return NAMELESS
+    return ""
 
 
 def short(text):

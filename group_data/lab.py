@@ -16,4 +16,4 @@ libvirt = {"rbd_secret_uuid": "457eb676-33da-42ec-9a8c-9293d545c337"}
 
 # Whether what goes between the lab's hosts is encrypted (docs/lab.md), whatever group_data/all.py
 # says of it for all sites.
-tls = {"mode": "off"}
+tls = {"mode": "internal"}

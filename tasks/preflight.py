@@ -13,7 +13,6 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_state
 
 from pyinfra_nova.knowledge.platforms import platform_for, platforms_of
-from pyinfra_nova.nova_conf.certificate_files import certificate_paths
 from pyinfra_nova.nova_conf.render import VirtType
 from pyinfra_nova.proof import dead_computes
 from pyinfra_nova.resources.cloud_objects.declaration import Declared, load_declared
@@ -27,9 +26,9 @@ from pyinfra_nova.resources.host_report import (
 )
 from pyinfra_nova.resources.retirements import Records
 from pyinfra_nova.resources.units import Processes
-from pyinfra_nova.run import renewals
+from pyinfra_nova.run import consoles, renewals
 from pyinfra_nova.run.clock import Offset
-from pyinfra_nova.run.consoles import FoundConsoles, question
+from pyinfra_nova.run.consoles import FoundConsoles
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.known_computes import KnownComputes, questions_about
 from pyinfra_nova.run.preflight import check_files, checks_for, clock_tolerance, judge
@@ -132,9 +131,9 @@ def _prepare(state: State) -> dict[str, HostPlan]:
         knows = records.is_known
         plans = {n: replace(p, leaving=leaving, knows_leaving=knows) for n, p in plans.items()}
     leaving = next((plan.leaving for plan in plans.values()), ())
-    consoles = FoundConsoles.of(scope, reports, leaving)
-    plans = {name: replace(plan, consoles=consoles.consoles) for name, plan in plans.items()}
-    kept = [*renewals.verdicts(plans.values()), *consoles.verdicts()]
+    screens = FoundConsoles.of(scope, reports, leaving)
+    plans = {name: replace(plan, consoles=screens.consoles) for name, plan in plans.items()}
+    kept = [*renewals.verdicts(plans.values()), *screens.verdicts()]
     for line in table(kept, each=state.print_fact_info):
         logger.info(f"    {line}")
     _refuse_living(state, scope, plans)
@@ -191,9 +190,7 @@ def _ask_all(
             asked = time.time()
             mine = scope.site.hosts[host.name]
             more = questions_about(scope, mine)
-            more |= question(scope, mine)
-            if paths := certificate_paths(scope.site, mine):
-                more["certificates"] = paths
+            more |= consoles.question(scope, mine) | renewals.question(scope, mine)
             request = questions(checks_for(scope, mine), **more)
             fact = PrimaryReport if request.get("nova") else HostReport
             report = Report.of(ask(host, fact, request))

@@ -58,22 +58,27 @@ def of_port(address, port):
 def of_screen(address, port):
     """What a VNC server serves. Raises OSError, PlainError where it speaks no TLS."""
     with socket.create_connection((address, port), timeout=TIMEOUT) as stream:
-        version = exactly(stream, 12)
-        if not version.startswith(b"RFB 003."):
-            raise OSError(f"it says {version!r}, which is no VNC")
-        stream.sendall(b"RFB 003.008\n")
-        if VENCRYPT not in exactly(stream, exactly(stream, 1)[0]):
-            raise PlainError("it speaks no TLS")
-        stream.sendall(bytes([VENCRYPT]))
-        stream.sendall(exactly(stream, 2))  # of VeNCrypt the version that it has
-        if exactly(stream, 1)[0]:
-            raise OSError("it does not take its own version of VeNCrypt")
-        count = exactly(stream, 1)[0]
-        kinds = struct.unpack(f">{count}I", exactly(stream, 4 * count))
-        kind = next((kind for kind in kinds if kind in WITH_CERTIFICATE), None)
-        if kind is None:
-            raise PlainError("its TLS has no certificate")
-        stream.sendall(struct.pack(">I", kind))
-        if exactly(stream, 1)[0] != 1:
-            raise OSError("it does not go on to TLS")
+        go_on_to_tls(stream)
         return of_stream(stream)
+
+
+def go_on_to_tls(stream):
+    """Ask a VNC server for TLS, which begins then. Raises OSError, PlainError if it has none."""
+    version = exactly(stream, 12)
+    if not version.startswith(b"RFB 003."):
+        raise OSError(f"it says {version!r}, which is no VNC")
+    stream.sendall(b"RFB 003.008\n")
+    if VENCRYPT not in exactly(stream, exactly(stream, 1)[0]):
+        raise PlainError("it speaks no TLS")
+    stream.sendall(bytes([VENCRYPT]))
+    stream.sendall(exactly(stream, 2))  # of VeNCrypt the version that it has
+    if exactly(stream, 1)[0]:
+        raise OSError("it does not take its own version of VeNCrypt")
+    count = exactly(stream, 1)[0]
+    kinds = struct.unpack(f">{count}I", exactly(stream, 4 * count))
+    kind = next((kind for kind in kinds if kind in WITH_CERTIFICATE), None)
+    if kind is None:
+        raise PlainError("its TLS has no certificate")
+    stream.sendall(struct.pack(">I", kind))
+    if exactly(stream, 1)[0] != 1:
+        raise OSError("it does not go on to TLS")

@@ -18,6 +18,8 @@ AUTHORITIES = ("services", "hypervisors", "guests", "screens")
 """Whom a host trusts to answer for APIs, database and broker; for libvirt; for guests on the move;
 for guests' screens. QEMU lets in whatever its authority has signed (it looks at no extended key
 usage, crypto/tlscredsx509.c), so what it trusts has to be for nothing else."""
+DIVIDED = ("screens",)
+"""Authorities that sign no certificate of a host themselves, but other authorities below them."""
 ORGANIZATION = "pyinfra-nova"
 CURVE = ec.SECP256R1()
 BEGIN = dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc)
@@ -59,16 +61,18 @@ def key_identifier(key: ec.EllipticCurvePublicKey) -> bytes:
 
 @dataclass(frozen=True)
 class Authority:
-    """One of AUTHORITIES as a secret makes it.
+    """One of AUTHORITIES as a secret makes it, or one below them.
 
     Attributes:
         name: which one.
         certificate: what others trust.
+        is_below: it is signed by another one, which others may trust in its place.
     """
 
     name: str
     certificate: x509.Certificate
     _key: ec.EllipticCurvePrivateKey = field(repr=False, compare=False)
+    is_below: bool = False
 
     @property
     def pem(self) -> str:
@@ -136,46 +140,67 @@ COMMON_NAME_LIMIT = 64
 """Of X.520 (RFC 5280, ub-common-name); cryptography counts bytes."""
 
 
+def _cut(text: str, limit: int) -> str:
+    return text.encode()[:limit].decode(errors="ignore")
+
+
 def subject(common_name: str) -> x509.Name:
-    text = common_name.encode()[:COMMON_NAME_LIMIT].decode(errors="ignore")
     return x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION),
-            x509.NameAttribute(NameOID.COMMON_NAME, text),
+            x509.NameAttribute(NameOID.COMMON_NAME, _cut(common_name, COMMON_NAME_LIMIT)),
         ]
     )
+
+
+_USAGE = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @cache
 def authority(secret: str, name: str) -> Authority:
     """The authority NAME that SECRET makes; the same, byte for byte, each time."""
-    key = derived_key(secret, "authority", name)
+    return _made(derived_key(secret, "authority", name), name, None)
+
+
+@cache
+def authority_below(secret: str, above: str, name: str) -> Authority:
+    """The authority NAME to which ABOVE, one of DIVIDED, has left a part of its word."""
+    return _made(derived_key(secret, "authority", above, name), name, authority(secret, above))
+
+
+def _made(key: ec.EllipticCurvePrivateKey, name: str, above: Authority | None) -> Authority:
     public = key.public_key()
     identifier = key_identifier(public)
     # Told apart in lists of trusted ones while an old one and a new one stand side by side.
-    whose = subject(f"{name} {identifier.hex()[:12]}")
-    usage = x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    certificate = (
+    mark = f" {identifier.hex()[:12]}"
+    whose = subject(_cut(name, COMMON_NAME_LIMIT - len(mark)) + mark)
+    depth = 1 if above is None and name in DIVIDED else 0
+    builder = (
         x509.CertificateBuilder()
         .subject_name(whose)
-        .issuer_name(whose)
+        .issuer_name(above.certificate.subject if above else whose)
         .public_key(public)
         .serial_number(int.from_bytes(identifier[:15], "big") or 1)
         .not_valid_before(BEGIN)
         .not_valid_after(END)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=depth), critical=True)
+        .add_extension(_USAGE, critical=True)
         .add_extension(x509.SubjectKeyIdentifier(identifier), critical=False)
-        .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
     )
-    return Authority(name, certificate, key)
+    if above:
+        whom = x509.AuthorityKeyIdentifier(above.identifier, None, None)
+        builder = builder.add_extension(whom, critical=False)
+    certificate = builder.sign(
+        above._key if above else key, hashes.SHA256(), ecdsa_deterministic=True
+    )
+    return Authority(name, certificate, key, is_below=above is not None)

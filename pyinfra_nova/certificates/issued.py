@@ -10,7 +10,8 @@ from ipaddress import ip_address
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pyinfra_nova.certificates.authority import Authority, authority, derived_key, key_pem, pem_of
+from pyinfra_nova.certificates.authority import Authority, derived_key, key_pem, pem_of
+from pyinfra_nova.certificates.issuers import issuer
 from pyinfra_nova.certificates.purposes import Purpose
 from pyinfra_nova.certificates.revocations import number_of
 
@@ -25,7 +26,7 @@ class Issued:
     """A certificate with its key.
 
     Attributes:
-        certificate_pem: public.
+        certificate_pem: public; with those between it and its authority.
         key_pem: its private key, which follows from the secret and the certificate.
         not_after: when it ends.
         reason: why it is a new one; empty for the one that the host has.
@@ -57,29 +58,32 @@ def wanted(
     certificate's own number and beginning, so a host's certificate, which anybody may read, says
     which key it is to have: none is stored or fetched.
     """
-    issuer = authority(secret, purpose.authority)
-    number = number_of(issuer, purpose, host) if purpose.is_revocable else None
+    giver = issuer(secret, purpose, host)
+    number = number_of(giver, purpose, host) if purpose.is_revocable else None
     there = _read(found)
     if there is None:
         reason = "there is none" if not found else "what is there is no certificate"
     else:
         key = _key(secret, purpose, host, there.serial_number, there.not_valid_before_utc)
-        if number not in (None, there.serial_number) and issuer.has_signed(there):
+        if number not in (None, there.serial_number) and giver.has_signed(there):
             reason = ANOTHER
         else:
-            reason = _fault(there, issuer, purpose, names, key) or _age(
-                there, now, days, renew_days
-            )
+            reason = _fault(there, giver, purpose, names, key) or _age(there, now, days, renew_days)
         if not reason:
-            return Issued(pem_of(there), key_pem(key), there.not_valid_after_utc, "")
+            return Issued(_shown(there, giver), key_pem(key), there.not_valid_after_utc, "")
     serial = x509.random_serial_number() if number is None else number
     now = now.replace(microsecond=0)
     period = (now - CLOCKS, now + dt.timedelta(days=days))
     key = _key(secret, purpose, host, serial, period[0])
-    certificate = issuer.signed(
+    certificate = giver.signed(
         f"{purpose.name} {host}", key.public_key(), serial, period, _extensions(purpose, names)
     )
-    return Issued(pem_of(certificate), key_pem(key), period[1], reason)
+    return Issued(_shown(certificate, giver), key_pem(key), period[1], reason)
+
+
+def _shown(certificate: x509.Certificate, giver: Authority) -> str:
+    """What a host shows: whoever trusts the authority above GIVER has to see GIVER, too."""
+    return pem_of(certificate) + (giver.pem if giver.is_below else "")
 
 
 def _key(

@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from pyinfra_nova.certificates.authority import Authority, authority, pem_of
+from pyinfra_nova.certificates.authority import Authority, pem_of
+from pyinfra_nova.certificates.issuers import issuer, issuer_name, let_in
 from pyinfra_nova.certificates.purposes import PURPOSES, Purpose
 
 
@@ -24,10 +25,26 @@ def number_of(issuer: Authority, purpose: Purpose, host: str) -> int:
     return int.from_bytes(hashlib.sha256(said).digest()[:16], "big") or 1
 
 
+def refused_pem(secret: str, purpose: Purpose, host: str, gone: tuple[str, ...]) -> str:
+    """The lists by which HOST lets in nobody of GONE where it has its certificate for PURPOSE.
+
+    Each authority that it takes has one, without any of GONE as well.
+    """
+    own = issuer(secret, purpose, host)
+    lists = (
+        # A server's alone is to open nothing, but QEMU looks at no usage.
+        _refusing(giver, (host,) if giver == own and not purpose.is_client else gone)
+        for giver in let_in(secret, purpose, host)
+    )
+    return "".join(lists)
+
+
 @lru_cache(maxsize=64)
-def refused_pem(secret: str, name: str, hosts: tuple[str, ...]) -> str:
-    """The list by which the authority NAME refuses HOSTS; without any it is there, too."""
-    issuer = authority(secret, name)
-    purposes = [purpose for purpose in PURPOSES.values() if purpose.authority == name]
-    numbers = [number_of(issuer, purpose, host) for host in hosts for purpose in purposes]
-    return pem_of(issuer.refusing(numbers))
+def _refusing(giver: Authority, hosts: tuple[str, ...]) -> str:
+    given = (
+        (purpose, host)
+        for host in hosts
+        for purpose in PURPOSES.values()
+        if issuer_name(purpose, host) == giver.name
+    )
+    return pem_of(giver.refusing([number_of(giver, purpose, host) for purpose, host in given]))

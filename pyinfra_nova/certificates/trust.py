@@ -8,7 +8,9 @@ from pathlib import Path
 from cryptography import x509
 
 from pyinfra_nova.certificates.authority import authority, pem_of
-from pyinfra_nova.certificates.provided import Folder, is_of
+from pyinfra_nova.certificates.issuers import issuer, let_in
+from pyinfra_nova.certificates.provided import READ_BY_GNUTLS, Folder, is_of
+from pyinfra_nova.certificates.purposes import Purpose
 from pyinfra_nova.certificates.revocations import refused_pem
 from pyinfra_nova.site.secrets import Secrets
 from pyinfra_nova.site.settings import Site
@@ -31,25 +33,63 @@ def authorities_pem(site: Site, name: str) -> str:
     return "".join(authority(secret, name).pem for secret in secrets_of(site.secrets))
 
 
-def is_trusted(site: Site, name: str, found: str) -> bool:
-    """Whether the certificate FOUND on a host is of an authority that is trusted as NAME."""
+def let_in_pem(site: Site, purpose: Purpose, host: str, shown: str = "") -> str:
+    """The certificates of those that HOST lets in, or takes for a server, where it has PURPOSE's.
+
+    SHOWN is that one, with those after it.
+
+    Raises:
+        CertificateError: they are to be provided, and are not.
+    """
+    if folder := folder_of(site):
+        trusted = folder.authorities(purpose.authority)
+        between = _between(shown, trusted) if purpose.name in READ_BY_GNUTLS else ()
+        return "".join(map(pem_of, (*trusted, *between)))
+    secrets = secrets_of(site.secrets)
+    return "".join(each.pem for secret in secrets for each in let_in(secret, purpose, host))
+
+
+def _between(shown: str, trusted: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    """Those that stand between the first certificate SHOWN and the first of TRUSTED on its way.
+
+    libvirt and QEMU do not start where the authority that has signed their certificate is not in
+    their file itself, whatever comes after the certificate (qcrypto_tls_creds_x509_sanity_check).
+    """
+    try:
+        chain = x509.load_pem_x509_certificates(shown.encode())
+    except ValueError:
+        return ()
+    for at, certificate in enumerate(chain):
+        if any(is_of(certificate, authority) for authority in trusted):
+            return tuple(chain[1 : at + 1])
+    return ()
+
+
+def is_trusted(site: Site, purpose: Purpose, host: str, found: str) -> bool:
+    """Whether the certificate FOUND on HOST is one for PURPOSE of an authority of the site's own.
+
+    That is, of one which others trust: the present one, the next, or the former.
+    """
     try:
         certificate = x509.load_pem_x509_certificate(found.encode())
-        trusted = x509.load_pem_x509_certificates(authorities_pem(site, name).encode())
     except ValueError:
         return False
-    return any(is_of(certificate, authority) for authority in trusted)
+    secrets = secrets_of(site.secrets)
+    return any(issuer(secret, purpose, host).has_signed(certificate) for secret in secrets)
 
 
-def revocations_pem(site: Site, name: str, hosts: Sequence[str]) -> str:
-    """The lists by which the authority NAME, old and new, refuses HOSTS; empty if it has none.
+def revocations_pem(site: Site, purpose: Purpose, host: str, gone: Sequence[str]) -> str:
+    """The lists by which HOST, where it has PURPOSE's certificate, refuses those who are GONE.
+
+    It is empty if there are none.
 
     Raises:
         CertificateError: what is provided in their place cannot be used.
     """
     if folder := folder_of(site):
-        return folder.revocations(name)
-    return "".join(refused_pem(secret, name, tuple(hosts)) for secret in secrets_of(site.secrets))
+        return folder.revocations(purpose.authority)
+    secrets = secrets_of(site.secrets)
+    return "".join(refused_pem(secret, purpose, host, tuple(gone)) for secret in secrets)
 
 
 def folder_of(site: Site) -> Folder | None:

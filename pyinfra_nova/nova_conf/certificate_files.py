@@ -13,8 +13,8 @@ from pyinfra_nova.certificates.issued import Issued, wanted
 from pyinfra_nova.certificates.provided import CertificateError, problems
 from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.certificates.trust import (
-    authorities_pem,
     folder_of,
+    let_in_pem,
     revocations_pem,
     trusted_pem,
 )
@@ -204,18 +204,19 @@ def certificate_files(
     """The files of HOST that hold CERTIFICATES, which ``issued`` says, and whom it trusts.
 
     LEAVING are retired computes that Nova still has: guests come from them. With None nobody knows,
-    and whom HOST refuses stays as it is: an API that is away lets nobody in again.
+    and whom HOST refuses stays as it is: an API that is away lets nobody in again. Where none are
+    retired there is nothing to know.
     """
     if not site.settings.tls.is_on or not (host.is_controller or host.is_compute):
         return
     yield trust_file(site)
-    if leaving is not None or folder_of(site):
+    if leaving is not None or folder_of(site) or not site.retired:
         yield from revocation_files(site, host, platform, leaving or ())
     for place in places(site, host, platform):
-        if place.trusts:
-            authority = PURPOSES[place.purpose].authority
-            yield _public(place.trusts, authorities_pem(site, authority))
         mine = certificates.get(place.purpose)
+        if place.trusts:
+            purpose, shown = PURPOSES[place.purpose], mine.certificate_pem if mine else ""
+            yield _public(place.trusts, let_in_pem(site, purpose, bare_name(host.name), shown))
         if mine is None:
             continue
         group, mode = (place.group, "0640") if place.group else ("root", "0600")
@@ -235,7 +236,7 @@ def revocation_files(
     gone = [bare_name(compute.name) for compute in site.retired if compute.name not in staying]
     for place in places(site, host, platform):
         if place.refuses:
-            text = revocations_pem(site, PURPOSES[place.purpose].authority, gone)
+            text = revocations_pem(site, PURPOSES[place.purpose], bare_name(host.name), gone)
             if text:
                 yield _public(place.refuses, text)
 
@@ -268,7 +269,7 @@ def unwanted_certificate_files(
         here = list(places(site, host, platform))
         kept |= {TRUST, *(path for place in here for path, _ in place.files)}
         for place in here:
-            if not revocations_pem(site, PURPOSES[place.purpose].authority, ()):
+            if not revocations_pem(site, PURPOSES[place.purpose], bare_name(host.name), ()):
                 kept -= {place.refuses}
     return [file for file in written_certificate_files(platform) if file.path not in kept]
 

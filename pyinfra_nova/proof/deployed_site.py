@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,9 +19,11 @@ from testinfra.host import Host
 
 from pyinfra_nova.certificates.trust import trusted_pem
 from pyinfra_nova.knowledge.platforms import platform_for
+from pyinfra_nova.nova_conf.render import VirtType
 from pyinfra_nova.proof.testinfra_backend import PyinfraBackend
 from pyinfra_nova.resources.compute_api import ComputeApi, ComputeApiState
 from pyinfra_nova.resources.host_report import HostReport, NoReport, Report, questions
+from pyinfra_nova.run import consoles, renewals
 from pyinfra_nova.run.clock import Offset
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.preflight import checks_for, judge
@@ -61,6 +64,7 @@ class DeployedSite:
         host_script.trust(trusted_pem(self.site))
         self.mask = redaction.Redactor(self.site.secrets).mask
         self._targets: Outcomes[HostPlan] = {}
+        self._reports: dict[str, Report | NoReport] = {}
         self._verdicts: dict[str, list[Verdict]] = {}
         self._answers: dict[Question[Any], Outcomes[Any]] = {}
 
@@ -130,20 +134,30 @@ class DeployedSite:
 
     def _all_targets(self) -> Outcomes[HostPlan]:
         if not self._targets:
-            self._targets = self._side_by_side(self._target)
+            targets = self._side_by_side(self._target)
+            found = consoles.FoundConsoles.of(self._whole, self._reports, ()).consoles
+            self._targets = {
+                name: replace(target, consoles=found) if isinstance(target, HostPlan) else target
+                for name, target in targets.items()
+            }
         return self._targets
 
     def _target(self, host: HostSettings) -> HostPlan:
         whole = self._whole
         asked = time.time()
-        report = Report.of(self.ask(host.name, HostReport, questions(checks_for(whole, host))))
+        more = consoles.question(whole, host) | renewals.question(whole, host)
+        request = questions(checks_for(whole, host), **more)
+        report = Report.of(self.ask(host.name, HostReport, request))
         if isinstance(report, NoReport):
             raise NoAnswerError(f"{host.name} {report.why}")
         skew = Offset.of(asked, report.time, time.time()).skew
+        self._reports[host.name] = report
         self._verdicts[host.name] = judge(whole, {host.name: report}, {host.name: skew})
         platform = platform_for(report.os.id, report.os.version, self.site.settings.release)
         usable = report.kvm.flag and report.kvm.usable
-        return HostPlan(host, self.site, platform, "kvm" if usable else "qemu", whole)
+        virt_type: VirtType = "kvm" if usable else "qemu"
+        found = report.certificates
+        return HostPlan(host, self.site, platform, virt_type, whole, certificates_found=found)
 
     def everywhere(self, question: Question[T]) -> Outcomes[T]:
         """What every host answers now, by name; all are asked side by side."""

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.certificates.trust import folder_of, is_trusted
-from pyinfra_nova.nova_conf.certificate_files import places
+from pyinfra_nova.nova_conf.certificate_files import certificate_paths, places
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.verdicts import Verdict
+from pyinfra_nova.site.run_scope import RunScope
+from pyinfra_nova.site.settings import HostSettings
+from pyinfra_nova.site.sources import bare_name
+
+
+def question(scope: RunScope, host: HostSettings) -> dict[str, Any]:
+    """What HOST is asked for beside the preflight's checks."""
+    paths = certificate_paths(scope.site, host)
+    return {"certificates": paths} if paths else {}
 
 
 def verdicts(plans: Iterable[HostPlan]) -> Iterator[Verdict]:
@@ -31,8 +41,8 @@ def _meanwhile(plan: HostPlan) -> str:
         return ""  # whoever provides them says whom to trust meanwhile
     for place in places(plan.site, plan.encrypted, plan.platform):
         found = plan.certificates_found.get(place.pairs[0][0])
-        authority = PURPOSES[place.purpose].authority
-        if found and not is_trusted(plan.site, authority, found):
+        purpose, name = PURPOSES[place.purpose], bare_name(plan.host.name)
+        if found and not is_trusted(plan.site, purpose, name, found):
             return MEANWHILE
     return ""
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ROOT / "secrets.yml"
 MINUTE = 60
 HAS_TLS = read_settings(ROOT / "inventory.py").has_tls
-ENCRYPTED = pytest.mark.skipif(not HAS_TLS, reason="nothing is encrypted: tests/encrypted")
+ENCRYPTED = pytest.mark.skipif(not HAS_TLS, reason="nothing is encrypted in this inventory")
 BROKER_PORT = 5671 if HAS_TLS else 5672
 SEED = int(os.environ.get("PYINFRA_NOVA_SEED") or datetime.now(tz=timezone.utc).toordinal())
 """Another one each day: what is sampled is all seen in time."""
@@ -50,6 +50,7 @@ ORDER = (
     "test_console",
     "test_tls",
     "test_tls_scan",
+    "test_tls_changes",
     "test_failure_speaks",
     "test_refused",
     "test_cut_off",

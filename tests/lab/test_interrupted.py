@@ -18,7 +18,7 @@ from .traces import state
 ENOUGH = 60
 """More operations than a deploy has."""
 HOSTS = ("controller", "compute1", "compute2")
-ALL_IN_ONE = ("inventories/aio.py", "inventories/debian13/aio.py")
+ALL_IN_ONE = ("inventories/plain/aio.py", "inventories/debian13/aio.py")
 LOOK_AHEAD = "inventories/sid/aio.py"
 """Debian sid is another one every day, so no change waits for it."""
 

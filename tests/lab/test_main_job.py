@@ -22,9 +22,12 @@ import openstack, requests
 cloud = openstack.connect()
 url = cloud.compute.get_endpoint() + "/os-keypairs"
 headers = {"X-Auth-Token": cloud.session.get_token(), "OpenStack-API-Version": "compute 2.60"}
+trusted = cloud.session.verify
 kept = requests.Session()
+kept.verify = trusted
+body = {"keypair": {"name": "reset"}}
 for number in range(60):
-    requests.post(url, json={"keypair": {"name": "reset"}}, headers=headers)
+    requests.post(url, json=body, headers=headers, verify=trusted)
     assert kept.delete(url + "/reset", headers=headers).status_code == 204
     kept.get(url, headers=headers)
 print("answered")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import inventory_with, on, run
+from .conftest import ENCRYPTED, HAS_TLS, inventory_with, on, run
 from .guests import ON, deploy, killed_when_said, migrations, status
+from .peers import Peer
 from .test_main_job import PYINFRA
 from .test_moves import move_alive, openstack, place
 
@@ -22,6 +23,7 @@ CREATE = f"server create {ON} --flavor {FLAVOR} --image tiny --nic none --wait"
 UNIT = "systemctl show -P LoadState -P ActiveState nova-compute"
 QUEUE = "rabbitmqctl --quiet list_queues name | grep -Fx compute."
 KNOWN = "grep -c compute2 /etc/nova/known_hosts"
+COMPUTE1 = "10.0.0.31"
 FROM = "grep -c 10.0.0.32 /var/lib/nova/.ssh/authorized_keys"
 
 
@@ -60,6 +62,12 @@ def guest(deployed: Deployed) -> Iterator[None]:
     assert deploy("inventory.py").returncode == 0
 
 
+@pytest.fixture(scope="module", autouse=True)
+def certificate(guest: None) -> Peer | None:
+    """Whom compute2 shows itself as, kept by somebody who has its disk."""
+    return Peer.of("compute2") if HAS_TLS else None
+
+
 def services() -> str:
     return openstack("compute service list -f value -c Host --service nova-compute")
 
@@ -91,6 +99,11 @@ def test_the_plan_says_guest_by_guest_and_record_by_record_what_goes(retired: Pa
     assert place(GUEST) == "compute2"
 
 
+@ENCRYPTED
+def test_its_certificate_is_taken_as_long_as_it_is_a_compute(certificate: Peer) -> None:
+    assert certificate.is_let_in(COMPUTE1)
+
+
 def test_a_guest_that_cannot_move_keeps_all_of_it(retired: Path) -> None:
     openstack(f"server suspend {GUEST}")
     result = deploy(retired)
@@ -113,6 +126,12 @@ def test_a_killed_retirement_is_gone_on_with_and_nothing_is_left(retired: Path) 
     assert run("./run", "-i", str(retired), "plan").returncode == 0
     assert run("./run", "-i", str(retired), "audit").returncode == 0
     assert run("./run", "-i", str(retired), "verify").returncode == 0
+
+
+@ENCRYPTED
+def test_its_certificate_is_refused_from_then_on(certificate: Peer) -> None:
+    assert not certificate.is_let_in(COMPUTE1)
+    assert Peer.of("compute1").is_let_in(COMPUTE1)
 
 
 def test_a_reboot_does_not_bring_it_back(retired: Path) -> None:

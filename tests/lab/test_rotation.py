@@ -19,7 +19,7 @@ from pyinfra_nova.nova_conf.migration_ssh import key_pair
 from pyinfra_nova.session.redaction import MASK, forms
 from pyinfra_nova.site.secrets import ceph_key
 
-from .conftest import ROOT, SECRETS, on, run
+from .conftest import HAS_TLS, ROOT, SECRETS, on, run
 from .execs import Execs, execs
 from .leaks import Search
 from .test_drift import RBD_SECRET
@@ -51,6 +51,26 @@ def secrets_now() -> dict[str, str]:
         # Of the armour, of what all keys begin with and of the short last line there are several.
         lines = private.splitlines()[3:-2]
         found |= {f"line {number} of the key": line for number, line in enumerate(lines)}
+    return found
+
+
+MADE = {"migration_secret", "tls_secret"}
+"""Of these, hosts have only the keys that are made of them."""
+PEM_LINE = 64
+
+
+def keys_of_certificates() -> dict[str, str]:
+    """The full lines of every private key of a certificate that stands on a host."""
+    found: dict[str, str] = {}
+    for host in HOSTS:
+        grep = ("grep", "-rIl", "BEGIN.* PRIVATE KEY", "etc/pki", "etc/pyinfra-nova", "etc/nova")
+        shown = subprocess.run(
+            grep, cwd=upper(host), stdout=subprocess.PIPE, text=True, check=False
+        ).stdout
+        for path in shown.splitlines():
+            for line in (upper(host) / path).read_text().splitlines():
+                if len(line) == PEM_LINE:
+                    found[f"a line of {path} of {host}: {len(found)}"] = line
     return found
 
 
@@ -108,6 +128,8 @@ def rotated(deployed: Deployed) -> Rotation:
     values = yaml.safe_load(SECRETS.read_text())
     fresh = {key: "new " + value[::-1] for key, value in values.items()}
     fresh["rbd_secret_key"] = ceph_key()
+    # This one is exchanged in three deploys, docs/tls.md: test_tls.py.
+    fresh["tls_secret"] = values["tls_secret"]
     SECRETS.write_text(yaml.safe_dump(fresh))
     began = time.time()
     with execs() as seen:
@@ -118,7 +140,9 @@ def rotated(deployed: Deployed) -> Rotation:
         for host in HOSTS:
             on(host, f"/bin/true seen-on-{host}")
     assert (planned.returncode, done.returncode) == (2, 0)
-    return Rotation(old | secrets_now(), began, planned.stdout + done.stdout, seen)
+    keys = keys_of_certificates()
+    assert len(keys) > 2 * len(HOSTS) or not HAS_TLS
+    return Rotation(old | secrets_now() | keys, began, planned.stdout + done.stdout, seen)
 
 
 def test_everything_moves_over_and_the_plan_is_empty(rotated: Rotation) -> None:
@@ -157,8 +181,7 @@ def test_the_search_finds_every_secret_where_it_has_to_be(
         assert names <= set(found), f"{path} of {host} lacks {sorted(names - set(found))}"
     given = set(yaml.safe_load(SECRETS.read_text()))
     assert given <= set(search.in_file(SECRETS))
-    # Of this one hosts have only the key that is made of it.
-    assert given - {"migration_secret"} <= set().union(*HELD.values())
+    assert given - MADE <= set().union(*HELD.values())
 
 
 def test_no_secret_is_printed_or_logged(rotated: Rotation, tmp_path: Path) -> None:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
+import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
+from pyinfra_nova.certificates.issued import Issued, wanted
+from pyinfra_nova.certificates.purposes import PURPOSES
 from tests.unit.mysql_stand_in import greeting
 
-from .conftest import ENCRYPTED, ROOT, on, run
+from .conftest import ENCRYPTED, ROOT, SECRETS, on, run
+from .peers import read
 from .test_main_job import PYINFRA
 from .test_resources import booted
 
 sys.path.append(str(ROOT / "files/common"))
 import served_certificates
+from streams import exactly
 
 pytestmark = ENCRYPTED
 Deployed = subprocess.CompletedProcess[str]
@@ -43,11 +51,13 @@ def listed() -> list[dict[str, str]]:
     return [{key: (value or "").strip() for key, value in row.items()} for row in found]
 
 
-def row_of(rows: list[dict[str, str]], host: str, port: int) -> dict[str, str] | None:
+def row_of(
+    rows: list[dict[str, str]], host: str, port: int, *, udp: bool = False
+) -> dict[str, str] | None:
     """Of what listens at PORT of HOST."""
     kinds = ("all", "controller") if host == "controller" else ("all", "computes")
     for row in rows:
-        if row["udp"] or row["hosts"] not in kinds:
+        if bool(row["udp"]) is not udp or row["hosts"] not in kinds:
             continue
         first, _, last = row["port"].partition("-")
         if int(first) <= port <= int(last or first):
@@ -55,15 +65,16 @@ def row_of(rows: list[dict[str, str]], host: str, port: int) -> dict[str, str] |
     return None
 
 
-def listening(host: str) -> list[tuple[str, int, str]]:
-    """Address, port and process of everything that others can connect to."""
-    lines = on(host, "ss -H -ltnp").stdout.splitlines()
+def listening(host: str, protocol: str = "t") -> list[tuple[str, int, str]]:
+    """Address, port and process of everything that others can reach; PROTOCOL as ss calls it."""
+    lines = on(host, f"ss -H -lnp{protocol}").stdout.splitlines()
     found = []
     for line in lines:
         match = LISTENING.search(" ".join(line.split()[3:]))
         if match and not match["address"].startswith(("127.", "[::1]")):
             found.append((match["address"], int(match["port"]), match["who"] or ""))
-    assert found
+    # The tunnels' own sockets are the kernel's, which ss does not show.
+    assert found or protocol == "u"
     return found
 
 
@@ -131,6 +142,47 @@ def test_nothing_listens_but_what_the_page_lists_and_as_it_says(
     assert wrong == []
 
 
+@pytest.mark.parametrize("host", HOSTS)
+def test_no_datagrams_are_taken_but_those_that_the_page_lists(
+    host: str, deployed: Deployed
+) -> None:
+    assert deployed.returncode == 0
+    rows = listed()
+    found = listening(host, "u")
+    assert [each for each in found if row_of(rows, host, each[1], udp=True) is None] == []
+
+
+def opens(shown: str, host: str) -> list[bool]:
+    """Whether who has SHOWN, a certificate with its key, sees the guests' screens on HOST."""
+    ports = [port for _, port, who in listening(host) if who.startswith("qemu") and port < 6000]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with tempfile.NamedTemporaryFile("w") as both:
+        both.write(shown)
+        both.flush()
+        context.load_cert_chain(both.name)
+    seen = []
+    for port in ports:
+        with socket.create_connection((HOSTS[host], port), timeout=30) as stream:
+            served_certificates.go_on_to_tls(stream)
+            try:
+                with context.wrap_socket(stream) as secured:
+                    seen.append(bool(exactly(secured, 4) == bytes(4)))  # RFB's SecurityResult
+            except OSError:
+                seen.append(False)
+    return seen
+
+
+def test_what_a_guests_qemu_can_read_opens_no_screen_there_or_elsewhere(guest: str) -> None:
+    folder, screens = "/etc/pki/libvirt-vnc", "/etc/pyinfra-nova/tls/screens"
+    of_proxy = read("controller", f"{screens}/client.crt", f"{screens}/client.key")
+    seen = {"controller": set(opens(of_proxy, guest))}  # not in an assertion, which shows the key
+    for host in ("compute1", "compute2"):
+        stolen = read(host, f"{folder}/server-cert.pem", f"{folder}/server-key.pem")
+        seen[host] = set(opens(stolen, guest))
+    assert seen == {"controller": {True}, "compute1": {False}, "compute2": {False}}
+
+
 def qemu_pids(host: str) -> str:
     return on(host, "pgrep -f 'qemu-system.*-uuid'").stdout
 
@@ -158,30 +210,43 @@ def test_certificates_that_are_gone_come_anew_and_no_process_ends_for_it(guest: 
     assert run("./run", "plan").returncode == 0
 
 
-FOREIGN = (
-    "set -e; d=$(mktemp -d); openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-    " -days {days} -keyout $d/key -out $d/crt -subj /CN=foreign"
-    " -addext subjectAltName={names} 2>/dev/null;"
-    " cp {cert} $d/was.crt; cp {key} $d/was.key; echo $d;"
-    " cat $d/crt >{cert}; cat $d/key >{key}; touch -d '2001-01-01' {cert} {key};"
-    " systemctl restart {unit}"
-)
+KINDS = {
+    "of nobody's": "that no trusted authority has issued",
+    "for another name": "for other.example, and it was asked as controller",
+    "that has ended": "that has expired, by this host's clock",
+}
+"""What is wrong with a certificate, as the preflight says it."""
+
+
+def made(kind: str) -> Issued:
+    secret = str(yaml.safe_load(SECRETS.read_text())["tls_secret"])
+    names = ["controller", "10.0.0.11"] if kind != "for another name" else ["other.example"]
+    now = dt.datetime.now(dt.timezone.utc)
+    now -= dt.timedelta(days=200) if kind == "that has ended" else dt.timedelta(0)
+    whose = "nobody's " + secret[::-1] if kind == "of nobody's" else secret
+    return wanted(whose, PURPOSES["service"], "controller", names, None, now, 90, 30)
+
+
+def put(host: str, path: str, text: str) -> None:
+    """Write TEXT into the file at PATH of HOST, which keeps its owner and mode."""
+    command = ("./run", "ssh", host, f"cat >{path}")
+    subprocess.run(command, cwd=ROOT, input=text, text=True, check=True, capture_output=True)
 
 
 @contextmanager
-def foreign(host: str, cert: str, key: str, unit: str) -> Iterator[None]:
-    """UNIT shows a certificate of nobody's meanwhile, whose names are right."""
-    names = "DNS:controller,IP:10.0.0.11"
-    words = FOREIGN.format(days=5, names=names, cert=cert, key=key, unit=unit)
-    shown = on(host, words)
-    folder = re.search(r"^/tmp/tmp\.\w+$", shown.stdout, re.MULTILINE)
-    assert folder, shown.stdout
+def shown_instead(host: str, cert: str, key: str, unit: str, kind: str) -> Iterator[None]:
+    """UNIT shows a certificate that is not as it has to be meanwhile."""
+    kept = on(host, f"d=$(mktemp -d) && cp -p {cert} $d/crt && cp -p {key} $d/key && echo $d")
+    folder = re.search(r"^/tmp/tmp\.\w+$", kept.stdout, re.MULTILINE)
+    assert folder, kept.stdout
+    other, was = made(kind), folder.group()
     try:
-        assert shown.returncode == 0
+        put(host, cert, other.certificate_pem)
+        put(host, key, other.key_pem)
+        assert on(host, f"systemctl restart {unit}").returncode == 0
         yield
     finally:
-        was = folder.group()
-        back = f"cat {was}/was.crt >{cert} && cat {was}/was.key >{key} && rm -r {was}"
+        back = f"cp -p {was}/crt {cert} && cp -p {was}/key {key} && rm -r {was}"
         assert on(host, f"{back} && systemctl restart {unit}").returncode == 0
 
 
@@ -192,16 +257,19 @@ SERVERS = {
 }
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.rotated("foreign")
-def test_whom_nobody_vouches_for_is_refused_and_named(name: str, deployed: Deployed) -> None:
+def test_a_server_that_does_not_show_who_it_is_is_refused_and_named(
+    name: str, kind: str, deployed: Deployed
+) -> None:
     assert deployed.returncode == 0
     cert, unit, port = SERVERS[name]
     key = cert.replace("public", "private").replace(".crt", ".pem")
-    with foreign("controller", cert, key, unit):
+    with shown_instead("controller", cert, key, unit, kind):
         result = run("./run", "plan")
         assert result.returncode == 1
-        assert f":{port} shows a certificate that" in result.stdout
+        assert f":{port} shows a certificate {KINDS[kind]}" in result.stdout
         assert "Traceback" not in result.stdout
     assert run("./run", "plan").returncode == 0
 

@@ -153,6 +153,10 @@ def test_switched_off_all_of_it_goes_and_switched_on_none_does() -> None:
 
 
 LISTS = ("/etc/pki/CA/cacrl.pem", "/etc/pki/qemu/ca-crl.pem", "/etc/pki/libvirt-vnc/ca-crl.pem")
+# Of screens one list is that of the consoles, and one has the host's own certificate.
+NOBODY = dict(zip(LISTS, [[0], [0], [0, 1]], strict=True))
+GONE = dict(zip(LISTS, [[1], [1], [1, 1]], strict=True))
+"""How many each list of a file refuses."""
 
 
 def retiring(leaving: bool, **passwords: str) -> HostPlan:
@@ -182,15 +186,14 @@ def refused(which: HostPlan, files: Iterable[ConfigFile]) -> dict[str, list[int]
 
 def test_a_retired_compute_is_refused_by_all_that_let_it_in() -> None:
     which = retiring(leaving=False)
-    # Of the screens' authority controllers have certificates as well, of a purpose of their own.
-    assert refused(which, which.files) == dict(zip(LISTS, [[1], [1], [2]], strict=True))
+    assert refused(which, which.files) == GONE
     assert not set(LISTS) & {file.path for file in plan("controller").files}
 
 
 def test_as_long_as_guests_may_come_from_it_it_is_let_in_and_no_longer() -> None:
     which = retiring(leaving=True)
-    assert refused(which, which.files) == {path: [0] for path in LISTS}
-    assert refused(which, which.files_at_the_end) == dict(zip(LISTS, [[1], [1], [2]], strict=True))
+    assert refused(which, which.files) == NOBODY
+    assert refused(which, which.files_at_the_end) == GONE
     later = retiring(leaving=False)
     assert {f.path: f.content for f in later.files}.items() >= {
         f.path: f.content for f in which.files_at_the_end if f.path in LISTS
@@ -207,7 +210,7 @@ def test_an_api_that_does_not_answer_lets_no_retired_compute_in_again() -> None:
     assert not touched & {*LISTS}
     # Once the run itself has shown that it is gone, it is refused.
     gone = refused(of_run, of_run.files_at_the_end)
-    assert gone == dict(zip(LISTS, [[1], [1], [2]], strict=True))
+    assert gone == GONE
     alone = replace(of_run, scope=scope_of(of_run.site, {"compute1"}))
     assert alone.files_at_the_end == ()
 
@@ -215,7 +218,9 @@ def test_an_api_that_does_not_answer_lets_no_retired_compute_in_again() -> None:
 def test_who_retires_nobody_has_lists_of_nobody() -> None:
     """So that what reads them is told of each change in one way."""
     which = plan("compute1")
-    assert refused(which, which.files) == {path: [0] for path in LISTS}
+    assert refused(which, which.files) == NOBODY
+    nobody_answers = replace(which, knows_leaving=False)
+    assert refused(which, nobody_answers.files) == NOBODY
     tls = which.libvirt_tls
     assert tls and LISTS[0] in tls.libvirt and LISTS[2] in tls.screens
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from pyinfra_nova.certificates.authority import AUTHORITIES, authority
+from pyinfra_nova.certificates.authority import AUTHORITIES, authority, authority_below, pem_of
 from pyinfra_nova.certificates.issued import Issued, wanted
+from pyinfra_nova.certificates.issuers import issuer, let_in
 from pyinfra_nova.certificates.purposes import PURPOSES
 
 NOW = dt.datetime(2026, 11, 28, 12, tzinfo=dt.timezone.utc)
@@ -80,8 +82,9 @@ def test_a_server_alone_is_no_client(files: Path) -> None:
     made = issue(purpose=PURPOSES["screen"])
     (files / "ca.pem").write_text(authority(SECRET, "screens").pem)
     (files / "cert.pem").write_text(made.certificate_pem)
-    assert verify(files, "sslserver").endswith("cert.pem: OK\n")
-    assert "unsuitable certificate purpose" in verify(files, "sslclient")
+    chain = ("-untrusted", str(files / "cert.pem"))
+    assert verify(files, "sslserver", *chain).endswith("cert.pem: OK\n")
+    assert "unsuitable certificate purpose" in verify(files, "sslclient", *chain)
 
 
 def test_no_other_authority_answers_for_it(files: Path) -> None:
@@ -143,9 +146,72 @@ def test_what_is_no_longer_right_is_made_anew(changes: dict[str, object], reason
 
 def test_a_key_that_everybody_knows_is_no_key_of_ours(files: Path) -> None:
     """A certificate of this very authority and host, but of a key that the host has not."""
-    stolen = issue(purpose=PURPOSES["screen"])
-    assert issue(stolen.certificate_pem, purpose=PURPOSES["console"]).reason == (
+    stolen = issue(purpose=PURPOSES["qemu"], host="compute2")
+    assert issue(stolen.certificate_pem, purpose=PURPOSES["qemu"]).reason == (
         "the one there is of another host, or for something else"
+    )
+
+
+# --- the authorities below that of screens --------------------------------------------------------
+
+
+def test_they_are_the_same_each_time_and_each_hosts_is_its_own() -> None:
+    asked = [(SECRET, "screen", "compute1"), (SECRET, "screen", "compute2")]
+    asked += [(OTHER, "screen", "compute1"), (SECRET, "console", "compute1")]
+    first = [issuer(secret, PURPOSES[purpose], host).pem for secret, purpose, host in asked]
+    authority_below.cache_clear()
+    assert first == [issuer(secret, PURPOSES[purpose], host).pem for secret, purpose, host in asked]
+    assert len(set(first)) == len(asked)
+
+
+def test_every_proxys_certificate_is_of_one_authority_that_all_computes_let_in() -> None:
+    consoles = issuer(SECRET, PURPOSES["console"], "controller1")
+    assert consoles == issuer(SECRET, PURPOSES["console"], "controller2")
+    for host in ("compute1", "compute2"):
+        assert let_in(SECRET, PURPOSES["screen"], host) == (
+            consoles,
+            issuer(SECRET, PURPOSES["screen"], host),
+        )
+
+
+def test_only_the_authority_of_screens_has_others_below_it_and_those_have_none() -> None:
+    below = [issuer(SECRET, PURPOSES[purpose], "compute1") for purpose in ("screen", "console")]
+    depth = {
+        each.name: each.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        for each in (*(authority(SECRET, name) for name in AUTHORITIES), *below)
+    }
+    one, none = (x509.BasicConstraints(ca=True, path_length=length) for length in (1, 0))
+    assert depth == dict.fromkeys(depth, none) | {"screens": one}
+    assert set(depth) == {*AUTHORITIES, "screens of compute1", "consoles"}
+
+
+@pytest.mark.parametrize("host", ["a" * 63 + ".example.org", "rechenknecht-größe-" + "ü" * 60])
+def test_what_tells_authorities_apart_is_not_cut_from_a_long_name(host: str) -> None:
+    [old, new] = (issuer(secret, PURPOSES["screen"], host) for secret in (SECRET, OTHER))
+    assert old.certificate.subject != new.certificate.subject
+
+
+def test_what_shows_a_certificate_shows_the_authority_between_too() -> None:
+    for purpose in ("screen", "console"):
+        made = issue(purpose=PURPOSES[purpose])
+        leaf, between = x509.load_pem_x509_certificates(made.certificate_pem.encode())
+        leaf.verify_directly_issued_by(between)
+        again = issue(pem_of(leaf), purpose=PURPOSES[purpose])
+        assert (again.reason, again.certificate_pem) == ("", made.certificate_pem)
+
+
+@pytest.mark.parametrize("purpose", ["screen", "console"])
+def test_one_of_the_authority_above_itself_is_replaced(purpose: str) -> None:
+    """As all were before there were authorities below it."""
+    made = issue(purpose=PURPOSES[purpose])
+    leaf = x509.load_pem_x509_certificate(made.certificate_pem.encode())
+    period = (leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+    key = leaf.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    kept = [(each.value, each.critical) for each in leaf.extensions][3:]
+    former = authority(SECRET, "screens").signed("it", key, leaf.serial_number, period, kept)
+    assert issue(pem_of(former), purpose=PURPOSES[purpose]).reason == (
+        "the one there is of another authority"
     )
 
 

@@ -118,20 +118,20 @@ def test_whatever_has_read_what_goes_then_starts_anew(debian: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["inventory.py", "aio.py"])
-def test_the_encrypted_inventory_is_the_lab_s_with_everything_encrypted(name: str) -> None:
+def test_the_plain_inventory_is_the_lab_s_with_nothing_encrypted(name: str) -> None:
     ours = read_settings(
         ROOT / ("inventory.py" if name == "inventory.py" else "inventories/aio.py")
     )
-    theirs = read_settings(ROOT / "inventories" / "encrypted" / name)
-    assert theirs.has_tls
-    assert not ours.has_tls
-    assert replace(ours, tls="internal") == theirs
+    theirs = read_settings(ROOT / "inventories" / "plain" / name)
+    assert ours.has_tls
+    assert not theirs.has_tls
+    assert replace(ours, tls="off") == theirs
 
 
 def test_the_secret_is_added_before_certificates_are_made_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = read_settings(ROOT / "inventories" / "encrypted" / "inventory.py")
+    settings = read_settings(ROOT / "inventory.py")
     for mode in ("off", "internal", "provided"):
         commands: list[tuple[str, ...]] = []
         monkeypatch.setattr(prerequisites, "run", lambda *words, to=commands: to.append(words))

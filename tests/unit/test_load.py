@@ -46,8 +46,8 @@ def test_the_inventory_of_the_checkout(secrets_file: Path) -> None:
 
 def test_all_py_says_nothing_but_the_defaults(secrets_file: Path) -> None:
     """An operator who deletes a line of all.py gets what the line said."""
-    where = site_of(load(CHECKOUT / "inventory.py", CHECKOUT), secrets_file)
-    assert where.settings == site().settings
+    inventory = load(CHECKOUT / "inventories" / "plain" / "inventory.py", CHECKOUT)
+    assert site_of(inventory, secrets_file).settings == site().settings
 
 
 def test_all_py_names_every_setting() -> None:
@@ -214,11 +214,11 @@ def test_a_ceph_that_only_one_host_uses_needs_its_key(tmp_path: Path) -> None:
     assert site_of(load(path, tmp_path), tmp_path / "secrets.yml").hosts["c2"].libvirt
 
 
-@pytest.mark.parametrize("name", ["inventory.py", "aio.py"])
+@pytest.mark.parametrize("name", ["inventory.py", "inventories/aio.py"])
 def test_what_follows_from_encryption_stands_against_nothing_in_all_py(
     name: str, secrets_file: Path
 ) -> None:
-    inventory = load(CHECKOUT / "inventories" / "encrypted" / name, CHECKOUT)
+    inventory = load(CHECKOUT / name, CHECKOUT)
     settings = site_of(inventory, secrets_file).settings
     assert settings.tls.is_on
     assert settings.messaging.port == 5671

@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from pyinfra_nova.certificates import issued
+from pyinfra_nova.certificates import issued, revocations
 from pyinfra_nova.certificates.authority import authority
 from pyinfra_nova.certificates.issued import wanted
+from pyinfra_nova.certificates.issuers import let_in
+from pyinfra_nova.certificates.provided import LIST
 from pyinfra_nova.certificates.purposes import PURPOSES, REVOCABLE
 from pyinfra_nova.certificates.revocations import refused_pem
 from pyinfra_nova.nova_conf.certificate_files import MARKER
@@ -27,6 +29,8 @@ from pyinfra_nova.nova_conf.certificate_files import MARKER
 NOW = dt.datetime.now(dt.timezone.utc)
 SECRET, FORMER = "a secret of thirty characters.", "another one of thirty characte"
 GONE, STAYS = "compute2", "compute1"
+LET_IN = (("libvirt", "libvirt"), ("qemu", "qemu"))
+"""Where a host shows a certificate of its own, and of what kind those are that it lets in."""
 
 
 def needs(program: str) -> pytest.MarkDecorator:
@@ -52,7 +56,8 @@ class Host:
         (self.folder / name).write_text(f"{MARKER}\n{text}")
 
     def refuse(self, *hosts: str) -> None:
-        lists = (refused_pem(secret, "guests", hosts) for secret in (SECRET, FORMER))
+        secrets, place = (SECRET, FORMER), PURPOSES["qemu"]
+        lists = (refused_pem(secret, place, "compute9", hosts) for secret in secrets)
         self.write("ca-crl.pem", "".join(lists))
 
 
@@ -69,17 +74,34 @@ def number(purpose: str, host: str, secret: str = SECRET, when: dt.datetime = NO
     return x509.load_pem_x509_certificate(made.certificate_pem.encode()).serial_number
 
 
-def test_one_entry_a_purpose_refuses_whatever_a_host_was_ever_given() -> None:
-    late = NOW + dt.timedelta(days=400)
-    for name in REVOCABLE:
-        purposes = [each for each in PURPOSES.values() if each.authority == name]
-        found = x509.load_pem_x509_crl(refused_pem(SECRET, name, (GONE,)).encode())
-        assert len(found) == len(purposes)
-        for when in (NOW, late):
-            for purpose in purposes:
-                revoked, others = number(purpose.name, GONE, when=when), number(purpose.name, STAYS)
-                assert found.get_revoked_certificate_by_serial_number(revoked)
-                assert not found.get_revoked_certificate_by_serial_number(others)
+def lists(purpose: str, host: str, *gone: str) -> list[x509.CertificateRevocationList]:
+    text = refused_pem(SECRET, PURPOSES[purpose], host, gone)
+    return [x509.load_pem_x509_crl(found) for found in LIST.findall(text.encode())]
+
+
+@pytest.mark.parametrize(("at", "shown"), [*LET_IN, ("screen", "console")])
+def test_one_entry_refuses_whatever_a_host_was_ever_given(at: str, shown: str) -> None:
+    found = lists(at, STAYS, GONE)[0]
+    assert len(found) == 1
+    for when in (NOW, NOW + dt.timedelta(days=400)):
+        revoked, others = number(shown, GONE, when=when), number(shown, STAYS)
+        assert found.get_revoked_certificate_by_serial_number(revoked)
+        assert not found.get_revoked_certificate_by_serial_number(others)
+
+
+@pytest.mark.parametrize("gone", [(), (GONE,)])
+def test_what_a_compute_shows_as_a_screen_opens_none_of_its_own(gone: tuple[str, ...]) -> None:
+    found = lists("screen", STAYS, *gone)[1]
+    assert [each.serial_number for each in found] == [number("screen", STAYS)]
+    assert [len(each) for each in lists("qemu", STAYS)] == [0]
+
+
+def test_a_list_is_of_an_authority_that_lets_somebody_in() -> None:
+    for name in (purpose for purpose, _ in (*LET_IN, ("screen", ""))):
+        givers = let_in(SECRET, PURPOSES[name], STAYS)
+        found = lists(name, STAYS, GONE)
+        assert [each.issuer for each in found] == [each.certificate.subject for each in givers]
+    assert {PURPOSES[name].authority for name, _ in LET_IN} == set(REVOCABLE) - {"screens"}
 
 
 def test_a_number_is_of_one_authority_purpose_and_host() -> None:
@@ -117,11 +139,11 @@ def test_who_has_a_certificate_that_no_list_could_name_is_given_another() -> Non
 
 
 def test_the_same_hosts_make_the_same_list_whenever_it_is_made() -> None:
-    first = refused_pem(SECRET, "guests", (GONE, STAYS))
-    refused_pem.cache_clear()
-    assert first == refused_pem(SECRET, "guests", (GONE, STAYS))
-    found = x509.load_pem_x509_crl(first.encode())
-    end = found.next_update_utc
+    for purpose in (PURPOSES["qemu"], PURPOSES["screen"]):
+        first = refused_pem(SECRET, purpose, "compute9", (GONE, STAYS))
+        revocations._refusing.cache_clear()
+        assert first == refused_pem(SECRET, purpose, "compute9", (GONE, STAYS))
+    end = lists("qemu", "compute9", GONE)[0].next_update_utc
     assert end and end >= authority(SECRET, "guests").certificate.not_valid_after_utc
 
 

@@ -198,6 +198,31 @@ def test_a_broker_lets_its_user_in_or_listens_at_least_for_one_who_is_not_made_y
     assert tried("amqp", user="nova", login=login) == found
 
 
+@pytest.mark.parametrize(
+    ("encrypted", "driver", "said"),
+    [
+        (True, "cfg.BoolOpt('ssl_enforce_hostname_verification', default=False)", ""),
+        (True, "cfg.BoolOpt('ssl')", "looks at no name in its certificate (CVE-2026-44393)"),
+        (True, None, ""),
+        (False, "cfg.BoolOpt('ssl')", ""),
+    ],
+)
+def test_a_driver_that_looks_at_no_name_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, encrypted: bool, driver: str | None, said: str
+) -> None:
+    if driver is not None:
+        (tmp_path / "impl_rabbit.py").write_text(driver)
+    monkeypatch.setattr(messaging, "DRIVERS", f"{tmp_path}/*.py")
+    monkeypatch.setattr(messaging.trust, "TRUSTED", TRUSTED if encrypted else None)
+    answer = {"listens": True, "opened": True, "denied": [], "error": None}
+    monkeypatch.setattr(messaging, "answer", lambda _: answer)
+    for login in (True, False):
+        ok, detail = tried("amqp", user="nova", login=login)
+        assert ok
+        assert said in detail
+        assert ("CVE" in detail) is bool(said)
+
+
 @contextmanager
 def memcached(says: bytes) -> Iterator[dict[str, Any]]:
     class Handler(socketserver.StreamRequestHandler):

@@ -1,4 +1,4 @@
-"""The lab's hosts with everything encrypted: see group_data/lab.py beside this file."""
+"""The lab's hosts with everything in plain text: see group_data/lab.py beside this file."""
 
 controllers = [
     ("controller", {"my_ip": "10.0.0.11", "ssh_hostname": "10.0.0.11"}),

@@ -1,4 +1,4 @@
-"""All in one with everything encrypted: see group_data/lab.py beside this file."""
+"""All in one with everything in plain text: see group_data/lab.py beside this file."""
 
 controllers = [
     ("controller", {"my_ip": "10.0.0.11", "ssh_hostname": "10.0.0.11"}),
