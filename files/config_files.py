@@ -37,10 +37,9 @@ PLAIN = re.compile(r"^(true|false|\d{1,6}|)$", re.IGNORECASE)
 PASSWORD_KEY = re.compile("passw|passphrase|secret|credential", re.IGNORECASE)
 # A URL whose passwords can be told from the rest with certainty: everything awkward is encoded.
 USER = r"(?:[\w.~%+-]*(?::[\w.~%+-]*)?@)?"
+QUERY = r"(?:\?ssl_ca=[\w./-]+(?:&plugin=[\w-]+)?)?"
 URL = re.compile(
-    r"^([\w+.-]+://)({0}[\w.:-]*(?:,{0}[\w.:-]*)*)((?:/[\w.-]*(?:\?ssl_ca=[\w./-]+)?)?)$".format(
-        USER
-    )
+    r"^([\w+.-]+://)({0}[\w.:-]*(?:,{0}[\w.:-]*)*)((?:/[\w.-]*{1})?)$".format(USER, QUERY)
 )
 URL_PASSWORD = re.compile(r"(^|,)([\w.~%+-]*:)[\w.~%+-]*(?=@)")
 URL_LOGIN = re.compile(r"://.*@")
@@ -339,6 +338,9 @@ def take_away(path, entry):
         return
     if not rest:
         os.unlink(path)
+        folder = os.path.dirname(path)
+        if folder.endswith(".dist-info") and not os.listdir(folder):
+            os.rmdir(folder)  # to pip and others an empty one is a package without a name
         return
     status = os.lstat(path)
     beside = name_beside(path)

@@ -64,11 +64,13 @@ WRITTEN = {
     ),
     # For whatever of them is to go once nobody reads it any more.
     "certificates": (
-        re.compile("# Written by pyinfra-nova"),
+        re.compile(r"# Written by pyinfra-nova|Metadata-Version: \S+\nName: pyinfra_nova_tls\n"),
         "/etc/pyinfra-nova/tls/*",
         "/etc/pyinfra-nova/tls/screens/*",
         "/etc/pki/*/*.pem",
         "/etc/pki/libvirt/private/*.pem",
+        "/usr/lib/python3*/*-packages/pyinfra_nova_tls.py",
+        "/usr/lib/python3*/*-packages/pyinfra_nova_tls-*.dist-info/*",
     ),
     "care": (
         re.compile("# Written by pyinfra-nova"),

@@ -10,6 +10,7 @@ from pyinfra.context import ctx_host
 
 from pyinfra_nova.nova_conf.certificate_files import written_certificate_files
 from pyinfra_nova.nova_conf.config_file import AbsentFile
+from pyinfra_nova.nova_conf.database_plugin import written_plugin_files
 from pyinfra_nova.nova_conf.hypervisor_files import written_hypervisor_files
 from pyinfra_nova.nova_conf.migration_ssh import written_migration_files
 from pyinfra_nova.nova_conf.render import files_for
@@ -133,4 +134,5 @@ def _written(plan: HostPlan) -> list[AbsentFile]:
     paths = [file.path for file in files_for(plan.site, compute, plan.platform, "qemu")]
     own = [AbsentFile(path, MARKER, "marker") for path in paths]
     platform = plan.platform
-    return [*own, *written_migration_files(platform), *written_certificate_files(platform)]
+    encrypted = [*written_certificate_files(platform), *written_plugin_files(platform)]
+    return [*own, *written_migration_files(platform), *encrypted]

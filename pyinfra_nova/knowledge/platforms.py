@@ -139,11 +139,13 @@ class Paths(Row):
     """Where things are on a host; None where the platform has no such file.
 
     Attributes:
+        python: where the system's Python, whichever it is, finds Nova and what else packages bring.
         api_certificate, api_key: of what answers HTTP on a controller, where ``tls`` is on; the
             group of Nova has to be able to read the key.
     """
 
     nova_conf: str
+    python: str
     nova_compute_conf: str | None = None
     nova_compute_stop: str
     api_uwsgi: str | None = None

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
+from pyinfra_nova.nova_conf.plugin_name import PLUGIN
 from pyinfra_nova.site.settings import Site
 from pyinfra_nova.site.tls import TRUST
 
@@ -32,8 +33,8 @@ def database_url(site: Site, name: str) -> str:
 
 
 def _database_query(site: Site) -> str:
-    """What has PyMySQL verify the server's certificate, its name included."""
-    return f"?ssl_ca={TRUST}" if site.settings.tls.is_on else ""
+    """What has PyMySQL verify the server's certificate, its name included, before it logs in."""
+    return f"?ssl_ca={TRUST}&plugin={PLUGIN}" if site.settings.tls.is_on else ""
 
 
 def _virtual_host(site: Site) -> str:

@@ -39,9 +39,8 @@ class DatabaseUser:
     """A user who may log in from any host and do everything in DATABASES.
 
     Attributes:
-        encrypted: whether the server lets the user in over TLS alone. It has to insist: PyMySQL
-            1.0 and 1.1 go on in plain text, with the login, where a server says, or somebody on the
-            way in its name, that it has no TLS (connections.py, _request_authentication).
+        encrypted: whether the server lets the user in over TLS alone. Nova asks for nothing else
+            (files/pyinfra_nova_tls.py); others that have its password may.
     """
 
     name: str

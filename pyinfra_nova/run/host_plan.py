@@ -22,6 +22,11 @@ from pyinfra_nova.nova_conf.certificate_files import (
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
 from pyinfra_nova.nova_conf.console_proxy import proxy_files, unwanted_proxy_files
 from pyinfra_nova.nova_conf.consoles import NO_CONSOLES, Consoles
+from pyinfra_nova.nova_conf.database_plugin import (
+    plugin_files,
+    plugin_paths,
+    unwanted_plugin_files,
+)
 from pyinfra_nova.nova_conf.hypervisor_files import (
     hypervisor_files,
     unwanted_hypervisor_files,
@@ -106,6 +111,8 @@ class HostPlan:
                 *where, self.certificates, self.leaving if self.knows_leaving else None
             ),
             *hypervisor_files(*where),
+            # Before nova.conf, whose URLs name it: without it no process of Nova's starts.
+            *plugin_files(self.site, self.host, self.platform),
             *files_for(self.site, self.host, self.platform, self.virt_type, self.consoles),
             *self._migration_files(self.leaving),
         )
@@ -149,17 +156,21 @@ class HostPlan:
     def absent(self) -> tuple[AbsentFile, ...]:
         """What an earlier run may have written, and this site does not want on the host."""
         where = (self.site, self.host, self.platform)
-        certificates = unwanted_certificate_files(*where) if self.site.settings.tls.is_on else ()
+        encrypted = (
+            (*unwanted_certificate_files(*where), *unwanted_plugin_files(*where))
+            if self.site.settings.tls.is_on
+            else ()
+        )
         return (
             *unwanted_migration_files(*where),
-            *certificates,
+            *encrypted,
             *unwanted_hypervisor_files(*where),
             *unwanted_proxy_files(*where, self.consoles),
         )
 
     @property
     def absent_at_the_end(self) -> tuple[AbsentFile, ...]:
-        """The certificates here that nobody reads any more, once all daemons are in plain text.
+        """What is for TLS here and nobody reads any more, once all daemons are in plain text.
 
         Before that they do: nova-compute the authorities at every connection, libvirt the rest at
         every guest that starts or leaves. What guests that run have begun with stays.
@@ -169,7 +180,8 @@ class HostPlan:
         needed = {"console"} if self.consoles.tls else set[str]()
         needed |= {"screen"} if self.has_tls_screens else set()
         there = self.written.get("certificates", ())
-        unwanted = unwanted_certificate_files(self.site, self.host, self.platform, needed)
+        where = (self.site, self.host, self.platform)
+        unwanted = [*unwanted_certificate_files(*where, needed), *unwanted_plugin_files(*where)]
         return tuple(file for file in unwanted if file.path in there)
 
     @property
@@ -272,6 +284,8 @@ class HostPlan:
             return (*unit.reads, *own)
         is_nova, is_api = paths.nova_conf in unit.reads, bool({*get_args(Api)} & {*unit.serves})
         own += [paths.api_certificate, paths.api_key] if is_api else []
+        if is_nova and unit.role == "controller":  # those ask the database
+            own += plugin_paths(self.site, self.host, self.platform)
         return (*unit.reads, *((TRUST,) if is_nova else ()), *own)
 
     @cached_property

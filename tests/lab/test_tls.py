@@ -18,6 +18,7 @@ import yaml
 
 from pyinfra_nova.certificates.issued import Issued, wanted
 from pyinfra_nova.certificates.purposes import PURPOSES
+from tests.unit.mysql_stand_in import greeting
 
 from .conftest import ENCRYPTED, ROOT, SECRETS, on, run
 from .peers import read
@@ -271,6 +272,55 @@ def test_a_server_that_does_not_show_who_it_is_is_refused_and_named(
         assert f":{port} shows a certificate {KINDS[kind]}" in result.stdout
         assert "Traceback" not in result.stdout
     assert run("./run", "plan").returncode == 0
+
+
+POSE = """
+import re, socket, threading
+from oslo_config import cfg
+from oslo_db import options
+from oslo_db.sqlalchemy import engines
+
+conf, said = cfg.ConfigOpts(), []
+conf.register_opts(options.database_opts, "database")
+conf([], default_config_files=["/etc/nova/nova.conf"])
+server = socket.create_server(("", 0))
+
+def pose():
+    stream, _ = server.accept()
+    stream.sendall({greeting})
+    said.append(stream.recv(4096))
+
+posing = threading.Thread(target=pose, daemon=True)
+posing.start()
+url = re.sub(r":[0-9]+/", ":%d/" % server.getsockname()[1], conf.database.connection)
+try:
+    engines.create_engine({url}, max_retries=0).connect()
+except Exception as error:
+    print(str(error).splitlines()[0])
+posing.join(10)
+print("told", sum(map(len, said)))
+"""
+"""As Nova asks its database, in whose name somebody answers that he has no TLS; with what the URL
+is, and the packet that he begins with."""
+
+
+def test_who_says_that_the_database_has_no_tls_is_not_told_novas_password(
+    deployed: Deployed,
+) -> None:
+    assert deployed.returncode == 0
+    packet = greeting()
+    begins = len(packet).to_bytes(3, "little") + b"\0" + packet
+
+    def asked(url: str) -> list[str]:
+        program = POSE.format(greeting=begins, url=url)
+        as_nova = f"runuser -u nova -- python3 - <<'END'\n{program}END"
+        return on("controller", as_nova).stdout.splitlines()
+
+    refusal, told = asked("url")
+    assert "says that it has no TLS, which the URL asks for" in refusal
+    assert told == "told 0"
+    # And would be without the plugin, as long as the system's PyMySQL is older than 1.2.
+    assert asked("url.partition('&plugin=')[0]")[-1] != "told 0"
 
 
 def test_no_private_key_is_for_everybody(deployed: Deployed) -> None:

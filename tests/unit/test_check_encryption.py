@@ -186,6 +186,16 @@ def test_a_database_that_anybody_can_pose_as(query: str) -> None:
     assert "ssl_ca" in finding.remedy
 
 
+@pytest.mark.parametrize("query", ["ssl_ca=/ca", "ssl_ca=/ca&plugin=another"])
+def test_a_pymysql_that_may_be_talked_out_of_tls_is_worth_a_note(query: str) -> None:
+    (finding,) = changed(r"(connection = \S+/nova)\?ssl_ca.*", rf"\1?{query}" "\n")
+    assert (finding.section, finding.option, finding.level) == ("database", "connection", "note")
+    assert "whoever answers that he has no TLS" in finding.problem
+    assert "plugin=pyinfra-nova-tls" in finding.remedy
+    url = f"connection = mysql+mysqldb://nova:longer@controller/nova?{query}\n"
+    assert changed(r"connection = \S+/nova\?ssl_ca.*", url) == []
+
+
 def test_the_systems_authorities_are_worth_a_note_and_no_more(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

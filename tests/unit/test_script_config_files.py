@@ -148,6 +148,7 @@ def test_a_link_is_replaced_by_the_file(tmp_path: Path) -> None:
         "transport_url = rabbit://o:TopSecret@mq1:5672,o:TopSecret@mq2:5672/",
         "connection = mysql+pymysql://nova:Top/TopSecret@controller/nova",
         "connection = mysql+pymysql://nova:TopSecret@controller/nova?ssl_ca=/etc/ca.pem",
+        "connection = mysql+pymysql://nova:TopSecret@controller/nova?ssl_ca=/etc/ca.pem&plugin=p-t",
         "connection = mysql+pymysql://nova@controller/nova?ssl_ca=/etc/ca.pem&password=TopSecret",
         "connection = mysql+pymysql://nova@controller/nova?password=TopSecret",
         "backend = redis://user:x@TopSecret@controller/0",

@@ -10,6 +10,7 @@ from pyinfra_nova.knowledge.releases import normal
 from pyinfra_nova.nova_conf.check.config import Config, Finding, Found, at, missing
 from pyinfra_nova.nova_conf.check.values import TRUE
 from pyinfra_nova.nova_conf.ini import Setting
+from pyinfra_nova.nova_conf.plugin_name import PLUGIN
 
 BROKER = "oslo_messaging_rabbit"
 NAME = "ssl_enforce_hostname_verification"
@@ -210,7 +211,19 @@ def unverified_peers(config: Config) -> Found:
             text = "encrypted, but whoever is in between can pose as the database"
             remedy = "name ssl_ca in the URL, and nothing that takes the verification back"
             yield at(setting, "insecure", "warning", text, remedy, "pymysql/connections.py")
+        elif is_asked and PLUGIN not in query.get("plugin", ()):
+            yield from _downgraded(setting, config.value(*place) or "")
     yield from _system_authorities(config)
+
+
+def _downgraded(setting: Setting, url: str) -> Found:
+    if url.startswith("mysql+pymysql:"):
+        text = (
+            "PyMySQL before 1.2 tells the password in plain text to whoever answers that he has no "
+            "TLS, whatever ssl_ca is"
+        )
+        remedy = f"plugin={PLUGIN} with the files of this project's `tls`, or a newer PyMySQL"
+        yield at(setting, "insecure", "note", text, remedy, "pymysql/connections.py")
 
 
 def _unverified_broker(config: Config) -> Found:
