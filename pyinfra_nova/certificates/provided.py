@@ -40,6 +40,9 @@ LETS_IN = {
 READ_BY_GNUTLS = ("libvirt", "qemu", "screen")
 """Purposes whose daemons look at a certificate of their own before they show it (libvirt's
 src/rpc/virnettlscert.c before 11, QEMU's crypto/tlscredsx509.c before 10.1)."""
+READ_BY_OPENSSL = ("services", "screens")
+"""Authorities by which OpenSSL believes others, where those above them are trusted, too, up to one
+that has signed itself (X509_V_FLAG_PARTIAL_CHAIN, which Python before 3.13 leaves off)."""
 SMALLEST_RSA = 2048
 WEAK_HASHES = ("md5", "sha1")
 """Refused by OpenSSL at Debian's and EL's security level 2, as are smaller keys of RSA."""
@@ -138,6 +141,12 @@ def problems(
     others = tuple(x509.load_pem_x509_certificates(cafile.encode())) if cafile else ()
     for name, problem in _lets_in(trusted, others):
         yield CertificateError(folder.path / f"{name}-ca.pem", problem)
+    for name in READ_BY_OPENSSL:
+        known = (*trusted.get(name, ()), *(others if name == "services" else ()))
+        for authority in trusted.get(name, ()):
+            if not _is_rooted(authority, known):
+                whose = authority.subject.rfc4514_string()
+                yield CertificateError(folder.path / f"{name}-ca.pem", NO_ROOT.format(whose))
     for name in trusted:
         try:
             folder.revocations(name)
@@ -165,6 +174,22 @@ def _authority_problem(authority: x509.Certificate, now: dt.datetime) -> str:
         begin = f"{authority.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         return f"has an authority that is not valid before {begin}: {whose}"
     return ""
+
+
+NO_ROOT = (
+    "has {}, which has not signed itself, and not the one that has: OpenSSL, by which Nova and its "
+    "consoles' proxy verify, believes nobody by it; add that one, or name another authority"
+)
+
+
+def _is_rooted(authority: x509.Certificate, known: Sequence[x509.Certificate]) -> bool:
+    """Whether AUTHORITY leads, by those that are KNOWN, to one that has signed itself."""
+    here = {authority}
+    for _ in range(LONGEST_CHAIN):
+        if any(is_of(each, each) for each in here):
+            return True
+        here = {above for above in known for each in here if is_of(each, above)}
+    return False
 
 
 def _lets_in(
