@@ -6,7 +6,8 @@ its place takes `cert_reqs` for options of OpenSSL and verifies nothing (eventle
 GreenSSLSocket._wrap_socket): any certificate passes for a compute's. With an older Python the chain
 is verified, and any host of the authority passes for any other.
 
-A Nova that makes a context of its own calls nothing of this.
+From 34 on Nova makes a context, which verifies the chain and has `check_hostname` off
+(nova/console/rfb/authvencrypt.py): there, too, any host of the authority passes for any other.
 
 It is started isolated (-I): beside it may be modules of the timers' (pyinfra_nova/care/files.py),
 of names that others could import.
@@ -15,18 +16,31 @@ of names that others could import.
 import sys
 
 
+def context_of(module):
+    """The contexts of MODULE, for clients that are to know the names of whom they ask."""
+
+    class NamedContext(module.SSLContext):
+        def wrap_socket(self, sock, **_):
+            """TLS over SOCK, to whom a trusted authority says to be at its address."""
+            self.check_hostname = True
+            return super().wrap_socket(sock, server_hostname=sock.getpeername()[0])
+
+    return NamedContext
+
+
 class VerifyingSsl:
-    """The module ssl for who calls its wrap_socket."""
+    """The module ssl for who calls its wrap_socket, or makes a context of it."""
 
     def __init__(self, module):
         self._module = module
+        self.SSLContext = context_of(module)
 
     def __getattr__(self, name):
         return getattr(self._module, name)
 
     def wrap_socket(self, sock, keyfile=None, certfile=None, ca_certs=None, **_):
         """TLS over SOCK, to whom an authority of CA_CERTS says to be at its address."""
-        context = self._module.SSLContext(self._module.PROTOCOL_TLS_CLIENT)
+        context = self.SSLContext(self._module.PROTOCOL_TLS_CLIENT)
         context.minimum_version = self._module.TLSVersion.TLSv1_2
         if not ca_certs:
             raise self._module.SSLError("[vnc] vencrypt_ca_certs is not set: nobody is trusted")
@@ -37,7 +51,7 @@ class VerifyingSsl:
         except OSError as error:
             # Nova tells the cause of an SSLError alone (nova/console/rfb/authvencrypt.py).
             raise self._module.SSLError("{} or {}: {}".format(ca_certs, certfile, error)) from error
-        return context.wrap_socket(sock, server_hostname=sock.getpeername()[0])
+        return context.wrap_socket(sock)
 
 
 def main():

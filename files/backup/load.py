@@ -1,6 +1,7 @@
 """Load a backup from standard input beside what is there, and say whether it is whole.
 
-Request: {"suffix": text, "bytes": n, "sha256": digest of the backup}, then the backup itself.
+Request: {"suffix": text, "bytes": n, "sha256": digest of the backup,
+          "cells": {name: {"transport_url", "database_connection"}}}, then the backup itself.
 Answer:  {"rows": {database: {table: n}}, "revisions": {database: [texts]}, "evacuations": n}
 Each database NAME goes to NAME + suffix, which nobody uses; `restored_databases.py` puts it in
 place. What an earlier call has left there is begun anew: it is this project's own, by its record.
@@ -13,6 +14,7 @@ import sys
 import tempfile
 
 import layout
+import nova_state
 import restored_databases as databases
 import sql
 
@@ -128,6 +130,7 @@ def loaded(request, stream):
     if found != end["rows"]:
         raise SystemExit("the server has other rows than were loaded; nothing was replaced")
     count = forget_evacuations(sql.quoted(head["names"]["cell1"] + suffix))
+    point_cells(sql.quoted(head["names"]["api"] + suffix), request["cells"])
     databases.note(loaded="yes", tables=found)
     return {"rows": found, "revisions": tally.revisions, "evacuations": count}
 
@@ -143,3 +146,16 @@ def forget_evacuations(cell):
         table, _, where = place.partition(" ")
         databases.run("the evacuations", f"UPDATE {table} SET status = 'completed' {where}")
     return count
+
+
+def point_cells(api, cells):
+    """Have Nova reach CELLS as the site says now.
+
+    When the backup was made it may have spoken no TLS to them, and would do so again, or there were
+    other brokers.
+    """
+    is_cell0 = f"uuid = {databases.text(nova_state.CELL0)}"
+    for name, urls in cells.items():
+        which = is_cell0 if name == "cell0" else f"name = {databases.text(name)} AND NOT {is_cell0}"
+        told = ", ".join(f"{key} = {databases.text(url)}" for key, url in urls.items())
+        databases.run("the cells", f"UPDATE {api}.cell_mappings SET {told} WHERE {which}")

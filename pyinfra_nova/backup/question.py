@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ class Load(ScriptFact):
     """Takes a backup, and loads it beside what is there."""
 
     script = "load"
-    uses = ("trust", "sql", "layout", "restored_databases")
+    uses = ("trust", "sql", "layout", "nova_state", "restored_databases")
     folder = ScriptFact.folder / "backup"
 
 
@@ -66,14 +67,19 @@ def names(site: Site) -> dict[str, str]:
     return {"api": database.nova_api, "cell0": database.nova_cell0, "cell1": database.nova}
 
 
+def in_plain_text(url: str) -> str:
+    """URL as it was before there was TLS: a site is no other one for it."""
+    return re.sub("^https:", "http:", url)
+
+
 def told_apart(site: Site) -> dict[str, str]:
     """What another site would have otherwise."""
-    settings = site.settings
+    settings, url = site.settings, site.settings.keystone.auth_url
     return {
         "region": settings.region,
         "controller_host": settings.controller_host,
         "management_network": str(settings.management_network),
-        "keystone.auth_url": settings.keystone.auth_url,
+        "keystone.auth_url": in_plain_text(url) if settings.tls.is_on else url,
     }
 
 

@@ -30,9 +30,10 @@ def of_site(contents: Contents, site: Site, *, forced: bool) -> Iterator[str]:
     if forced:
         return
     for key, value in question.told_apart(site).items():
-        if header.site.get(key) != value:
+        was = header.site.get(key)
+        if question.in_plain_text(was or "") != question.in_plain_text(value):
             yield (
-                f"it is of another site: {key} was {header.site.get(key)}, here it is {value}; "
+                f"it is of another site: {key} was {was}, here it is {value}; "
                 "--force-site if this site was only renamed"
             )
     computes = {host.nova_host for host in site.computes}

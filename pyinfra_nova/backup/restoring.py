@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,7 @@ from pyinfra_nova.backup.cloud import Hosts
 from pyinfra_nova.backup.host_stream import given
 from pyinfra_nova.backup.seal import BackupError, Contents
 from pyinfra_nova.knowledge.platforms import platform_for
+from pyinfra_nova.nova_conf.urls import cell_urls
 from pyinfra_nova.session.answering import NoAnswerError
 from pyinfra_nova.session.host_script import Answer
 from pyinfra_nova.site.settings import HostSettings, Site
@@ -132,7 +134,11 @@ class Restoration:
         self.say(
             f"loading {times(self.contents.rows, 'row')} on {self.server}, beside what is there"
         )
-        request = {"suffix": SUFFIX, "sha256": self.sha256, "databases": header.databases}
+        cells = {name: asdict(urls) for name, urls in cell_urls(self.site).items()}
+        request = {
+            **{"suffix": SUFFIX, "sha256": self.sha256, "databases": header.databases},
+            "cells": cells,
+        }
         data = self.hosts.data(self.server)
         with self._opened() as pieces:
             found = given(self.server, data, question.Load, request, pieces)

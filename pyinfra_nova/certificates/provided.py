@@ -146,8 +146,10 @@ def problems(
     for name, problem in _lets_in(trusted, others):
         yield CertificateError(folder.path / f"{name}-ca.pem", problem)
     for name in READ_BY_OPENSSL:
+        # What hosts trust for services has those of `cafile`, too.
+        known = (*trusted.get(name, ()), *(others if name == "services" else ()))
         for authority in trusted.get(name, ()):
-            if problem := missing_above(authority, trusted[name]):
+            if problem := missing_above(authority, known):
                 yield CertificateError(folder.path / f"{name}-ca.pem", problem)
     for name in trusted:
         try:

@@ -13,10 +13,11 @@ from pyinfra_nova.backup.restoring import Restoration
 from pyinfra_nova.backup.seal import Contents, End, Header
 from pyinfra_nova.commands import restore
 from pyinfra_nova.knowledge.platforms import platform_for
+from pyinfra_nova.nova_conf.urls import cell_urls
 from pyinfra_nova.session.answering import NoAnswerError
 from pyinfra_nova.site.settings import Site
 
-from .site_data import HOSTS, site
+from .site_data import HOSTS, secrets, site
 
 REVISIONS = {"nova_api": ["b30f"], "nova": ["ccb0"], "nova_cell0": ["ccb0"]}
 KNOWN = {"api": {"head": "b30f", "known": ["aaaa", "b30f"]}, "main": {"known": ["ccb0"]}}
@@ -75,6 +76,24 @@ def test_another_site_is_refused_by_what_is_different_and_taken_by_force(
     assert f"{key}" in of_site(contents(other), site())
     assert "it is of another site" in of_site(contents(other), site())
     assert of_site(contents(other), site(), forced=True) == ""
+
+
+@pytest.mark.parametrize("modes", [("off", "internal"), ("internal", "off")])
+def test_a_site_that_has_moved_to_tls_since_or_back_is_the_same(modes: tuple[str, str]) -> None:
+    """Its daily backups go on under one name, too, and older ones of them go in their time."""
+    passwords = secrets(tls_secret="t" * 32)
+    then, now = (site({"tls": {"mode": mode}}, passwords=passwords) for mode in modes)
+    assert then.settings.keystone.auth_url != now.settings.keystone.auth_url
+    assert of_site(contents(then), now) == ""
+    assert question.header(then, {})["site"] == question.header(now, {})["site"]
+
+
+def test_nor_is_one_another_whose_keystone_spoke_tls_before() -> None:
+    url = "https://controller:5000/v3"
+    then = site({"keystone": {"auth_url": url}})
+    assert question.header(then, {})["site"]["keystone.auth_url"] == url
+    now = site({"tls": {"mode": "internal"}}, passwords=secrets(tls_secret="t" * 32))
+    assert of_site(contents(then), now) == ""
 
 
 def test_a_site_that_has_none_of_its_computes_is_another() -> None:
@@ -140,6 +159,7 @@ class Cloud:
         self.replaced = False
         self.compute_ids: dict[str, str | None] = dict.fromkeys(here.hosts)
         self.done: list[str] = []
+        self.cells: Mapping[str, Any] = {}
         self.breaks = -1
 
     def act(self, what: str) -> None:
@@ -193,6 +213,7 @@ class Cloud:
 
     def loaded(self, *arguments: Any) -> dict[str, Any]:
         assert not self.replaced
+        self.cells = arguments[3]["cells"]
         self.record = {"sha256": "5ea1", "loaded": "yes"}
         self.act("load")
         return {}
@@ -234,6 +255,17 @@ def test_it_is_done_in_this_order(cloud: Callable[[], Cloud]) -> None:
     assert (found.marked, found.stopped) == (set(), set())
     assert found.compute_ids["compute1"] == "c1"
     assert found.compute_ids["compute2"] is None
+
+
+def test_what_is_loaded_comes_to_know_how_the_site_reaches_its_cells(
+    cloud: Callable[[], Cloud],
+) -> None:
+    found = cloud()
+    restoration(found, contents()).run()
+    assert found.cells == {
+        name: {"transport_url": cell.transport_url, "database_connection": cell.database_connection}
+        for name, cell in cell_urls(found.site).items()
+    }
 
 
 def test_computes_keep_what_they_find_until_it_is_finished(cloud: Callable[[], Cloud]) -> None:

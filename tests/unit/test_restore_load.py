@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sqlite3
 import subprocess
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import layout
 import load
+import nova_state
 import pytest
 import restored_databases as databases
 from hypothesis import given, settings
@@ -19,8 +22,10 @@ from hypothesis import strategies as st
 
 from pyinfra_nova.backup.seal import BackupError
 from pyinfra_nova.commands import restore
+from pyinfra_nova.nova_conf.urls import cell_urls
 
 from . import backup_stand_in
+from .site_data import secrets, site
 
 # --- one table after the other --------------------------------------------------------------------
 
@@ -95,6 +100,39 @@ def test_no_host_destroys_a_guest_for_an_evacuation_of_the_time_of_the_backup(
     assert asked[0] == head + table + where
     changed = ["UPDATE " + table + "SET status = 'completed' " + where]
     assert asked[1:] == changed * changes
+
+
+# --- the cells ------------------------------------------------------------------------------------
+
+
+def test_nova_reaches_its_cells_as_the_site_says_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup of before there was TLS would have it ask them in plain text again."""
+    server = sqlite3.connect(":memory:", isolation_level=None)
+    monkeypatch.setattr(databases, "run", lambda _, *said: server.execute(";".join(said)))
+    server.execute("ATTACH ':memory:' AS nova_api_restoring")
+    server.execute(
+        "CREATE TABLE nova_api_restoring.cell_mappings"
+        " (uuid TEXT, name TEXT, transport_url TEXT, database_connection TEXT)"
+    )
+    plain = {name: asdict(urls) for name, urls in cell_urls(site()).items()}
+    uuids = {"cell0": nova_state.CELL0, "cell1": "c1", "somebody's": "c2"}
+    for name, uuid in uuids.items():
+        row = plain.get(name, {"transport_url": "their", "database_connection": "own"})
+        server.execute(
+            "INSERT INTO nova_api_restoring.cell_mappings VALUES (?, ?, ?, ?)",
+            (uuid, None if name == "cell0" else name, *row.values()),
+        )
+    now = site({"tls": {"mode": "internal"}}, passwords=secrets(tls_secret="t" * 32))
+    load.point_cells(
+        "`nova_api_restoring`", {name: asdict(urls) for name, urls in cell_urls(now).items()}
+    )
+    found = server.execute("SELECT uuid, database_connection FROM cell_mappings").fetchall()
+    begin = "{scheme}://{username}:{password}@{hostname}:{port}/"
+    assert dict(found) == {
+        nova_state.CELL0: begin + "nova_cell0?{query}",
+        "c1": begin + "nova?{query}",
+        "c2": "own",
+    }
 
 
 # --- what is loaded -------------------------------------------------------------------------------
