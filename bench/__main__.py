@@ -26,6 +26,7 @@ from bench import encryption, scale, ssh_scale
 from lab.state import SNAPSHOTS
 from pyinfra_nova.knowledge.platforms import platforms_of
 from pyinfra_nova.nova_conf.certificate_files import certificate_files, issued
+from pyinfra_nova.nova_conf.database_plugin import plugin_files
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.session.connections import load_inventory
 from pyinfra_nova.session.ssh_command import ssh_options
@@ -100,7 +101,10 @@ def write_files(site: Site, folder: Path) -> None:
     now = datetime.now(tz=timezone.utc)
     for host in site.hosts.values():
         certificates = issued(site, host, platform, {}, now)
-        of_tls = list(certificate_files(site, host, platform, certificates))
+        of_tls = [
+            *certificate_files(site, host, platform, certificates),
+            *plugin_files(site, host, platform),
+        ]
         for file in (*of_tls, *files_for(site, host, platform, "qemu")):
             path = folder / host.name / file.path.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
