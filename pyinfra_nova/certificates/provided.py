@@ -112,7 +112,9 @@ class Folder:
         text = "".join(map(pem_of, chain))
         known = _texts(found) if found else []
         reason = "" if known == list(map(pem_of, chain)) else "another one is on this machine"
-        return Issued(text, key, chain[0].not_valid_after_utc, reason if found else "there is none")
+        # Those between it and its authority end as well, and with them all below.
+        end = min(each.not_valid_after_utc for each in chain)
+        return Issued(text, key, end, reason if found else "there is none")
 
 
 def problems(
@@ -159,14 +161,17 @@ def problems(
             yield error
 
 
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+
+
 def _authority_problem(authority: x509.Certificate, now: dt.datetime) -> str:
     """What keeps libvirt and QEMU from starting with a file that has AUTHORITY; else empty."""
     whose = authority.subject.rfc4514_string()
-    try:
-        kind = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (x509.ExtensionNotFound, ValueError):
-        kind = x509.BasicConstraints(ca=False, path_length=None)
-    if not kind.ca:
+    if not _is_authority(authority):
         return f"has a certificate that is no authority's: {whose}"
     if now >= authority.not_valid_after_utc:
         return f"has an authority that ended on {authority.not_valid_after_utc:%Y-%m-%d}: {whose}"
@@ -303,8 +308,11 @@ def _problem(
         return f"is of no authority in {purpose.authority}-ca.pem, nor are those after it"
     if purpose.is_server and (problem := _names_problem(own, names)):
         return problem
-    if purpose.name in READ_BY_GNUTLS and (problem := _key_usage_problem(own)):
-        return problem
+    if purpose.name in READ_BY_GNUTLS:
+        if _is_authority(own):
+            return "is an authority's (CA:TRUE), with which libvirt and QEMU do not start: CA:FALSE"
+        if problem := _key_usage_problem(own):
+            return problem
     try:
         usages = set(own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     except x509.ExtensionNotFound:

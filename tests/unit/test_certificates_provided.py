@@ -22,9 +22,9 @@ def openssl(folder: Path, *words: str) -> None:
     subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
 
 
-def make_authority(folder: Path, name: str, issuer: str | None = None) -> None:
+def make_authority(folder: Path, name: str, issuer: str | None = None, days: str = "30") -> None:
     by = ["-CA", f"{issuer}.crt", "-CAkey", f"{issuer}.key"] if issuer else []
-    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", *by]
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", days, *by]
     out = ["-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt"]
     openssl(folder, *words, *out, "-addext", "basicConstraints=critical,CA:TRUE")
 
@@ -278,35 +278,9 @@ def test_an_authority_that_has_ended_or_is_none_is_named(company: Path, tmp_path
     )
 
 
-@pytest.mark.parametrize(("name", "purpose"), [("services", "api"), ("screens", "screen")])
-def test_whom_openssl_asks_leads_to_one_that_has_signed_itself(
-    company: Path, tmp_path: Path, name: str, purpose: str
-) -> None:
-    """OpenSSL's own word for it: Nova, and its consoles' proxy, would believe nobody."""
-    chained, between, root = (company / f"{each}.crt" for each in ("chained", "between", "root"))
-    openssl(company, "verify", "-CAfile", str(root), "-untrusted", str(between), str(chained))
-    with pytest.raises(subprocess.CalledProcessError):
-        openssl(company, "verify", "-CAfile", str(between), str(chained))
-    others = {} if name == "services" else {"services": "stranger"}
-    folder = authorities(company, tmp_path, **{name: "between"}, **others)
-    said = first_said(folder, purpose)
-    assert said.startswith(f"{name}-ca.pem: has CN=between, which has not signed itself, and not")
-    with (tmp_path / f"{name}-ca.pem").open("a") as stream:
-        stream.write(root.read_text())
-    assert "controller/api.crt: cannot be read" in first_said(folder, purpose)
-
-
-def test_of_services_it_may_be_in_cafile_and_gnutls_needs_none(
-    company: Path, tmp_path: Path
-) -> None:
-    folder = authorities(company, tmp_path, services="between", guests="stranger")
-    cafile = (company / "root.crt").read_text()
-    assert "controller/api.crt: cannot be read" in first_said(folder, "qemu", cafile=cafile)
-    folder = authorities(company, tmp_path, services="stranger", guests="between")
-    assert "controller/api.crt: cannot be read" in first_said(folder, "qemu")
-
-
-def key_usage(company: Path, provide: Provide, usage: str, *more: str) -> str:
+def key_usage(
+    company: Path, provide: Provide, usage: str, *more: str, authority: str = "FALSE"
+) -> str:
     by = (
         "-CA",
         "root.crt",
@@ -320,7 +294,8 @@ def key_usage(company: Path, provide: Provide, usage: str, *more: str) -> str:
         SAN,
     )
     words = ("req", "-x509", "-nodes", "-keyout", "odd.key", "-out", "odd.crt", *by)
-    openssl(company, *words, *more, "-addext", f"keyUsage={usage}")
+    constraints = ("-addext", f"basicConstraints=CA:{authority}")
+    openssl(company, *words, *more, *constraints, "-addext", f"keyUsage={usage}")
     folder = provide("odd")
     (folder.path / "guests-ca.pem").write_text((company / "root.crt").read_text())
     for end in ("crt", "key"):
@@ -342,6 +317,13 @@ def test_a_key_usage_with_which_qemu_and_libvirt_do_not_start_is_named(
     assert "has a critical keyUsage without" in key_usage(company, provide, usage, *CURVE)
     assert key_usage(company, provide, f"{usage},keyEncipherment", *CURVE) == ""
     assert key_usage(company, provide, "digitalSignature", *CURVE) == ""
+
+
+def test_so_is_one_that_openssl_makes_an_authoritys_unless_it_is_told(
+    company: Path, provide: Provide
+) -> None:
+    said = key_usage(company, provide, "digitalSignature", *CURVE, authority="TRUE")
+    assert "qemu.crt: is an authority's (CA:TRUE), with which libvirt and QEMU do not start" in said
 
 
 def test_what_openssl_finds_weak_is_named(company: Path, provide: Provide) -> None:
