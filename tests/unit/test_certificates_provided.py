@@ -22,9 +22,9 @@ def openssl(folder: Path, *words: str) -> None:
     subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
 
 
-def make_authority(folder: Path, name: str, issuer: str | None = None) -> None:
+def make_authority(folder: Path, name: str, issuer: str | None = None, days: str = "30") -> None:
     by = ["-CA", f"{issuer}.crt", "-CAkey", f"{issuer}.key"] if issuer else []
-    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", *by]
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", days, *by]
     out = ["-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt"]
     openssl(folder, *words, *out, "-addext", "basicConstraints=critical,CA:TRUE")
 

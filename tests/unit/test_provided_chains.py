@@ -45,7 +45,7 @@ def test_whom_openssl_asks_leads_to_one_that_has_signed_itself(
     others = {} if name == "services" else {"services": "stranger"}
     folder = authorities(company, tmp_path, **{name: "between"}, **others)
     said = first_said(folder, purpose)
-    assert said.startswith(f"{name}-ca.pem: has CN=between, which has not signed itself, and not")
+    assert said.startswith(f"{name}-ca.pem: has CN=between, but not CN=root, which has signed it")
     with (tmp_path / f"{name}-ca.pem").open("a") as stream:
         stream.write(root.read_text())
     assert "controller/api.crt: cannot be read" in first_said(folder, purpose)
