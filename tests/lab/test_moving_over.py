@@ -28,6 +28,7 @@ from pyinfra_nova.site.load import site_of
 from .conftest import MINUTE, ROOT, SECRETS, on, run
 from .provided import provide
 from .test_main_job import PYINFRA
+from .test_moves import move_alive, place
 from .test_resources import booted
 
 sys.path.append(str(ROOT / "files/common"))
@@ -235,6 +236,10 @@ def test_a_guest_and_its_console_stay_while_its_cloud_moves_to_tls_and_back(
     assert now != before
     trust.rely_on(now)
     assert schemes() == "vencrypt" and anew.runs_on() and console_speaks(encrypted=True)
+    for _ in range(2):
+        move_alive(NAME)
+    assert place(NAME) == anew.host and console_speaks(encrypted=True)
+    anew = Guest(anew.uuid, anew.host, pid_of(anew.host, anew.uuid))
 
     back = moved(inventories["off"])
     assert anew.runs_on()
