@@ -134,8 +134,11 @@ def _prepare(state: State) -> dict[str, HostPlan]:
     screens = FoundConsoles.of(scope, reports, leaving)
     plans = {name: replace(plan, consoles=screens.consoles) for name, plan in plans.items()}
     kept = [*renewals.verdicts(plans.values()), *screens.verdicts()]
+    log = logger.info if all(each.ok for each in kept) else logger.warning
     for line in table(kept, each=state.print_fact_info):
-        logger.info(f"    {line}")
+        log(f"    {line}")
+    if not all(each.ok for each in kept):
+        raise PreflightError(kept)
     _refuse_living(state, scope, plans)
     return plans
 

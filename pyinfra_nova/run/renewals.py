@@ -8,7 +8,7 @@ from typing import Any
 
 from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.certificates.trust import folder_of, is_trusted
-from pyinfra_nova.nova_conf.certificate_files import certificate_paths, places
+from pyinfra_nova.nova_conf.certificate_files import MARKER, certificate_paths, places
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.run.verdicts import Verdict
 from pyinfra_nova.site.run_scope import RunScope
@@ -22,11 +22,36 @@ def question(scope: RunScope, host: HostSettings) -> dict[str, Any]:
     return {"certificates": paths} if paths else {}
 
 
+NOT_OURS = (
+    "not this project's, and would be replaced with its key; move both away, or provide them (tls "
+    "in group_data/all.py, mode provided)"
+)
+
+
 def verdicts(plans: Iterable[HostPlan]) -> Iterator[Verdict]:
     """A line of the preflight's table for each host that has certificates."""
     for plan in plans:
         if plan.is_deployed and plan.certificates:
-            yield Verdict(plan.host.name, "certificates", True, _detail(plan))
+            whose = _of_somebody_else(plan)
+            yield Verdict(plan.host.name, "certificates", not whose, whose or _detail(plan))
+
+
+def _of_somebody_else(plan: HostPlan) -> str:
+    """Why a certificate that stands where this project's goes is not replaced; empty if none is.
+
+    It would be lost with its key. Once anything here has this project's mark, what is changed in it
+    is put right again as in any file.
+    """
+    if plan.written.get("certificates"):
+        return ""
+    found = plan.certificates_found
+    paths = [
+        place.pairs[0][0]
+        for place in places(plan.site, plan.encrypted, plan.platform)
+        if MARKER not in found.get(place.pairs[0][0], MARKER)
+        and plan.certificates[place.purpose].is_new
+    ]
+    return f"{', '.join(paths)}: {NOT_OURS}" if paths else ""
 
 
 MEANWHILE = (

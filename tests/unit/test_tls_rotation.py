@@ -9,6 +9,7 @@ import datetime as dt
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -168,6 +169,20 @@ def test_the_table_warns_of_a_step_that_is_left_out_and_of_none_that_is_taken(na
         assert renewals.MEANWHILE not in verdict.detail
     (verdict,) = renewals.verdicts([plan_at(3, name, files_at(0, name))])
     assert verdict.ok and verdict.detail.endswith(renewals.MEANWHILE)
+
+
+def test_a_certificate_that_somebody_else_has_put_there_is_not_lost() -> None:
+    path = "/etc/pki/libvirt/servercert.pem"
+    theirs = {path: files_at(0, "compute1")[path].partition("\n")[2]}
+    bare = plan_at(0, "compute1", {path: theirs[path].replace("M", "N")})
+    (verdict,) = renewals.verdicts([bare])
+    assert not verdict.ok
+    assert verdict.detail.startswith(f"{path}: not this project's, and would be replaced with its")
+    # Once there is anything with the mark, it is what somebody has changed, and is put right.
+    ours = replace(bare, written={"certificates": ["/etc/pyinfra-nova/tls/ca.pem"]})
+    assert [each.ok for each in renewals.verdicts([ours])] == [True]
+    # One that stays has nothing to be lost.
+    assert [each.ok for each in renewals.verdicts([plan_at(0, "compute1", theirs)])] == [True]
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])
