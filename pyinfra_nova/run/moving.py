@@ -13,6 +13,8 @@ IN_PLAIN_TEXT = re.compile(
     "speaks? plain text where TLS was expected|may speak plain text|in plain text: with tls on"
 )
 NOBODY = re.compile(r"\[Errno 111\]")
+DENIED = re.compile(r"\b1045\b")
+"""MariaDB's word, the same for a wrong password and for REQUIRE SSL."""
 ENCRYPTED_ALONE = re.compile(
     "speaks TLS where plain text was expected"
     # Apache's words; MariaDB's with require_secure_transport (ER_SECURE_TRANSPORT_REQUIRED).
@@ -26,6 +28,8 @@ def remedy(site: Site, check: Check, ordinary: str) -> str:
     """What is to be done about a CHECK that fails, ORDINARY unless one side has moved too early."""
     mode, is_on = site.settings.tls.mode, site.settings.tls.is_on
     if not is_on:
+        if DENIED.search(check.detail):
+            return f"{ordinary}; or the account is let in over TLS alone: ALTER USER … REQUIRE NONE"
         if not ENCRYPTED_ALONE.search(check.detail):
             return ordinary
         first, last = "have it accept plain text again, beside TLS", "TLS goes there last"

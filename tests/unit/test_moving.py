@@ -68,6 +68,13 @@ def test_a_service_of_tls_alone_has_to_accept_plain_text_before_nova_goes_back(d
     assert said("internal", "Glance", detail) == "see the settings"
 
 
+def test_a_login_that_is_denied_may_be_one_of_tls_alone() -> None:
+    detail = "1045: Access denied for user 'nova'@'10.0.0.11' (using password: YES)"
+    text = said("off", "MariaDB at controller:3306", detail)
+    assert text.startswith("see the settings; or ") and text.endswith("REQUIRE NONE")
+    assert said("internal", "MariaDB at controller:3306", detail) == "see the settings"
+
+
 def test_a_closed_port_of_the_broker_may_be_that_tls_has_another() -> None:
     detail = "[Errno 111] Connection refused"
     text = said("internal", "RabbitMQ at controller:5671", detail)
