@@ -61,6 +61,7 @@ class Upgrades(Row):
     stopped: tuple[StoppedStep, ...]
     behaviour: dict[str, tuple[Behaviour, ...]]
     passed_over: tuple[str, ...]
+    no_linux_bridge: str
 
 
 @cache

@@ -135,10 +135,15 @@ class Installed:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why nothing is begun with on HOSTS, and what is to be done instead."""
+    """Why nothing is begun with on HOSTS, and what is to be done instead.
+
+    Attributes:
+        of_system: their operating system is why, which the preflight says of any host.
+    """
 
     hosts: tuple[str, ...]
     text: str
+    of_system: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,7 +221,8 @@ class Course:
                 known = stopped_step(self.step.before, self.wanted)
                 assert known  # the step's way says so
                 way = f"; it comes with {known.system.capitalize()} {known.to_version}"
-            yield Refusal(tuple(names), f"{system} has no {spoken(self.wanted)}{way}")
+            text = f"{system} has no {spoken(self.wanted)}{way}"
+            yield Refusal(tuple(names), text, of_system=True)
 
     def _not_rolling(self) -> Iterator[Refusal]:
         """By the release of the hosts: those for which it is too far, and what leads there."""
@@ -229,7 +235,7 @@ class Course:
 
     def _instead(self, on: Step) -> str:
         if on.way == "stopped":
-            return "This version does not take it"
+            return "That step is not taken by a deploy"
         possible = [name for name in ORDER if all(h.has_platform(name) for h in self.hosts)]
         steps = rolling_steps(on.before, on.after, possible)
         if steps is None:
