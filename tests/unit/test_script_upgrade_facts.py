@@ -119,7 +119,7 @@ class Tables:
         column = re.fullmatch(r"SHOW COLUMNS FROM (\S+) LIKE '(\w+)'", statement)
         if column:
             described = "SELECT name AS Field FROM nova.pragma_table_info('instances')"
-            statement = f"{described} WHERE name = '{column[2]}'"  # noqa: S608
+            statement = f"{described} WHERE name = '{column[2]}'"
         self.found = self.lite.execute(statement)
         self.description = self.found.description
 
