@@ -13,16 +13,18 @@ from pyinfra_nova.session.host_script import ScriptFact
 from pyinfra_nova.site.settings import HostSettings, Site
 
 HARMFUL = (
-    *("restore-under-way", "broker-down", "cell-doubled", "cell-missing"),
+    *("broker-down", "cell-doubled", "cell-missing"),
     *("service-of-a-stranger", "service-renamed", "service-doubled", "service-in-cell0"),
-    *("service-silent", "service-down", "service-deaf", "compute-doubled"),
-    *("compute-unmapped", "node-of-a-stranger", "nodes-doubled", "hypervisor-name-doubled"),
+    *("service-silent", "compute-doubled", "compute-unmapped"),
+    *("node-of-a-stranger", "nodes-doubled", "hypervisor-name-doubled"),
     *("guest-without-node", "guest-unmapped", "guest-on-unnamed-host", "machine-type-unset"),
     *("guest-stuck", "migration-stuck", "move-not-recorded"),
 )
 """The kinds of an audit's findings with which no upgrade is begun."""
 SLOWING = ("rows-not-archived",)
 """Those that only make it take longer."""
+OF_ITS_OWN = ("service-silent",)
+"""Those that an upgrade which was cut off may itself have left: the next run goes on all the same."""
 
 PROGRAMS, ARCHIVES, DATA = "/usr", "/var/cache", "/var/lib/mysql"
 """Where packages are unpacked, where they are fetched to, where MariaDB keeps its tables."""

@@ -33,6 +33,7 @@ def lines(upgrade: Upgrade, facts: Facts | None) -> Iterator[str]:
         ("new", _behaviour(course)),
         ("migrations", _migrations(upgrade, facts)),
         ("restarts", _restarts(upgrade) if is_rolling else ()),
+        ("not looked at", _silent(facts)),
     )
     for title, found in parts:
         texts = list(found)
@@ -178,3 +179,10 @@ def _restarts(upgrade: Upgrade) -> Iterator[str]:
     if computes := [host.name for host in upgrade.course.to_do if host.is_compute]:
         yield f"then nova-compute on {named(computes)}, all or some of them (--limit); no guest"
     yield "last everything once more, without the pin of the compute RPC"
+
+
+def _silent(facts: Facts | None) -> Iterator[str]:
+    """What an audit would have been told by whoever does not answer."""
+    for source, why in (facts.silent if facts else {}).items():
+        if source not in ("databases", "strangers"):
+            yield f"{source}: {why}"

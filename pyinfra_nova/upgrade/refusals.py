@@ -13,6 +13,7 @@ from pyinfra_nova.upgrade.facts import (
     ARCHIVES,
     DATA,
     HARMFUL,
+    OF_ITS_OWN,
     PROGRAMS,
     Facts,
     Room,
@@ -53,8 +54,9 @@ def of_cloud(site: Site, course: Course, facts: Facts) -> Iterator[Verdict]:
     for state, some in facts.guests.items():
         if some.count:
             yield no(f"guests in {state}", f"{_named(some)}: {REMEDIES[state]}")
+    passed_over = OF_ITS_OWN if course.has_begun else ()
     for finding in facts.findings:
-        if finding.kind in HARMFUL:
+        if finding.kind in HARMFUL and finding.kind not in passed_over:
             yield no(finding.kind, f"{finding.what}; remedy: {finding.remedy}")
     # Of what is still to be upgraded the step has said whether it may stay beside them.
     judged = {site.hosts[host.name].nova_host for host in course.to_do}

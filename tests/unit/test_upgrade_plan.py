@@ -122,6 +122,13 @@ def test_only_what_is_left_to_do_is_said_of_half_an_upgraded_site() -> None:
     assert "then nova-compute on compute1, compute2" in rest
 
 
+def test_what_nobody_has_answered_is_said() -> None:
+    found = upgrade(reports("jammy", "26.2.1"), "2023.1")
+    assert found is not None
+    told = list(lines(found, facts(silent={"broker": "403", "strangers": "none"})))
+    assert told[-2:] == ["  not looked at:", "    broker: 403"]
+
+
 def test_debians_step_is_said_without_what_no_deploy_does() -> None:
     text = said(reports("bookworm", "26.2.2"), "2025.1")
     assert "upgrade from zed (Nova 26) to 2025.1 (Nova 31): not rolling" in text

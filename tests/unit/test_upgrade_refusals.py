@@ -91,6 +91,12 @@ def test_a_finding_that_would_hurt_is_refused_with_its_remedy(kind: str) -> None
     assert refused(findings=[finding]) == [f"{kind}: it is so; remedy: mend it"]
 
 
+def test_services_that_an_upgrade_has_left_silent_do_not_keep_it_from_going_on() -> None:
+    finding = {"kind": "service-silent", "where": "c", "what": "it is so", "remedy": "start it"}
+    assert len(refused(findings=[finding])) == 1
+    assert refused(course(ahead=True), findings=[finding]) == []
+
+
 def test_what_only_takes_longer_is_no_refusal() -> None:
     finding = {"kind": SLOWING[0], "where": "c", "what": "many", "remedy": "archive"}
     assert refused(findings=[finding]) == []
