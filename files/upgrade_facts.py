@@ -8,9 +8,7 @@ Answer:  {"findings": [{"kind", "where", "what", "remedy"}], "silent": {source: 
           "linux_bridges": [hosts]|null, "room": as of disk_room.py, "bytes": of the databases|null,
           "rows": {"matched", "left", "few": [uuids]}|null, "backup": as jobs.py leaves it|null,
           "at": epoch}
-`rows` is what `online_data_migrations` has to do from Nova 28 on (populate_instance_compute_id in
-nova/objects/instance.py): rows of guests, deleted ones included, that do not name their compute
-node yet; `left` of them never will, because their host and node are none, and `few` of those live.
+`rows` is what `online_data_migrations` has to do from Nova 28 on; see guest_numbers.py.
 """
 
 import contextlib
@@ -18,6 +16,7 @@ import contextlib
 import cloud_audit
 import disk_room
 import evidence
+import guest_numbers
 import guests
 import jobs
 import nova_state
@@ -66,27 +65,6 @@ def linux_bridges(network):
     return sorted(hosts)
 
 
-def rows_to_migrate(connection, cell):
-    """What populate_instance_compute_id will match, and what of it never gets a number."""
-    instances, nodes = (f"{sql.quoted(cell)}.{name}" for name in ("instances", "compute_nodes"))
-    there = sql.rows(connection, cell, f"SHOW COLUMNS FROM {instances} LIKE 'compute_id'")
-    # Before the schema of 28 no row has one.
-    todo = "i.compute_id IS NULL" if there else "1 = 1"
-    # Also deleted nodes are found.
-    stray = (
-        f"NOT EXISTS (SELECT 1 FROM {nodes} n WHERE n.host = i.host"
-        " AND n.hypervisor_hostname = i.node)"
-    )
-    count = f"SELECT COUNT(*) AS matched, SUM({stray}) AS `left` FROM {instances} i WHERE {todo}"
-    (counted,) = sql.rows(connection, cell, count)
-    names = (
-        f"SELECT i.uuid FROM {instances} i WHERE {todo} AND i.deleted = 0 AND {stray}"
-        f" ORDER BY i.uuid LIMIT {FEW}"
-    )
-    few = [row["uuid"] for row in sql.rows(connection, cell, names)] if counted["left"] else []
-    return {"matched": int(counted["matched"]), "left": int(counted["left"] or 0), "few": few}
-
-
 def size_of(connection, names):
     statement = (
         "SELECT SUM(data_length + index_length) AS bytes FROM information_schema.TABLES"
@@ -101,7 +79,7 @@ def counted(request):
     names = request["names"]
     try:
         with contextlib.closing(nova_state.connect(request)) as connection:
-            rows = rows_to_migrate(connection, names["cell1"])
+            rows = guest_numbers.to_be_given(connection, names["cell1"])
             return {"rows": rows, "bytes": size_of(connection, names.values())}, {}
     except evidence.FAILURES as error:
         return {"rows": None, "bytes": None}, {"databases": evidence.words_of(error)}

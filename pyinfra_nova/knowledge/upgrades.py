@@ -57,6 +57,7 @@ class Behaviour(Row):
 
 class Upgrades(Row):
     services: dict[str, ServiceVersions]
+    compute_rpc: dict[int, str]
     slurp: tuple[str, ...]
     stopped: tuple[StoppedStep, ...]
     behaviour: dict[str, tuple[Behaviour, ...]]
@@ -83,6 +84,11 @@ def is_slurp(release: str) -> bool:
 def releases_of_service(version: int) -> tuple[str, ...]:
     """The releases whose services have VERSION: some share one."""
     return tuple(name for name, one in upgrades().services.items() if one.holds(version))
+
+
+def compute_rpc_of(version: int) -> str | None:
+    """The newest RPC that a nova-compute of service VERSION knows; None where that is not known."""
+    return upgrades().compute_rpc.get(version)
 
 
 def stopped_step(before: str, after: str) -> StoppedStep | None:

@@ -15,6 +15,7 @@ from typing import Literal
 from pyinfra_nova.knowledge import releases
 from pyinfra_nova.knowledge.platforms import UnsupportedPlatform, platform_for
 from pyinfra_nova.knowledge.upgrades import (
+    compute_rpc_of,
     is_slurp,
     releases_of_service,
     services_of,
@@ -286,6 +287,15 @@ def too_old(services: Mapping[str, int], wanted: str) -> Refusal | None:
         f"controllers of {wanted} do not start beside nova-compute of {says}: they take {least} "
         "and up. Upgrade these computes first, or retire those that are gone",
     )
+
+
+def pin(services: Mapping[str, int], wanted: str) -> str | None:
+    """The RPC by which WANTED's services may ask computes while those of SERVICES are among them.
+
+    None where they all know the same, or where there is none; then none is to be written.
+    """
+    known = compute_rpc_of(min(services.values(), default=services_of(wanted).version))
+    return None if known == compute_rpc_of(services_of(wanted).version) else known
 
 
 def _of(version: int) -> str:

@@ -24,7 +24,7 @@ HARMFUL = (
 SLOWING = ("rows-not-archived",)
 """Those that only make it take longer."""
 OF_ITS_OWN = ("service-silent",)
-"""Those that an upgrade which was cut off may itself have left: the next run goes on all the same."""
+"""Those that an upgrade which was cut off may have left itself: the next run goes on past them."""
 
 PROGRAMS, ARCHIVES, DATA = "/usr", "/var/cache", "/var/lib/mysql"
 """Where packages are unpacked, where they are fetched to, where MariaDB keeps its tables."""
@@ -42,7 +42,7 @@ class UpgradeFacts(ScriptFact):
     """What the cloud says of itself, on the primary controller."""
 
     script = "upgrade_facts"
-    uses = (*CloudAudit.uses, CloudAudit.script, "jobs", DiskRoom.script)
+    uses = (*CloudAudit.uses, CloudAudit.script, "jobs", "guest_numbers", DiskRoom.script)
 
 
 class Finding(BaseModel):
@@ -72,7 +72,7 @@ Room = Mapping[str, Place]
 
 
 class Rows(BaseModel):
-    """What ``nova-manage db online_data_migrations`` will find; see ``files/upgrade_facts.py``."""
+    """What ``nova-manage db online_data_migrations`` will find; see ``files/guest_numbers.py``."""
 
     matched: Annotated[int, Field(ge=0)]
     left: Annotated[int, Field(ge=0)]

@@ -10,7 +10,7 @@ from pyinfra_nova.nova_conf.ini import parse
 from pyinfra_nova.nova_conf.render import files_for
 from pyinfra_nova.site.names import named
 from pyinfra_nova.site.settings import HostSettings, Site
-from pyinfra_nova.upgrade.course import ORDER, Course, Installed, spoken
+from pyinfra_nova.upgrade.course import ORDER, Course, Installed, pin, spoken
 from pyinfra_nova.upgrade.facts import SLOWING, Facts
 from pyinfra_nova.upgrade.options import Change, changes, new_defaults
 from pyinfra_nova.upgrade.wanted import Upgrade
@@ -32,7 +32,7 @@ def lines(upgrade: Upgrade, facts: Facts | None) -> Iterator[str]:
         ("other defaults", _defaults(upgrade)),
         ("new", _behaviour(course)),
         ("migrations", _migrations(upgrade, facts)),
-        ("restarts", _restarts(upgrade) if is_rolling else ()),
+        ("restarts", _restarts(upgrade, facts) if is_rolling else ()),
         ("not looked at", _silent(facts)),
     )
     for title, found in parts:
@@ -167,7 +167,7 @@ def _migrations(upgrade: Upgrade, facts: Facts | None) -> Iterator[str]:
         yield f"online: {rows.left:,} of them never will, for their host and node are none{few}"
 
 
-def _restarts(upgrade: Upgrade) -> Iterator[str]:
+def _restarts(upgrade: Upgrade, facts: Facts | None) -> Iterator[str]:
     """In the order in which units are restarted; those of computes once controllers answer."""
     alike: dict[Sequence[str], list[str]] = {}
     for host in upgrade.course.to_do:
@@ -178,7 +178,9 @@ def _restarts(upgrade: Upgrade) -> Iterator[str]:
     yield from (f"{named(names)}: {', '.join(units)}" for units, names in alike.items())
     if computes := [host.name for host in upgrade.course.to_do if host.is_compute]:
         yield f"then nova-compute on {named(computes)}, all or some of them (--limit); no guest"
-    yield "last everything once more, without the pin of the compute RPC"
+    held = pin(facts.computes, upgrade.course.wanted) if facts else None
+    pinned = f", and asks computes by more than RPC {held}" if held else ""
+    yield f"last everything once more, which then sees that no old compute is left{pinned}"
 
 
 def _silent(facts: Facts | None) -> Iterator[str]:

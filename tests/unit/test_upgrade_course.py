@@ -13,6 +13,7 @@ from pyinfra_nova.upgrade.course import (
     Course,
     Installed,
     known_release,
+    pin,
     rolling_steps,
     step,
     too_old,
@@ -233,6 +234,32 @@ def test_a_compute_too_old_for_the_new_controllers_is_named_with_its_release() -
     assert found is not None
     assert found.hosts == ("b", "c")
     assert "b (version 61, yoga), c (version 64, zed): they take 66 and up" in found.text
+
+
+@pytest.mark.parametrize(
+    ("services", "wanted", "held"),
+    [
+        ({"a": 64, "b": 66}, "2023.1", "6.1"),
+        ({"a": 66, "b": 66}, "2023.1", None),
+        ({"a": 66}, "2023.2", None),
+        ({"a": 66, "b": 68}, "2025.1", "6.2"),
+        ({"a": 67, "b": 68}, "2025.1", "6.3"),
+        ({}, "2025.1", None),
+    ],
+    ids=["one old", "none old", "same RPC", "caracal of its first days", "caracal", "no computes"],
+)
+def test_the_rpc_is_held_at_what_the_oldest_compute_knows(
+    services: dict[str, int], wanted: str, held: str | None
+) -> None:
+    assert pin(services, wanted) == held
+
+
+def test_the_rpc_of_every_version_that_a_release_has_is_known() -> None:
+    known = upgrades().compute_rpc
+    for release in ORDER:
+        own = services_of(release)
+        assert {own.oldest, own.version, own.newest or own.version} <= set(known)
+    assert [known[version] for version in sorted(known)] == sorted(known.values())
 
 
 def test_releases_that_share_a_version_are_told_as_such() -> None:

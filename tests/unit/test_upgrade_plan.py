@@ -114,6 +114,13 @@ def test_rows_of_guests_are_counted_from_the_release_that_numbers_them_on() -> N
     assert "(of guests that there are: abc)" in text
 
 
+def test_the_last_restart_says_by_what_computes_are_asked_until_then() -> None:
+    assert said(reports("jammy", "26.2.1"), "2023.1").splitlines()[-1] == (
+        "    last everything once more, which then sees that no old compute is left, and asks "
+        "computes by more than RPC 6.1"
+    )
+
+
 def test_only_what_is_left_to_do_is_said_of_half_an_upgraded_site() -> None:
     text = said(reports("jammy", "26.2.1", controller="27.5.0"), "2023.1")
     packages, _, rest = text.partition("packages:\n")[2].partition("\n")
