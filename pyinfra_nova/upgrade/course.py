@@ -112,6 +112,7 @@ class Installed:
     Attributes:
         releases: of its packages; more than one where their installation was cut off.
         system: ``ID`` and ``VERSION_ID`` of its os-release.
+        is_left_out: the run only asks it (``--limit``).
     """
 
     name: str
@@ -119,6 +120,7 @@ class Installed:
     system: tuple[str, str]
     is_controller: bool = False
     is_compute: bool = False
+    is_left_out: bool = False
 
     @property
     def release(self) -> str:
@@ -182,8 +184,12 @@ class Course:
 
     @property
     def to_do(self) -> tuple[Installed, ...]:
-        """The hosts that are not there yet, controllers first."""
-        left = [host for host in self.hosts if set(host.releases) != {self.wanted}]
+        """The hosts of the run that are not there yet, controllers first."""
+        left = [
+            host
+            for host in self.hosts
+            if set(host.releases) != {self.wanted} and not host.is_left_out
+        ]
         return tuple(sorted(left, key=lambda host: not host.is_controller))
 
     # --- what is in the way -----------------------------------------------------------------------
@@ -194,6 +200,7 @@ class Course:
             yield self._back()
             return
         yield from self._lacking()
+        yield from self._controllers_first()
         if self.step.way in ("unknown", "stopped"):
             yield from self._not_rolling()
 
@@ -224,6 +231,18 @@ class Course:
                 way = f"; it comes with {known.system.capitalize()} {known.to_version}"
             text = f"{system} has no {spoken(self.wanted)}{way}"
             yield Refusal(tuple(names), text, of_system=True)
+
+    def _controllers_first(self) -> Iterator[Refusal]:
+        """Controllers that are left out while computes would go ahead of them."""
+        ahead = [host.name for host in self.to_do if host.is_compute]
+        for host in self.hosts:
+            behind = host.is_controller and host.is_left_out and host.release != self.wanted
+            if behind and ahead:
+                yield Refusal(
+                    (host.name,),
+                    f"it has {spoken(host.release)} and is left out of this run, but controllers "
+                    f"come before computes ({named(ahead)}): run without --limit, or name it, too",
+                )
 
     def _not_rolling(self) -> Iterator[Refusal]:
         """By the release of the hosts: those for which it is too far, and what leads there."""

@@ -44,6 +44,7 @@ def wanted(scope: RunScope, reports: Mapping[str, Report | NoReport]) -> Upgrade
                 *(name, known, (report.os.id, report.os.version)),
                 is_controller=host.is_controller,
                 is_compute=host.is_compute,
+                is_left_out=name not in scope.names,
             )
         )
     course = Course(hosts, scope.site.settings.release)

@@ -164,6 +164,11 @@ def test_half_an_upgraded_site_is_called_so(secrets_file: Path) -> None:  # noqa
     assert only.startswith("@fake/compute2: Nova: ")
 
 
+def test_computes_alone_do_not_go_first(secrets_file: Path) -> None:  # noqa: F811
+    found = refusals(deploy(secrets_file, "2023.1", "-y", "--limit", "@fake/compute1"))
+    assert [line for line in found if line.startswith("@fake/controller: upgrade: it has zed")]
+
+
 def test_a_site_at_its_release_is_asked_nothing_of_all_this(secrets_file: Path) -> None:  # noqa: F811
     environment = clean_environment(os.environ)
     environment |= {"PYINFRA_NOVA_SECRETS": str(secrets_file), "PYTHONPATH": str(ROOT)}

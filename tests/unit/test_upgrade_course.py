@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -199,6 +200,21 @@ def test_controllers_come_before_computes() -> None:
     hosts = compute("zed"), controller("zed"), compute("zed", name="compute2")
     names = [host.name for host in Course(hosts, "2023.1").to_do]
     assert names == ["controller", "compute1", "compute2"]
+
+
+def test_computes_do_not_go_ahead_of_a_controller_that_the_run_leaves_out() -> None:
+    left_out = replace(controller("zed"), is_left_out=True)
+    assert said(left_out, compute("zed"), wanted="2023.1") == (
+        "controller: it has zed (Nova 26) and is left out of this run, but controllers come before "
+        "computes (compute1): run without --limit, or name it, too"
+    )
+    there = replace(controller("2023.1"), is_left_out=True)
+    assert said(there, compute("zed"), wanted="2023.1") == ""
+
+
+def test_a_host_that_the_run_leaves_out_is_not_among_those_to_be_done() -> None:
+    hosts = replace(controller("2023.1"), is_left_out=True), compute("zed")
+    assert [host.name for host in Course(hosts, "2023.1").to_do] == ["compute1"]
 
 
 def test_a_compute_ahead_of_the_controllers_is_named() -> None:

@@ -64,6 +64,14 @@ def test_a_host_that_does_not_answer_has_no_part_in_it() -> None:
     assert [host.name for host in found.course.hosts] == ["controller", "compute2"]
 
 
+def test_a_controller_that_is_only_asked_is_left_out() -> None:
+    whole = site({"release": "2023.1"})
+    found = wanted(scope_of(whole, {"compute1"}), reports("jammy", "26.2.1"))
+    assert found is not None
+    assert [host.name for host in found.course.hosts if not host.is_left_out] == ["compute1"]
+    assert [host.name for host in found.course.to_do] == ["compute1"]
+
+
 def test_a_new_compute_beside_old_ones_has_no_part_in_it() -> None:
     found = upgrade(reports("jammy", "26.2.1", compute2=""), "2023.1")
     assert found is not None
