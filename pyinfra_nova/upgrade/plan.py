@@ -32,7 +32,7 @@ def lines(upgrade: Upgrade, facts: Facts | None) -> Iterator[str]:
         ("other defaults", _defaults(upgrade)),
         ("new", _behaviour(course)),
         ("migrations", _migrations(upgrade, facts)),
-        ("restarts", _restarts(upgrade, facts) if is_rolling else ()),
+        ("in this order", _order(upgrade, facts) if is_rolling else ()),
         ("not looked at", _silent(facts)),
     )
     for title, found in parts:
@@ -167,20 +167,27 @@ def _migrations(upgrade: Upgrade, facts: Facts | None) -> Iterator[str]:
         yield f"online: {rows.left:,} of them never will, for their host and node are none{few}"
 
 
-def _restarts(upgrade: Upgrade, facts: Facts | None) -> Iterator[str]:
-    """In the order in which units are restarted; those of computes once controllers answer."""
+def _order(upgrade: Upgrade, facts: Facts | None) -> Iterator[str]:
+    """What is done one after the other; what has been done is left out."""
+    course = upgrade.course
+    if not course.has_begun:
+        yield "a backup of the databases"
+    held = pin(facts.computes, course.wanted) if facts else None
+    limit = f", which ask computes by RPC {held} at most" if held else ""
     alike: dict[Sequence[str], list[str]] = {}
-    for host in upgrade.course.to_do:
-        rows = _rows(host, upgrade.course.wanted)
+    for host in course.to_do:
+        rows = _rows(host, course.wanted)
         if rows and host.is_controller:
             units = tuple(unit.name for unit in rows[1].units_for(["controller"]))
             alike.setdefault(units, []).append(host.name)
-    yield from (f"{named(names)}: {', '.join(units)}" for units, names in alike.items())
-    if computes := [host.name for host in upgrade.course.to_do if host.is_compute]:
-        yield f"then nova-compute on {named(computes)}, all or some of them (--limit); no guest"
-    held = pin(facts.computes, upgrade.course.wanted) if facts else None
-    pinned = f", and asks computes by more than RPC {held}" if held else ""
-    yield f"last everything once more, which then sees that no old compute is left{pinned}"
+    for started, names in alike.items():
+        yield f"{named(names)}: packages, schemas, `nova-status upgrade check`"
+        yield f"{named(names)}: restart of {', '.join(started)}{limit}"
+    if computes := [host.name for host in course.to_do if host.is_compute]:
+        some = "" if len(computes) == 1 else ", all or some of them (--limit)"
+        yield f"{named(computes)}{some}: packages, restart of nova-compute, of no guest"
+    yield "once no old compute is left: `nova-manage db online_data_migrations`"
+    yield "everything restarted once more, which then sees that none is left, and proven"
 
 
 def _silent(facts: Facts | None) -> Iterator[str]:

@@ -90,7 +90,7 @@ def test_migrations_and_restarts_are_said(planned: str) -> None:
     assert "the schemas of nova_api, nova_cell0, nova, to those of 2023.1 (Nova 27)" in planned
     assert "nova-conductor, nova-scheduler, nova-api, nova-novncproxy" in planned
     assert (
-        "then nova-compute on @fake/compute1, @fake/compute2, all or some of them (--limit)"
+        "@fake/compute1, @fake/compute2, all or some of them (--limit): packages, restart"
         in planned
     )
 
