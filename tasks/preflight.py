@@ -47,6 +47,7 @@ from pyinfra_nova.session.settings_first import dead_in, site_in
 from pyinfra_nova.session.steps import say
 from pyinfra_nova.site.run_scope import RunScope, scope_of
 from pyinfra_nova.site.settings import HostSettings, Site
+from tasks import upgrade
 
 # pyinfra runs deploy.py once for every host; the settings and the verdict are the whole run's.
 _RUNS: WeakKeyDictionary[State, dict[str, HostPlan] | Exception] = WeakKeyDictionary()
@@ -107,6 +108,7 @@ def _prepare(state: State) -> dict[str, HostPlan]:
     known = KnownComputes.of(scope, reports)
     findings = [*judge(scope, reports, skews), *known.findings()]
     findings += FoundConsoles.of(scope, reports, ()).refusals()
+    findings += upgrade.looked_at(state, scope, reports)
     log = logger.info if all(finding.ok for finding in findings) else logger.warning
     for line in table(findings, each=state.print_fact_info):
         log(f"    {line}")

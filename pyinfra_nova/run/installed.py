@@ -55,6 +55,6 @@ def nova_findings(site: Site, host: HostSettings, report: Report) -> Iterator[Ve
         "Nova",
         False,
         f"{', '.join(sorted(found))} is installed, but release in group_data/all.py is {release}, "
-        f"Nova {releases.VERSIONS[release]}; an installed host is not brought to another release "
-        "yet: set release to what is installed, or remove Nova's packages from this host first",
+        f"Nova {releases.VERSIONS[release]}; what an upgrade takes is said, and none is done yet: "
+        "set release to what is installed, or remove Nova's packages from this host first",
     )

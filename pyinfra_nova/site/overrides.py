@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from pyinfra_nova.knowledge.platforms import removed_option
-from pyinfra_nova.knowledge.releases import normal
+from pyinfra_nova.knowledge.releases import normal, translated
 from pyinfra_nova.site.faults import Fault
 from pyinfra_nova.site.layered_data import Data
 from pyinfra_nova.site.option_owners import CONTROLLER_SECTIONS, current, refusal
@@ -57,7 +57,8 @@ def _option_fault(
     if refused := refusal(section, option, release, is_encrypted=is_encrypted):
         return refused.problem, refused.remedy
     if reason := removed_option(section, option, release):
-        return reason, "leave it out"
+        now = translated(section, option, release)
+        return reason, "write it as {}.{}".format(*now) if now else "leave it out"
     texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
     if not isinstance(value, str | bool | int | float | list | None) or not all(
         isinstance(text, str) for text in texts

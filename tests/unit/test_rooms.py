@@ -29,6 +29,7 @@ ROOMS = (
     "audit",
     "backup",
     "care",
+    "upgrade",
     "maintenance",
     "commands",
 )

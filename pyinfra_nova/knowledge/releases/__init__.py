@@ -228,3 +228,31 @@ def added(section: str, name: str, release: str) -> int | None:
     """The major version of Nova that adds the option, if that is later than RELEASE."""
     version: int | None = _history()["added"].get(f"{normal(section)}/{name}")
     return version if version and version > VERSIONS[release] else None
+
+
+def translated(section: str, name: str, release: str) -> tuple[str, str] | None:
+    """Under which name RELEASE reads what SECTION/NAME was; None where that is not certain.
+
+    Certain is what Nova itself said: some release read the one under the name of the other. An
+    option that has been renamed twice is followed.
+    """
+    return _translated((normal(section), name), release, set())
+
+
+def _translated(
+    option: tuple[str, str], release: str, seen: set[tuple[str, str]]
+) -> tuple[str, str] | None:
+    if option in seen:
+        return None
+    seen.add(option)
+    table = load(release)
+    found = table.option(*option) or table.renamed(*option)
+    if found:
+        return found.section, found.name
+    # From the newest on: what the last release that still knew the name took it for.
+    names = list(VERSIONS)
+    for earlier in reversed(names[: names.index(release)]):
+        now = load(earlier).renamed(*option)
+        if now:
+            return _translated((now.section, now.name), release, seen)
+    return None
