@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.cloud import certificates, daemons, rereading
+from pyinfra_nova.resources.renewed_certificates import shown_of
 
 from .test_lab_cloud import cloud
 from .test_lab_tls import ALL_KINDS, certificate_files, encrypted
@@ -45,7 +46,7 @@ def test_whoever_shows_a_certificate_is_restarted_for_a_new_one_or_told_of_it(de
         assert set(server.reads).isdisjoint(read) is (user not in RESTARTED[debian]), user
         told = rereading.servers(where, list(made.values()), [user])
         assert len(told) == (user not in RESTARTED[debian]), user
-        shown = {rereading.shown_of(made[server.path].content)}
+        shown = {shown_of(made[server.path].content)}
         assert {each.wanted for each in told} <= shown
 
 
