@@ -15,6 +15,7 @@ import time
 file, key, how = sys.argv[1:]
 PACKET = 36
 """Bytes with which a client of MariaDB asks for TLS."""
+context: ssl.SSLContext
 
 
 def read(*_: object) -> None:
