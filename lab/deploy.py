@@ -26,10 +26,11 @@ name = host.name
 tasks.install_packages(cloud, name)
 tasks.provider_network(cloud, name)
 if cloud.is_controller(name):
-    tasks.database_and_broker(cloud, name)
-    tasks.services(cloud)
+    shown = tasks.server_certificates(cloud, name)
+    tasks.database_and_broker(cloud, name, shown)
+    tasks.services(cloud, shown)
     if cloud.block_storage:
-        tasks.block_storage(cloud)
+        tasks.block_storage(cloud, shown)
 barrier(name="Neutron's server is there")
 tasks.network_agents(cloud, name)
 if cloud.is_controller(name):

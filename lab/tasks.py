@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 from lab import operations
 from lab.cloud import (
@@ -14,6 +15,7 @@ from lab.cloud import (
     data_stores,
     guests,
     rendered_files,
+    rereading,
 )
 from lab.cloud.package_names import packages_of
 from lab.cloud.rendered_files import NEUTRON_DROP_IN, PROVIDER_BRIDGE
@@ -25,6 +27,7 @@ from pyinfra_nova.resources import (
     keystone,
     messaging,
     packages,
+    renewed_certificates,
     units,
 )
 
@@ -56,7 +59,15 @@ def server_certificates(cloud: Cloud, name: str) -> list[ConfigFile]:
     return certificates.certificate_files(cloud, name, found, now)
 
 
-def database_and_broker(cloud: Cloud, name: str) -> None:
+def certificates_read(
+    cloud: Cloud, shown: Sequence[ConfigFile], whose: str, users: Sequence[str]
+) -> None:
+    """Have those of USERS that can do it where they run show their certificates in SHOWN."""
+    if servers := rereading.servers(cloud, shown, users):
+        renewed_certificates.read(name=f"{whose} have read their certificates", servers=servers)
+
+
+def database_and_broker(cloud: Cloud, name: str, shown: Sequence[ConfigFile]) -> None:
     """MariaDB, RabbitMQ and memcached, with what the services have in them."""
     operations.guest_image(
         name="Guest image is being built", request=guests.guest_image(), do="start"
@@ -64,7 +75,7 @@ def database_and_broker(cloud: Cloud, name: str) -> None:
     if not cloud.has_glance_proxy:
         operations.unit_gone(name="Nothing is before Glance", unit=certificates.GLANCE_TLS)
     files = [
-        *server_certificates(cloud, name),
+        *shown,
         *rendered_files.base_files(cloud, name),
         *rendered_files.service_files(cloud, name),
     ]
@@ -74,6 +85,7 @@ def database_and_broker(cloud: Cloud, name: str) -> None:
         absent=certificates.unwanted_files(cloud),
     )
     units.running(name="MariaDB, RabbitMQ, memcached run", units=daemons.base_units(cloud))
+    certificates_read(cloud, shown, "MariaDB, RabbitMQ", rereading.BASE)
     databases.present(name="Databases and users exist", users=data_stores.database_users(cloud))
     operations.schemas(name="Schemas are current", services=data_stores.schemas(cloud))
     for user in data_stores.broker_users(cloud):
@@ -82,7 +94,7 @@ def database_and_broker(cloud: Cloud, name: str) -> None:
         )
 
 
-def services(cloud: Cloud) -> None:
+def services(cloud: Cloud, shown: Sequence[ConfigFile]) -> None:
     """Keystone with everything in it but Nova's entries; Glance, Placement, Neutron's server."""
     if not cloud.lab.has_wsgi_modules:
         operations.drop_in_read(
@@ -93,6 +105,7 @@ def services(cloud: Cloud) -> None:
     units.running(
         name="Keystone, Glance, Placement, Neutron run", units=daemons.service_units(cloud)
     )
+    certificates_read(cloud, shown, "Keystone, Glance, Placement, Neutron", rereading.SERVICES)
     http_answers.answering(name="Keystone answers", urls=catalogue.answers(cloud, "identity"))
     admin = catalogue.keystone_admin(cloud)
     operations.keystone_bootstrapped(
@@ -118,12 +131,13 @@ def services(cloud: Cloud) -> None:
     )
 
 
-def block_storage(cloud: Cloud) -> None:
+def block_storage(cloud: Cloud, shown: Sequence[ConfigFile]) -> None:
     """Ceph with one disk, a file; Cinder, which has its volumes on it."""
     operations.ceph(name="Ceph and its pool exist", request=ceph.ceph_request(cloud))
     units.running(name="Ceph runs", units=daemons.ceph_units(cloud))
     operations.ceph_has_room(name="Ceph has room")
     units.running(name="Cinder runs", units=daemons.cinder_units(cloud))
+    certificates_read(cloud, shown, "Cinder's servers", rereading.STORAGE)
     http_answers.answering(name="Cinder answers", urls=catalogue.cinder_answers(cloud))
     operations.cinder_serves(
         name="Cinder has room for a volume", request=catalogue.volume_pools(cloud)

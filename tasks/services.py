@@ -12,6 +12,7 @@ from pyinfra_nova.resources import (
     http_answers,
     libvirt_tls,
     moves,
+    renewed_certificates,
     units,
 )
 from pyinfra_nova.resources.http_answers import Answering
@@ -30,6 +31,8 @@ def start_controller(plan: HostPlan) -> None:
         databases=plan.databases,
         seen=plan.seen,
     )
+    if servers := plan.rereading:
+        renewed_certificates.read(name="Have new certificates read", servers=servers)
     http_answers.answering(name="Wait for the APIs", urls=urls(plan))
 
 

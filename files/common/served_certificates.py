@@ -14,6 +14,8 @@ from streams import exactly
 
 TIMEOUT = 10
 PEM = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+DER = 2
+"""_ssl.ENCODING_DER."""
 VENCRYPT = 19
 """RFB's number for it; what follows is in QEMU's ui/vnc-auth-vencrypt.c."""
 WITH_CERTIFICATE = (260, 261, 262, 263, 264)
@@ -40,19 +42,41 @@ def digest(certificate):
 
 def of_stream(stream):
     """What is served on a connection at the point at which TLS begins. Raises OSError."""
+    return chain_of_stream(stream)[0]
+
+
+def chain_of_stream(stream):
+    """The same with all that is shown after it, as a server's file has it. Raises OSError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     # Before 1.3 whoever has no certificate is turned away in the handshake itself.
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     with context.wrap_socket(stream) as secured:
-        return digest(secured.getpeercert(binary_form=True))
+        return [digest(each) for each in chain(secured)]
+
+
+def chain(secured):
+    """What the other side has shown; before Python 3.10 nobody says more than the first of it."""
+    if hasattr(secured, "get_unverified_chain"):  # since 3.13
+        return secured.get_unverified_chain()
+    if not hasattr(secured._sslobj, "get_unverified_chain"):
+        return [secured.getpeercert(binary_form=True)]
+    return [each.public_bytes(DER) for each in secured._sslobj.get_unverified_chain()]
 
 
 def of_port(address, port):
     """What a port serves that speaks TLS from the first byte. Raises OSError."""
     with socket.create_connection((address, port), timeout=TIMEOUT) as stream:
         return of_stream(stream)
+
+
+def chain_of_port(address, port, begin=None):
+    """All that a port serves, with BEGIN for what is said before TLS begins. Raises OSError."""
+    with socket.create_connection((address, port), timeout=TIMEOUT) as stream:
+        if begin:
+            begin(stream)
+        return chain_of_stream(stream)
 
 
 def of_screen(address, port):

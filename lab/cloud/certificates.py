@@ -53,10 +53,20 @@ def servers(cloud: Cloud) -> list[Server]:
     return [SERVERS[user] for user in (*_ALWAYS, *storage, *memcached)]
 
 
+def rereads(cloud: Cloud, user: str) -> bool:
+    """Whether USER's process reads a new certificate where it runs.
+
+    Neutron's own server, which is no uwsgi, would begin anew with all its workers; what memcached
+    keeps can be lost.
+    """
+    return user != "memcache" and (user != "neutron" or cloud.lab.has_wsgi_modules)
+
+
 def reads(cloud: Cloud, user: str) -> tuple[str, ...]:
-    """The files of USER's certificate, if it has one; its process reads them when it starts."""
+    """The files of USER's certificate, if its process reads them when it starts alone."""
     server = SERVERS[user]
-    return server.reads if cloud.has_tls and server in servers(cloud) else ()
+    is_here = cloud.has_tls and server in servers(cloud)
+    return server.reads if is_here and not rereads(cloud, user) else ()
 
 
 def certificate_paths(cloud: Cloud) -> list[str]:

@@ -63,6 +63,8 @@ class PlatformUnit(Row):
         reads: the files that it reads at its start.
         serves: the endpoints that it answers.
         reload: it reads them again when it is reloaded.
+        rereads: how it is told to read its certificate again where it runs, by SIGHUP or a reload;
+            without it is restarted for a new one.
         broker: it listens at the broker as long as it runs.
         log: its log file; ``NAME.log`` in Nova's folder where it is not said.
     """
@@ -72,6 +74,7 @@ class PlatformUnit(Row):
     reads: tuple[str, ...] = ()
     serves: tuple[EndpointName, ...] = ()
     reload: bool = False
+    rereads: Literal["hup", "reload"] | None = None
     broker: bool = False
     log: str | None = None
 

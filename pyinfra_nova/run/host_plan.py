@@ -38,6 +38,7 @@ from pyinfra_nova.resources.cloud_objects.declaration import Declared
 from pyinfra_nova.resources.libvirt_secrets import LibvirtSecret
 from pyinfra_nova.resources.libvirt_tls import LibvirtTls
 from pyinfra_nova.resources.nova_state import Cell, NovaDatabases
+from pyinfra_nova.resources.renewed_certificates import Server, shown_of
 from pyinfra_nova.resources.units import Processes, Unit
 from pyinfra_nova.run.hypervisors import libvirt_tls
 from pyinfra_nova.run.known_computes import KnownComputes
@@ -270,7 +271,7 @@ class HostPlan:
         return found
 
     def _reads(self, unit: PlatformUnit) -> tuple[str, ...]:
-        """The files that UNIT reads at its start, certificates included.
+        """The files that UNIT reads at its start, with a certificate that it reads then alone.
 
         The console's proxy is not told of its own: each connection reads them anew (websockify's
         do_handshake, nova/console/rfb/authvencrypt.py), and a restart ends all that are open.
@@ -283,10 +284,22 @@ class HostPlan:
         if not self.site.settings.tls.is_on:
             return (*unit.reads, *own)
         is_nova, is_api = paths.nova_conf in unit.reads, bool({*get_args(Api)} & {*unit.serves})
-        own += [paths.api_certificate, paths.api_key] if is_api else []
+        reads_once = is_api and not unit.rereads
+        own += [paths.api_certificate, paths.api_key] if reads_once else []
         if is_nova and unit.role == "controller":  # those ask the database
             own += plugin_paths(self.site, self.host, self.platform)
         return (*unit.reads, *((TRUST,) if is_nova else ()), *own)
+
+    @property
+    def rereading(self) -> tuple[Server, ...]:
+        """Those that read their certificate again where they run, and what each is to show."""
+        made = self.certificates.get("api")
+        return tuple(
+            Server(unit.name, at.asked_at, at.port, shown_of(made.certificate_pem), unit.rereads)
+            for unit in self.platform.units_for(["controller"])
+            for at in (self.endpoints[name] for name in unit.serves if name in self.endpoints)
+            if made and unit.rereads
+        )
 
     @cached_property
     def endpoints(self) -> Mapping[EndpointName, Endpoint]:

@@ -49,6 +49,7 @@ ORDER = (
     "test_backup",
     "test_console",
     "test_tls",
+    "test_tls_rereading",
     "test_tls_scan",
     "test_tls_changes",
     "test_failure_speaks",

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -187,26 +187,56 @@ def qemu_pids(host: str) -> str:
     return on(host, "pgrep -f 'qemu-system.*-uuid'").stdout
 
 
+API = "/etc/pyinfra-nova/tls/api.crt"
+SHOWN_BY = {"nova-api": (API, 8774), "nova-api-metadata": (API, 8775)}
+"""Of Nova's own units on the controller: the file, and the port that shows it."""
+
+
+def shown_at(port: int) -> str | None:
+    """Of the certificate that the controller shows there."""
+    where = (HOSTS["controller"], port)
+    return fingerprint_after_greeting(*where) if port == MARIADB else fingerprint(*where)
+
+
+def processes(units: Collection[str]) -> dict[str, str]:
+    """The numbers of their main processes, and when systemd started them."""
+    told = "systemctl show -p MainPID -p ExecMainStartTimestampMonotonic --value"
+    return {unit: " ".join(on("controller", f"{told} {unit}").stdout.split()) for unit in units}
+
+
 def test_certificates_that_are_gone_come_anew_and_no_process_ends_for_it(guest: str) -> None:
     """As those do that are near their end: it is the same way for both."""
     before = {unit: main_pid(guest, unit) for unit in ("libvirtd",)}
+    apis = processes(SHOWN_BY)
+    assert all(re.fullmatch(r"[1-9]\d* \d+", each) for each in apis.values())
     guests = qemu_pids(guest)
     shown = fingerprint(HOSTS[guest], 16514)
     assert shown
+    at_ports = {port: shown_at(port) for _, port in SHOWN_BY.values()}
+    assert all(at_ports.values())
     gone = "/etc/pki/libvirt/servercert.pem /etc/pki/libvirt-vnc/server-cert.pem"
     assert on(guest, f"rm {gone}").returncode == 0
+    assert on("controller", f"rm {API}").returncode == 0
     planned = run("./run", "plan")
     assert planned.returncode == 2
     assert "libvirt, screen: there is none" in planned.stdout
+    assert "api: there is none" in planned.stdout
+    will_read = "have nova-api, nova-api-metadata read their new certificates, without a restart"
+    assert will_read in planned.stdout
     assert "PRIVATE" not in planned.stdout
     result = deploy()
     assert result.returncode == 0
+    assert will_read in result.stdout
     assert "PRIVATE" not in result.stdout
     assert {unit: main_pid(guest, unit) for unit in before} == before
+    assert processes(SHOWN_BY) == apis
     assert qemu_pids(guest) == guests
     new = fingerprint(HOSTS[guest], 16514)
     assert new
     assert new != shown
+    now = {port: shown_at(port) for port in at_ports}
+    assert len(set(now.values())) == 1  # they have one certificate
+    assert None not in now.values() and not set(now.values()) & set(at_ports.values())
     assert run("./run", "plan").returncode == 0
 
 

@@ -32,6 +32,12 @@ class Disk:
             found = json.loads(self._path.read_text())
         return found
 
+    def lose(self, path: str) -> None:
+        """Have no file at PATH any more."""
+        files = self.files
+        del files[path]
+        self._path.write_text(json.dumps(files))
+
     def texts(self, request: Request) -> dict[str, str]:
         """The certificates that the preflight asks for."""
         return {p: f["content"] for p, f in self.files.items() if p in request["certificates"]}

@@ -4,6 +4,7 @@ What is written on them stays, in FAKE_DISKS. With FAKE_STATE=deployed all but t
 to be; before that the catalogue says http of the compute service, as somebody has made it by hand.
 """
 
+import json as _json
 import os as _os
 from pathlib import Path as _Path
 from typing import Any as _Any
@@ -43,6 +44,17 @@ def _libvirt(request: dict[str, _Any]) -> dict[str, _Any]:
     }
 
 
+def _unread(request: dict[str, _Any]) -> dict[str, _Any]:
+    """What is started reads what is there, and shows that until it is told of another one."""
+    wanted = {server["unit"]: server["wanted"] for server in request["servers"]}
+    kept = _Path(_os.environ["FAKE_DISKS"]) / "shown.json"
+    if not _is_deployed:
+        kept.write_text(_json.dumps(wanted))
+        return {"behind": []}
+    shown = _json.loads(kept.read_text())
+    return {"behind": [unit for unit in wanted if wanted[unit] != shown[unit]]}
+
+
 def _endpoints(request: dict[str, _Any]) -> dict[str, _Any]:
     """Of what Keystone is asked about it has nothing, or endpoints with another URL."""
     changes = [f"create user {user['name']}" for user in request["users"]]
@@ -65,6 +77,7 @@ def _made(name: str, address: str) -> tuple[str, dict[str, _Any]]:
         "config_files read": disk.compare,
         "config_files write": disk.write,
         "libvirt_tls read": _libvirt,
+        "renewed_certificates read": _unread,
         "keystone read": _endpoints,
         "databases read": lambda _: _databases if _is_deployed else _FRESH["databases read"],
     }

@@ -74,6 +74,7 @@ FRESH: Answers = {
         "daemon_reload": False,
         "cells": {"error": "PyMySQL is not installed", "early": True},
     },
+    "renewed_certificates read": {"behind": []},
     "timers read": {"reload": True, "start": ["t"], "enable": ["t"]},
     "http_answers read": {"failing": [{"name": "the compute API", "url": "u", "detail": "no"}]},
     "site_proof read": {
@@ -159,6 +160,7 @@ CONVERGED: Answers = {
         "early": False,
     },
     "host_proof read": {"processes": PROCESSES, "faults": []},
+    "renewed_certificates read": {"behind": []},
     "timers read": {"reload": False, "start": [], "enable": []},
     "http_answers read": {"failing": []},
     "cloud_objects read": {

@@ -31,6 +31,7 @@ from pyinfra_nova.certificates.authority import AUTHORITIES, authority
 from pyinfra_nova.certificates.issued import wanted
 from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.commands.plan import pending
+from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.session.typed_pyinfra import PYINFRA, clean_environment
 
 from .disks import Disk
@@ -44,6 +45,7 @@ PURPOSES_OF = {
     "compute1": ("libvirt", "qemu", "screen"),
     "compute2": ("libvirt", "qemu", "screen"),
 }
+API = platform_for("debian", "12", "zed").paths.api_certificate
 MOVED = "Identity | Move the endpoints to what the APIs speak"
 BASIC = x509.BasicConstraints
 Run = subprocess.CompletedProcess[str]
@@ -89,18 +91,23 @@ class Encrypted:
 
 def provide(folder: Path) -> None:
     """Certificates of a site's own authorities, as docs/tls.md says where each has to be."""
-    now = dt.datetime.now(dt.timezone.utc)
     for name in AUTHORITIES:
         (folder / f"{name}-ca.pem").write_text(authority("somebody else's" * 3, name).pem)
-    for host, address in ADDRESSES.items():
-        names = [host, address, "localhost", "127.0.0.1"]
+    for host in ADDRESSES:
         (folder / host).mkdir()
         for purpose in PURPOSES_OF[host]:
-            made = wanted("somebody else's" * 3, PURPOSES[purpose], host, names, None, now, 90, 30)
-            (folder / host / f"{purpose}.crt").write_text(made.certificate_pem)
-            key = folder / host / f"{purpose}.key"
-            key.write_text(made.key_pem)
-            key.chmod(0o600)
+            provide_anew(folder / host, purpose)
+
+
+def provide_anew(folder: Path, purpose: str) -> None:
+    """A certificate for the host that FOLDER is called by."""
+    host, now = folder.name, dt.datetime.now(dt.timezone.utc)
+    names = [host, ADDRESSES[host], "localhost", "127.0.0.1"]
+    made = wanted("somebody else's" * 3, PURPOSES[purpose], host, names, None, now, 90, 30)
+    (folder / f"{purpose}.crt").write_text(made.certificate_pem)
+    key = folder / f"{purpose}.key"
+    key.write_text(made.key_pem)
+    key.chmod(0o600)
 
 
 @pytest.fixture(scope="module", params=["internal", "provided"])
@@ -251,3 +258,30 @@ def test_the_next_plan_is_empty(site: Encrypted, again: Run, mode: str) -> None:
     assert "of this machine go there" not in again.stderr
     said = {"internal": "good until ", "provided": "the first ends on "}
     assert re.search(rf"certificates +ok +.*{said[mode]}", again.stderr)
+
+
+READ_AGAIN = "Controller services | Have new certificates read"
+
+
+@pytest.mark.usefixtures("again")
+def test_a_plan_says_who_will_read_a_new_certificate_where_it_runs(
+    site: Encrypted, mode: str
+) -> None:
+    """Nova's own server does not: it is restarted once its file is newer."""
+    is_uwsgi, folder = site.system in ("debian-12", "debian-13"), site.folder / "controller"
+    files = (site.folder / "controller.json", *folder.glob("api.*"))
+    kept = {file: file.read_bytes() for file in files}
+    try:
+        if mode == "provided":
+            provide_anew(folder, "api")
+        else:
+            site.disks["controller"].lose(API)
+        planned = site.pyinfra("deployed", "--dry", "--json")
+    finally:
+        for file, content in kept.items():
+            file.write_bytes(content)
+    assert planned.returncode == 0, planned.stderr
+    said = "have nova-api, nova-api-metadata read their new certificates, without a restart"
+    assert (said in planned.stderr) is is_uwsgi
+    changes = ["Configuration | Write configuration files", *([READ_AGAIN] if is_uwsgi else [])]
+    assert list(pending({"plan": operations(planned)})) == changes

@@ -15,7 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from lab.cloud import Cloud, catalogue, ceph, certificates, daemons, data_stores, rendered_files
+from lab.cloud import (
+    Cloud,
+    catalogue,
+    ceph,
+    certificates,
+    daemons,
+    data_stores,
+    rendered_files,
+    rereading,
+)
 from lab.cloud.package_names import packages_of
 from pyinfra_nova.knowledge.platforms import platforms_of
 from pyinfra_nova.nova_conf.certificate_files import certificate_files as nova_certificate_files
@@ -241,8 +250,9 @@ def test_where_uwsgi_serves_glance_nothing_is_before_it() -> None:
     assert "bind_host" not in files["/etc/glance/glance-api.conf"].content
     assert "stunnel4" not in packages_of(where, "controller")
     assert certificates.GLANCE_TLS not in {unit.name for unit in daemons.service_units(where)}
-    glance = next(u for u in daemons.service_units(where) if u.name == "glance-api.service")
-    assert set(certificates.SERVERS["glance"].reads) < set(glance.reads)
+    made = list(certificate_files(where).values())
+    (glance,) = rereading.servers(where, made, ["glance"])
+    assert (glance.unit, glance.port, glance.means) == ("glance-api.service", 9292, "hup")
 
 
 # --- what servers and clients are told ------------------------------------------------------------
@@ -369,16 +379,3 @@ def test_memcached_speaks_tls_where_its_clients_do_and_plain_text_to_its_own_hos
     assert "memcache_tls_enabled = true\n" in files["/etc/cinder/cinder.conf"].content
     assert "memcache_servers = 127.0.0.1:11211\n" in files["/etc/keystone/keystone.conf"].content
     assert certificates.SERVERS["memcache"] in certificates.servers(encrypted("sid"))
-
-
-@pytest.mark.parametrize("debian", ALL_KINDS)
-def test_whoever_shows_a_certificate_is_restarted_for_a_new_one(debian: str) -> None:
-    where = encrypted(debian)
-    units = [
-        *daemons.base_units(where),
-        *daemons.service_units(where),
-        *daemons.cinder_units(where),
-    ]
-    read = {path for unit in units for path in unit.reads}
-    for server in certificates.servers(where):
-        assert set(server.reads) < read, server

@@ -46,7 +46,8 @@ def test_a_site_in_plain_text_has_no_word_of_it(debian: str) -> None:
     assert certificates.certificate_paths(where) == []
     for path, file in controller_files(where).items():
         for word in ("https", "ssl", "tls", "cafile", TRUST):
-            assert word not in file.content.lower(), path
+            # A key of Ceph's is random, and may have any of the short ones in it.
+            assert path.endswith(".keyring") or word not in file.content.lower(), path
     assert not [
         path for unit in all_units(where) for path in unit.reads if "ssl" in path or "tls" in path
     ]

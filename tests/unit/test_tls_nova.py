@@ -16,6 +16,7 @@ from pyinfra_nova.knowledge.releases import VERSIONS, load
 from pyinfra_nova.nova_conf.certificate_files import certificate_files, issued
 from pyinfra_nova.nova_conf.ini import option_values
 from pyinfra_nova.nova_conf.urls import cell_urls, database_url
+from pyinfra_nova.resources.renewed_certificates import shown_of
 from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.session.redaction import MASK, Redactor
 from pyinfra_nova.site import option_owners as owners
@@ -238,16 +239,43 @@ def test_the_proxy_asks_screens_with_a_certificate_and_verifies_theirs(tmp_path:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_new_certificate_concerns_those_that_read_it_once(row: Platform) -> None:
+def test_a_new_certificate_restarts_those_that_read_it_once(row: Platform) -> None:
     found = plan(row)
     units = {unit.name: unit for unit in found.units("controller") + found.units("compute")}
     paths = row.paths
     for unit in row.units:
-        serves_api = bool({"osapi_compute", "metadata"} & {*unit.serves})
+        reads_once = bool({"osapi_compute", "metadata"} & {*unit.serves}) and not unit.rereads
         reads = units[unit.name].reads
-        assert (paths.api_certificate in reads) is serves_api, unit.name
-        assert (paths.api_key in reads) is serves_api, unit.name
+        assert (paths.api_certificate in reads) is reads_once, unit.name
+        assert (paths.api_key in reads) is reads_once, unit.name
         assert (TRUST in reads) is (paths.nova_conf in unit.reads), unit.name
+
+
+MEANS = {
+    "uwsgi": {("nova-api", 8774): "hup", ("nova-api-metadata", 8775): "hup"},
+    "apache": {("apache2", 8774): "reload", ("apache2", 8775): "reload"},
+    "eventlet": {},
+}
+"""How what serves the APIs is told of one where it runs, by its port; Nova's own server is not."""
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_new_certificate_is_shown_by_the_ports_of_those_that_are_told_of_it(
+    row: Platform,
+) -> None:
+    found = plan(row)
+    made = shown_of(found.certificates["api"].certificate_pem)
+    assert {(each.unit, each.port): each.means for each in found.rereading} == MEANS[row.wsgi]
+    assert {each.address for each in found.rereading} <= {"10.0.0.11"}
+    assert {each.wanted for each in found.rereading} <= {made}
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_without_tls_or_on_a_compute_nobody_is_told(row: Platform) -> None:
+    for where, name in ((site({"release": row.release}), "controller"), (encrypted(), "compute1")):
+        host = where.hosts[name]
+        assert HostPlan(host, where, row, "qemu", scope_of(where, where.hosts)).rereading == ()
 
 
 @pytest.mark.parametrize("row", ROWS)
