@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from lab.packages import locking, releases
+from lab.packages import build, locking, releases, shape
 from lab.shell import LabError, say
 
 
@@ -15,13 +15,26 @@ def parser() -> argparse.ArgumentParser:
     words = top.add_subparsers(dest="word", required=True)
     lock = words.add_parser("lock", help="choose the libraries of releases anew, with uv")
     lock.add_argument("--release", action="append", help="this one alone; may be given again")
+    made = words.add_parser("build", help="packages and their repository, if not there yet")
+    made.add_argument("--series", default="jammy", help=", ".join(shape.SERIES))
+    made.add_argument("--release", action="append", required=True, help="may be given again")
+    words.add_parser("list", help="what was built")
     return top
 
 
 def main() -> int:
     options = parser().parse_args()
-    for name in options.release or releases.RELEASES:
-        say(str(locking.lock(name)))
+    if options.word == "list":
+        print("\n".join(build.built()) or f"nothing was built in {build.DEBS}")
+        return 0
+    if options.word == "lock":
+        for name in options.release or releases.RELEASES:
+            say(str(locking.lock(name)))
+        return 0
+    if os.geteuid() != 0:
+        raise LabError("packages are built in a Debian of their own, which needs root: use sudo")
+    for name in options.release:
+        build.build(options.series, name)
     return 0
 
 

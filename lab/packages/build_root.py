@@ -7,14 +7,12 @@ with it.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab import state
-from lab.shell import run, step
+from lab.shell import LabError, run, step
 from lab.this_machine import apt_settings, install_tools, resolv_conf, sources
 
 DEBIAN = "bookworm"
@@ -52,13 +50,21 @@ class BuildRoot:
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
         }
-        return run(
+        done = run(
             *("unshare", "--pid", "--fork", "--kill-child", "--mount"),
             *(f"--mount-proc={self.path}/proc", "chroot", str(self.path), "env", "-i"),
             *(f"{name}={value}" for name, value in settings.items()),
             *command,
+            check=False,
             timeout=timeout,
-        ).stdout
+        )
+        if done.returncode != 0:
+            said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-15:]
+            raise LabError(
+                f"{' '.join(command)} ended with {done.returncode} in {self.path}:\n"
+                + "\n".join(said)
+            )
+        return done.stdout
 
 
 def digest(*parts: str) -> str:
@@ -98,8 +104,3 @@ def _make(path: Path) -> None:
         timeout=1200,
     )
     half.rename(path)
-
-
-def fingerprint(data: Mapping[str, object]) -> str:
-    """A name for DATA, whatever the order of its keys."""
-    return digest(json.dumps(data, sort_keys=True, default=str))

@@ -1,0 +1,132 @@
+"""Packages built once, kept outside the checkout, and put into repositories for apt."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import state
+from lab.packages import contents, environment, repository
+from lab.packages.build_root import DEBIAN, FOLDER, BuildRoot, build_root, digest
+from lab.packages.deb import pack
+from lab.packages.releases import lock_of
+from lab.packages.shape import ARCHIVE, Shape, shape_of
+from lab.shell import run, say, step
+
+MIRROR = FOLDER / "mirror"
+"""The repositories, each below the host name under which sources.list knows it."""
+
+DEBS = FOLDER / "debs"
+PUBLIC_KEY = FOLDER / "signing-key.gpg"
+COMPLETE = ".complete"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Where the packages of a release are.
+
+    Attributes:
+        folder: on this machine.
+        line: of a host's sources.list, as Ubuntu has it.
+    """
+
+    folder: Path
+    line: str
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Let no other build write there meanwhile."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another build of packages to end")
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def architecture() -> str:
+    """What Debian calls this machine's kind of processor."""
+    return run("dpkg", "--print-architecture").stdout.strip()
+
+
+def key(shape: Shape, processor: str) -> str:
+    """A name for the packages of SHAPE: another one if anything would be built otherwise."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return digest(
+        *(DEBIAN, processor, shape.suite, shape.version, shape.row.model_dump_json()),
+        lock_of(shape.release).read_text(encoding="utf-8"),
+        *(path.read_text(encoding="utf-8") for path in sources),
+    )
+
+
+def folder_of(shape: Shape, processor: str) -> Path:
+    """Where the packages of SHAPE are kept."""
+    return DEBS / f"{shape.series}-{shape.release}-{key(shape, processor)}"
+
+
+def build(series: str, release: str) -> Repository:
+    """The packages of RELEASE for SERIES in their repository, built if they are not there yet.
+
+    What was built before of the same two is removed then; so nothing grows.
+
+    Raises:
+        LabError: there is no such series or release, or something of it cannot be built.
+    """
+    shape = shape_of(series, release)
+    processor = architecture()
+    lock_of(release)
+    with _locked():
+        root = build_root()
+        folder = folder_of(shape, processor)
+        if (folder / COMPLETE).exists():
+            say(f"packages of {release} for {series}: built before")
+        else:
+            _build(root, shape, folder, processor)
+        return _publish(root, shape, folder, processor)
+
+
+def _build(root: BuildRoot, shape: Shape, folder: Path, processor: str) -> None:
+    for former in DEBS.glob(f"{shape.series}-{shape.release}-*"):
+        state.remove_tree(former)
+    installed = environment.make(root, shape.release)
+    folder.mkdir(parents=True)
+    with step(f"pack Nova {shape.version} for {shape.series}"):
+        for deb in contents.debs(shape, installed, processor):
+            pack(deb, folder)
+    state.remove_tree(installed)
+    (folder / COMPLETE).touch()
+
+
+def _publish(root: BuildRoot, shape: Shape, folder: Path, processor: str) -> Repository:
+    top = MIRROR / shape.archive / "ubuntu"
+    packages = sorted(folder.glob("*.deb"))
+    with step(f"publish {shape.suite} of {shape.archive}"):
+        # Ubuntu's own archive holds the key of the other one, and the release that is its own.
+        own = MIRROR / ARCHIVE / "ubuntu"
+        public = repository.public_key(root)
+        if not PUBLIC_KEY.exists() or PUBLIC_KEY.read_bytes() != public:
+            PUBLIC_KEY.write_bytes(public)
+        ring = pack(repository.keyring(public), FOLDER)
+        if shape.archive == ARCHIVE:
+            repository.publish(root, own, shape.suite, [*packages, ring], processor)
+        else:
+            repository.publish(root, top, shape.suite, packages, processor)
+            if not (own / "dists" / shape.series / "InRelease").exists():
+                repository.publish(root, own, shape.series, [ring], processor)
+    line = f"deb http://{shape.archive}/ubuntu {shape.suite} {repository.COMPONENT}"
+    say(f"packages: {folder}; repository: {top}; as hosts name it: {line}")
+    return Repository(top, line)
+
+
+def built() -> Iterator[str]:
+    """What was built, a line each."""
+    for mark in sorted(DEBS.glob(f"*/{COMPLETE}")):
+        packages = list(mark.parent.glob("*.deb"))
+        size = sum(path.stat().st_size for path in packages) / 1e6
+        yield f"{mark.parent.name}: {len(packages)} packages, {size:.0f} MB"
