@@ -94,7 +94,7 @@ def build(series: str, release: str) -> Repository:
 def _build(root: BuildRoot, shape: Shape, folder: Path, processor: str) -> None:
     for former in DEBS.glob(f"{shape.series}-{shape.release}-*"):
         state.remove_tree(former)
-    installed = environment.make(root, shape.release)
+    installed = environment.make(root, shape.release, processor)
     folder.mkdir(parents=True)
     with step(f"pack Nova {shape.version} for {shape.series}"):
         for deb in contents.debs(shape, installed, processor):

@@ -9,9 +9,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from lab.packages.build_root import BuildRoot
+from lab import state
+from lab.packages.build_root import DEBIAN, FOLDER, PACKAGES, BuildRoot, digest
 from lab.packages.releases import PYTHON, lock_of
-from lab.shell import step
+from lab.shell import run, step
 
 PLACE = "/usr/lib/nova-environment"
 """One for every release: an upgrade replaces Nova's files in place, as the real packages do."""
@@ -20,6 +21,7 @@ LIBRARIES = f"{PLACE}/lib/python{PYTHON}/site-packages"
 SYSTEM_LIBRARIES = "/usr/lib/python3/dist-packages"
 PIP = "/opt/pip"
 LOCK = "/root/lock.txt"
+ENVIRONMENTS = FOLDER / "environments"
 
 SYSTEM_MODULES = ("libvirt.py", "libvirt_lxc.py", "libvirt_qemu.py", "libvirtaio.py")
 SYSTEM_EXTENSIONS = ("libvirtmod", "libvirtmod_lxc", "libvirtmod_qemu", "rados", "rbd")
@@ -31,16 +33,43 @@ NEEDLESS = (
 )
 
 
-def make(root: BuildRoot, release: str) -> Path:
+def archive_of(release: str, processor: str) -> Path:
+    """Where the environment of RELEASE is kept: another file if it would be made otherwise."""
+    name = digest(
+        *(DEBIAN, *PACKAGES, processor, lock_of(release).read_text(encoding="utf-8")),
+        Path(__file__).read_text(encoding="utf-8"),
+    )
+    return ENVIRONMENTS / f"{release}-{name}.tar.gz"
+
+
+def make(root: BuildRoot, release: str, processor: str) -> Path:
     """The environment of RELEASE, in ROOT at its place; what was there is replaced."""
-    lock = lock_of(release)
+    archive = archive_of(release, processor)
+    place = root.inside(PLACE)
+    state.remove_tree(place)
+    if archive.exists():
+        with step(f"unpack Nova of {release}, installed before"):
+            run("tar", "-C", str(place.parent), "-xzf", str(archive))
+        return place
+    _install(root, release)
+    with step(f"keep Nova of {release} in {archive}"):
+        ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+        for former in ENVIRONMENTS.glob(f"{release}-*"):
+            former.unlink()
+        half = archive.with_name(f"{release}-half")
+        folder = ("-C", str(place.parent), place.name)
+        run("tar", "-I", "gzip -3", "-cf", str(half), *folder, timeout=600)
+        half.rename(archive)
+    return place
+
+
+def _install(root: BuildRoot, release: str) -> None:
     place = root.inside(PLACE)
     with step(f"install Nova of {release} and its libraries"):
         if not root.inside(f"{PIP}/bin/pip").exists():
             root.run("python3", "-m", "venv", PIP)
-        shutil.rmtree(place, ignore_errors=True)
         root.run("python3", "-m", "venv", "--without-pip", PLACE)
-        shutil.copyfile(lock, root.inside(LOCK))
+        shutil.copyfile(lock_of(release), root.inside(LOCK))
         pip = (f"{PIP}/bin/pip", "--python", f"{PLACE}/bin/python3")
         root.run(*pip, "install", "--quiet", "--no-deps", "--no-compile", "-r", LOCK)
         root.run(*pip, "check")
@@ -52,7 +81,6 @@ def make(root: BuildRoot, release: str) -> Path:
         # On hosts nobody who runs it may write there, so that each start would compile all of it.
         # Some libraries hold files for other Pythons, which do not compile.
         root.run("sh", "-c", f"python3 -m compileall -q {PLACE}/lib >/dev/null || true")
-    return place
 
 
 def _link_system_modules(root: BuildRoot) -> None:
