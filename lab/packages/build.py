@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import state
-from lab.packages import contents, environment, repository
+from lab.packages import contents, deb, environment, repository, services
 from lab.packages.build_root import DEBIAN, FOLDER, BuildRoot, build_root, digest
-from lab.packages.deb import pack
 from lab.packages.releases import lock_of
 from lab.packages.shape import ARCHIVE, Shape, shape_of
 from lab.shell import run, say, step
@@ -57,7 +56,7 @@ def architecture() -> str:
 
 def key(shape: Shape, processor: str) -> str:
     """A name for the packages of SHAPE: another one if anything would be built otherwise."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    sources = [Path(str(module.__file__)) for module in (contents, deb, environment, services)]
     return digest(
         *(DEBIAN, processor, shape.suite, shape.version, shape.row.model_dump_json()),
         lock_of(shape.release).read_text(encoding="utf-8"),
@@ -97,8 +96,8 @@ def _build(root: BuildRoot, shape: Shape, folder: Path, processor: str) -> None:
     installed = environment.make(root, shape.release, processor)
     folder.mkdir(parents=True)
     with step(f"pack Nova {shape.version} for {shape.series}"):
-        for deb in contents.debs(shape, installed, processor):
-            pack(deb, folder)
+        for package in contents.debs(shape, installed, processor):
+            deb.pack(package, folder)
     state.remove_tree(installed)
     (folder / COMPLETE).touch()
 
@@ -112,7 +111,7 @@ def _publish(root: BuildRoot, shape: Shape, folder: Path, processor: str) -> Rep
         public = repository.public_key(root)
         if not PUBLIC_KEY.exists() or PUBLIC_KEY.read_bytes() != public:
             PUBLIC_KEY.write_bytes(public)
-        ring = pack(repository.keyring(public), FOLDER)
+        ring = deb.pack(repository.keyring(public), FOLDER)
         if shape.archive == ARCHIVE:
             repository.publish(root, own, shape.suite, [*packages, ring], processor)
         else:

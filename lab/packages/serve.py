@@ -29,8 +29,8 @@ class _Archive(http.server.SimpleHTTPRequestHandler):
         """Where the file of a request is; a proxy's says the host name, another's Host does."""
         asked = urlsplit(path)
         name = asked.hostname or self.headers.get("Host", "").partition(":")[0]
-        folder = name if name in HOST_NAMES else "nowhere"
-        return super().translate_path(f"/{folder}{asked.path}")
+        found = Path(super().translate_path(asked.path)).relative_to(self.directory)
+        return str(Path(self.directory, name if name in HOST_NAMES else "nowhere", found))
 
     def log_message(self, *words: object) -> None:
         """Nothing: what apt could not find, it says."""
