@@ -12,7 +12,7 @@ from lab import state
 from lab.packages import contents, deb, environment, repository, services
 from lab.packages.build_root import DEBIAN, FOLDER, BuildRoot, build_root, digest
 from lab.packages.releases import lock_of
-from lab.packages.shape import ARCHIVE, Shape, shape_of
+from lab.packages.shape import ARCHIVE, Shape, native_release, shape_of
 from lab.shell import run, say, step
 
 MIRROR = FOLDER / "mirror"
@@ -104,23 +104,36 @@ def _build(root: BuildRoot, shape: Shape, folder: Path, processor: str) -> None:
 
 def _publish(root: BuildRoot, shape: Shape, folder: Path, processor: str) -> Repository:
     top = MIRROR / shape.archive / "ubuntu"
-    packages = sorted(folder.glob("*.deb"))
     with step(f"publish {shape.suite} of {shape.archive}"):
-        # Ubuntu's own archive holds the key of the other one, and the release that is its own.
-        own = MIRROR / ARCHIVE / "ubuntu"
         public = repository.public_key(root)
         if not PUBLIC_KEY.exists() or PUBLIC_KEY.read_bytes() != public:
             PUBLIC_KEY.write_bytes(public)
-        ring = deb.pack(repository.keyring(public), FOLDER)
-        if shape.archive == ARCHIVE:
-            repository.publish(root, own, shape.suite, [*packages, ring], processor)
-        else:
-            repository.publish(root, top, shape.suite, packages, processor)
-            if not (own / "dists" / shape.series / "InRelease").exists():
-                repository.publish(root, own, shape.series, [ring], processor)
+        if shape.archive != ARCHIVE:
+            repository.publish(root, top, shape.suite, sorted(folder.glob("*.deb")), processor)
+        # Ubuntu's own archive holds the other one's key, and the release that is the series' own.
+        packages = [*_own_packages(shape.series, processor), _keyring(public)]
+        own = MIRROR / ARCHIVE / "ubuntu"
+        repository.publish(root, own, shape.series, packages, processor)
     line = f"deb http://{shape.archive}/ubuntu {shape.suite} {repository.COMPONENT}"
-    say(f"packages: {folder}; repository: {top}; as hosts name it: {line}")
+    say(f"{folder.name}, as hosts name it: {line}")
     return Repository(top, line)
+
+
+def _own_packages(series: str, processor: str) -> list[Path]:
+    """The packages of the release that SERIES itself has, as far as they were built."""
+    native = shape_of(series, native_release(series))
+    folder = folder_of(native, processor)
+    return sorted(folder.glob("*.deb")) if (folder / COMPLETE).exists() else []
+
+
+def _keyring(public: bytes) -> Path:
+    package = repository.keyring(public)
+    path = FOLDER / package.file_name
+    mark = path.with_suffix(".key")
+    if not path.exists() or not mark.exists() or mark.read_bytes() != public:
+        deb.pack(package, FOLDER)
+        mark.write_bytes(public)
+    return path
 
 
 def built() -> Iterator[str]:

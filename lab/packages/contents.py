@@ -223,7 +223,7 @@ def _with_site(shape: Shape, name: str, port: int, module: str) -> Deb:
         summary=f"OpenStack Compute - {module} by Apache",
         depends=("apache2", "libapache2-mod-wsgi-py3", f"python3-nova (= {shape.version})"),
         files={f"/etc/apache2/sites-available/{name}.conf": File(site(name, port, program))},
-        scripts=site_scripts([name]),
+        scripts=site_scripts(name),
     )
 
 

@@ -59,7 +59,8 @@ def publish(
 ) -> None:
     """Have PACKAGES, and no others, in SUITE of the repository TOP, signed.
 
-    The files that hosts are told of come before what tells of them.
+    The files that hosts are told of come before what tells of them. Nothing is written where all of
+    it is so.
     """
     pool = top / POOL
     pool.mkdir(parents=True, exist_ok=True)
@@ -67,7 +68,8 @@ def publish(
     for package in packages:
         content = package.read_bytes()
         beside = pool / f".{package.name}.new"
-        beside.write_bytes(content)
+        beside.unlink(missing_ok=True)
+        beside.hardlink_to(package)
         beside.rename(pool / package.name)
         about = run("dpkg-deb", "--field", str(package)).stdout
         entries.append(entry(about, f"{POOL}/{package.name}", content))
@@ -77,12 +79,20 @@ def publish(
         f"{COMPONENT}/binary-{architecture}/Packages.gz": gzip.compress(index, mtime=0),
     }
     folder = top / "dists" / suite
+    signed_by = hashlib.sha256(public_key(root)).hexdigest()
+    mark = folder / ".signed-by"
+    there = all((folder / name).exists() for name in (*files, "InRelease", mark.name))
+    first = next(iter(files))
+    if there and (folder / first).read_bytes() == index and mark.read_text() == signed_by:
+        return
+    mark.unlink(missing_ok=True)
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     about = release_file(suite, architecture, files, datetime.now(timezone.utc))
     state.write(folder / "Release", about)
     state.write(folder / "InRelease", _signed(root, about))
+    state.write(mark, signed_by)
 
 
 def _gpg() -> Sequence[str]:

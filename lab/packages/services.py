@@ -6,7 +6,7 @@ units but nova-compute's are made (pkgos-gen-systemd-unit).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lab.packages.deb import File
@@ -147,16 +147,40 @@ def site(name: str, port: int, program: str) -> str:
     )
 
 
-def site_scripts(names: Iterable[str]) -> Mapping[str, str]:
-    """What dh_apache2 writes for sites: Apache's own helper switches them on and off."""
+def site_scripts(name: str) -> Mapping[str, str]:
+    """What dh_apache2 writes for a site: Apache's own helper switches it on and off.
+
+    A release before had a service of this name, which would keep the port. That it is stopped like
+    this by Ubuntu's own package could not be read anywhere.
+    """
     helper = "/usr/share/apache2/apache2-maintscript-helper"
-    on = "".join(f"    apache2_invoke ensite {name} || exit $?\n" for name in names)
-    off = "".join(f"    apache2_invoke dissite {name} || exit $?\n" for name in names)
+    unit = f"{name}.service"
     return {
+        "preinst": script(
+            f"""\
+if [ "$1" = upgrade ] && [ -e /etc/init.d/{name} ]; then
+    if [ -d /run/systemd/system ]; then
+        deb-systemd-invoke stop {unit} >/dev/null || true
+    fi
+    deb-systemd-helper purge {unit} >/dev/null || true
+    rm -f /etc/init.d/{name}
+fi
+"""
+        ),
         "postinst": script(
-            f'if [ "$1" = configure ] && [ -e {helper} ]; then\n    . {helper}\n{on}fi\n'
+            f"""\
+if [ "$1" = configure ] && [ -e {helper} ]; then
+    . {helper}
+    apache2_invoke ensite {name} || exit $?
+fi
+"""
         ),
         "prerm": script(
-            f'if [ "$1" = remove ] && [ -e {helper} ]; then\n    . {helper}\n{off}fi\n'
+            f"""\
+if [ "$1" = remove ] && [ -e {helper} ]; then
+    . {helper}
+    apache2_invoke dissite {name} || exit $?
+fi
+"""
         ),
     }

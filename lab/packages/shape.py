@@ -43,6 +43,17 @@ def codename(release: str) -> str:
     return names[release]
 
 
+def native_release(series: str) -> str:
+    """The release that SERIES has without the Ubuntu Cloud Archive."""
+    return next(
+        row.release
+        for row in platforms.table().platforms
+        if (row.os, row.os_version) == ("ubuntu", SERIES[series])
+        and row.repository is not None
+        and not row.repository.ids
+    )
+
+
 def _row(series: str, release: str) -> tuple[Platform, bool]:
     """The row for both, or the nearest; whether it is theirs."""
     ubuntu = [row for row in platforms.table().platforms if row.os == "ubuntu"]
