@@ -110,6 +110,12 @@ if [ "$1" = configure ]; then
 fi
 """
 )
+# What root's Python has compiled beside the package's own files is no file of the package.
+PYTHON_POSTRM = script(
+    f"""\
+if [ "$1" = remove ]; then rm -rf {PLACE} {SYSTEM_LIBRARIES}/nova; fi
+"""
+)
 
 
 def debs(shape: Shape, environment: Path, architecture: str) -> Iterator[Deb]:
@@ -167,6 +173,7 @@ def python3_nova(shape: Shape, environment: Path, architecture: str) -> Deb:
             **migrations,
             **wsgi,
         },
+        scripts={"postrm": PYTHON_POSTRM},
     )
 
 
