@@ -12,10 +12,11 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from lab.packages import locking, repository, serve
+from lab.packages import build, locking, repository, serve
 from lab.packages.contents import debs, in_environment
 from lab.packages.deb import Deb, File, Link, control, pack
 from lab.packages.environment import LIBRARIES, PLACE
+from lab.packages.environment import archive_of as environment_of
 from lab.packages.releases import BESIDE_NOVA, PYTHON, RELEASES, lock_of, stand_in
 from lab.packages.services import Service
 from lab.packages.shape import SERIES, Shape, shape_of
@@ -199,6 +200,31 @@ def test_an_init_script_runs_what_etc_default_names(tmp_path: Path) -> None:
     assert said.stdout == (
         "--config-file=/etc/nova/nova.conf --log-file=/var/log/nova/nova-novncproxy.log\n"
     )
+
+
+# --- what is kept -----------------------------------------------------------------------------------
+
+
+def test_what_is_kept_is_named_after_all_that_it_is_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = shape_of("jammy", "2023.1")
+    names = [build.key(shape, "amd64"), environment_of("2023.1", "amd64").name]
+    assert names == [build.key(shape, "amd64"), environment_of("2023.1", "amd64").name]
+    assert build.key(shape, "arm64") != names[0]
+    lock = lock_of("2023.1").read_text(encoding="utf-8")
+    (tmp_path / "2023.1.txt").write_text(lock.replace("greenlet==", "greenlet==9"))
+    monkeypatch.setattr("lab.packages.releases.LOCKS", tmp_path)
+    changed = [build.key(shape, "amd64"), environment_of("2023.1", "amd64").name]
+    assert not set(changed) & set(names)
+
+
+def test_a_lock_that_was_not_made_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.packages.releases.LOCKS", tmp_path)
+    with pytest.raises(LabError, match=r"zed.txt is missing: `python -m lab.packages lock --rel"):
+        lock_of("zed")
 
 
 # --- packages and repositories as files -----------------------------------------------------------
