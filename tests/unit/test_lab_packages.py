@@ -202,7 +202,7 @@ def test_an_init_script_runs_what_etc_default_names(tmp_path: Path) -> None:
     )
 
 
-# --- what is kept -----------------------------------------------------------------------------------
+# --- what is kept ---------------------------------------------------------------------------------
 
 
 def test_what_is_kept_is_named_after_all_that_it_is_made_of(
