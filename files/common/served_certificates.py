@@ -53,6 +53,8 @@ def chain_of_stream(stream):
     # Before 1.3 whoever has no certificate is turned away in the handshake itself.
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     with context.wrap_socket(stream) as secured:
+        if secured.version() is None:  # a connection that is over already is wrapped and no more
+            raise ConnectionResetError("the connection was ended before TLS began")
         return [digest(each) for each in chain(secured)]
 
 

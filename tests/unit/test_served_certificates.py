@@ -126,3 +126,17 @@ def test_a_file_without_a_certificate_has_none(pair: Pair, tmp_path: Path) -> No
     (tmp_path / "empty").write_text(MARKER)
     assert served_certificates.of_file(tmp_path / "empty") is None
     assert served_certificates.of_file(tmp_path / "nowhere") is None
+
+
+def test_a_connection_that_was_ended_before_tls_shows_nothing() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as stream,
+    ):
+        there, _ = server.accept()
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        there.close()  # with a reset, as of a server that is being started anew
+        with pytest.raises(ConnectionResetError):
+            stream.recv(1)
+        with pytest.raises(ConnectionResetError, match="ended before TLS"):
+            served_certificates.chain_of_stream(stream)
