@@ -113,10 +113,6 @@ def services(cloud: Cloud, shown: Sequence[ConfigFile]) -> None:
         admin=admin,
         command=catalogue.bootstrap_command(cloud),
     )
-    if cloud.block_storage:
-        operations.service_type(
-            name="Cinder has this release's type", request=catalogue.service_type(cloud)
-        )
     keystone.present(
         name="Users, services and endpoints exist",
         admin=admin,
@@ -139,6 +135,15 @@ def block_storage(cloud: Cloud, shown: Sequence[ConfigFile]) -> None:
     units.running(name="Cinder runs", units=daemons.cinder_units(cloud))
     certificates_read(cloud, shown, "Cinder's servers", rereading.STORAGE)
     http_answers.answering(name="Cinder answers", urls=catalogue.cinder_answers(cloud))
+    # Before that the catalogue would lead to nobody.
+    operations.service_type(
+        name="Cinder has this release's type", request=catalogue.service_type(cloud)
+    )
+    keystone.present(
+        name="Cinder's user, service and endpoints exist",
+        admin=catalogue.keystone_admin(cloud),
+        entries=catalogue.storage_entries(cloud),
+    )
     operations.cinder_serves(
         name="Cinder has room for a volume", request=catalogue.volume_pools(cloud)
     )

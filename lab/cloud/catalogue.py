@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+
+from pydantic import SecretStr
 
 from lab.cloud import Cloud
 from pyinfra_nova.resources.http_answers import Answering
@@ -65,18 +68,31 @@ def bootstrap_command(cloud: Cloud) -> list[str]:
 
 
 def keystone_entries(cloud: Cloud) -> KeystoneEntries:
-    """Everything but Nova's own: that is what the deployment under test makes."""
+    """Everything but Nova's own, which the deployment under test makes, and Cinder's."""
     secrets = cloud.site.secrets
     passwords = {
         "glance": cloud.secrets.glance_password,
         cloud.site.settings.placement.username: secrets.placement_password,
         cloud.site.settings.neutron.username: secrets.neutron_password,
     }
-    services, urls = list(SERVICES), dict(PORTS)
-    if cloud.block_storage:
-        passwords["cinder"] = cloud.secrets.cinder_password
-        services.append(storage_service(cloud))
-        urls[storage_service(cloud).type] = f"{STORAGE_PORT}/{_storage_path(cloud)}"
+    return _entries(cloud, passwords, SERVICES, PORTS)
+
+
+def storage_entries(cloud: Cloud) -> KeystoneEntries:
+    """Cinder's."""
+    service = storage_service(cloud)
+    url = f"{STORAGE_PORT}/{_storage_path(cloud)}"
+    return _entries(
+        cloud, {"cinder": cloud.secrets.cinder_password}, (service,), {service.type: url}
+    )
+
+
+def _entries(
+    cloud: Cloud,
+    passwords: Mapping[str, SecretStr],
+    services: Sequence[KeystoneService],
+    urls: Mapping[str, str],
+) -> KeystoneEntries:
     return KeystoneEntries(
         projects=("service",),
         roles=("service",),

@@ -96,13 +96,15 @@ def test_neutron_without_that_server_is_three_daemons_and_uwsgi_loads_modules() 
 
 def named(where: Cloud) -> set[str]:
     """Everything of the controller that has a name."""
+    entries = [catalogue.keystone_entries(where)]
+    entries += [catalogue.storage_entries(where)] if where.block_storage else []
     return {
         *packages_of(where, "controller"),
         *(file.path for file in rendered_files.service_files(where, "controller")),
         *(user.name for user in data_stores.database_users(where)),
         *(user.name for user in data_stores.broker_users(where)),
-        *(user.name for user in catalogue.keystone_entries(where).users),
-        *(service.type for service in catalogue.keystone_entries(where).services),
+        *(user.name for each in entries for user in each.users),
+        *(service.type for each in entries for service in each.services),
         *(str(schema["name"]) for schema in data_stores.schemas(where)),
     }
 
@@ -133,7 +135,7 @@ def test_cinder_is_registered_as_the_guide_of_its_release_says(
     debian: str, type_: str, name: str, path: str
 ) -> None:
     where = cloud(debian, block_storage=True)
-    entries = catalogue.keystone_entries(where)
+    entries = catalogue.storage_entries(where)
     assert [service.name for service in entries.services if service.type == type_] == [name]
     urls = {one.interface: one.url for one in entries.endpoints if one.type == type_}
     assert urls == dict.fromkeys(

@@ -264,7 +264,8 @@ def test_nothing_of_an_encrypted_site_has_a_url_in_plain_text(debian: str) -> No
     for path, file in controller_files(where).items():
         assert "http://" not in file.content, path
         assert ":5672" not in file.content, path
-    urls = [one.url for one in catalogue.keystone_entries(where).endpoints]
+    entries = (catalogue.keystone_entries(where), catalogue.storage_entries(where))
+    urls = [one.url for each in entries for one in each.endpoints]
     urls += [each.url for each in catalogue.answers(where, "identity", "image", "placement")]
     urls += [each.url for each in catalogue.cinder_answers(where)]
     urls += [word for word in catalogue.bootstrap_command(where) if "://" in word]
