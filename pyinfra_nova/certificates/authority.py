@@ -55,6 +55,15 @@ def key_pem(key: ec.EllipticCurvePrivateKey) -> str:
     return key.private_bytes(encoding, form, serialization.NoEncryption()).decode()
 
 
+def is_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether ISSUER has signed CERTIFICATE."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except Exception:  # of another name, algorithm or key: each its own kind
+        return False
+    return True
+
+
 def key_identifier(key: ec.EllipticCurvePublicKey) -> bytes:
     return x509.SubjectKeyIdentifier.from_public_key(key).digest
 
@@ -85,11 +94,7 @@ class Authority:
 
     def has_signed(self, certificate: x509.Certificate) -> bool:
         """Whether CERTIFICATE is one that this authority gave out."""
-        try:
-            certificate.verify_directly_issued_by(self.certificate)
-        except Exception:  # of another name, algorithm or key: each its own kind
-            return False
-        return True
+        return is_of(certificate, self.certificate)
 
     def signed(
         self,

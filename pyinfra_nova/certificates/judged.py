@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from pyinfra_nova.certificates.authority import is_of
 from pyinfra_nova.certificates.purposes import Purpose
 
 LONGEST_CHAIN = 8
@@ -24,14 +25,6 @@ src/rpc/virnettlscert.c before 11, QEMU's crypto/tlscredsx509.c before 10.1)."""
 SMALLEST_RSA = 2048
 WEAK_HASHES = ("md5", "sha1")
 """Refused by OpenSSL at Debian's and EL's security level 2, as are smaller keys of RSA."""
-
-
-def is_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except Exception:  # of another name, algorithm or key: each its own kind
-        return False
-    return True
 
 
 def is_authority(certificate: x509.Certificate) -> bool:

@@ -21,9 +21,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from pyinfra_nova.certificates.authority import pem_of
+from pyinfra_nova.certificates.authority import is_of, pem_of
 from pyinfra_nova.certificates.issued import Issued
-from pyinfra_nova.certificates.judged import authority_problem, is_of, missing_above, problem_of
+from pyinfra_nova.certificates.judged import authority_problem, missing_above, problem_of
 from pyinfra_nova.certificates.purposes import PURPOSES, Purpose
 from pyinfra_nova.site.faults import Fault, SettingsError
 from pyinfra_nova.site.tls import DER, as_pem

@@ -8,9 +8,9 @@ from weakref import WeakKeyDictionary
 
 from cryptography import x509
 
-from pyinfra_nova.certificates.authority import authority, pem_of
+from pyinfra_nova.certificates.authority import authority, is_of, pem_of
 from pyinfra_nova.certificates.issuers import issuer, let_in
-from pyinfra_nova.certificates.judged import READ_BY_GNUTLS, is_of
+from pyinfra_nova.certificates.judged import READ_BY_GNUTLS
 from pyinfra_nova.certificates.provided import Folder
 from pyinfra_nova.certificates.purposes import Purpose
 from pyinfra_nova.certificates.revocations import refused_pem

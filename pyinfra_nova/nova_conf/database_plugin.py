@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 
 from pyinfra_nova.knowledge.platforms import Platform
+from pyinfra_nova.nova_conf.certificate_files import MARKER
 from pyinfra_nova.nova_conf.config_file import AbsentFile, ConfigFile
 from pyinfra_nova.nova_conf.plugin_name import PLUGIN
 from pyinfra_nova.site.settings import HostSettings, Site
 
 SOURCE = Path(__file__).resolve().parents[2] / "files" / "pyinfra_nova_tls.py"
 MODULE = SOURCE.stem
-MARKER = "# Written by pyinfra-nova; the next deploy undoes what is changed here."
 METADATA = f"Metadata-Version: 2.1\nName: {MODULE}\nVersion: 1\nSummary: Written by pyinfra-nova\n"
 ENTRY_POINTS = f"{MARKER}\n[sqlalchemy.plugins]\n{PLUGIN} = {MODULE}:VerifiedTls\n"
 

@@ -40,6 +40,7 @@ STEPS: tuple[Mapping[str, str], ...] = (
     {"tls_secret": NEW, "tls_former_secret": OLD},
     {"tls_secret": NEW},
 )
+"""What secrets.yml has before, and in each of the three deploys that exchange the authority."""
 HOSTS = {
     "controller": {"my_ip": "10.0.0.11"},
     "compute1": {"my_ip": "10.0.0.31"},

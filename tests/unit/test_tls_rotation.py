@@ -26,18 +26,11 @@ from pyinfra_nova.run.host_plan import HostPlan
 from pyinfra_nova.site.run_scope import scope_of
 from pyinfra_nova.site.settings import Site
 from pyinfra_nova.site.tls import TRUST
+from tests.unit.real_screens import NEW, OLD, STEPS
 from tests.unit.site_data import secrets, site
 
 NOW = dt.datetime(2026, 11, 28, tzinfo=dt.timezone.utc)
 DEBIAN = platform_for("debian", "12", "zed")
-OLD, NEW = "o" * 32, "n" * 32
-STEPS: tuple[Mapping[str, str], ...] = (
-    {"tls_secret": OLD},
-    {"tls_secret": OLD, "tls_next_secret": NEW},
-    {"tls_secret": NEW, "tls_former_secret": OLD},
-    {"tls_secret": NEW},
-)
-"""What secrets.yml has before, and in each of the three deploys."""
 HOSTS = {
     "controller": {"my_ip": "10.0.0.11"},
     "compute1": {"my_ip": "10.0.0.31"},
