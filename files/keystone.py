@@ -311,14 +311,13 @@ def logged_in(auth_url, login):
 
 
 def published(catalogue, service, region):
-    """The URLs of a service in the region, by interface."""
-    return {
-        found.get("interface"): found.get("url")
-        for entry in catalogue
-        if entry.get("type") == service
-        for found in entry.get("endpoints", ())
-        if found.get("region_id") == region
-    }
+    """The URLs of a service in the region, by interface: several where endpoints are doubled."""
+    urls = {}
+    for entry in catalogue:
+        for found in entry.get("endpoints", ()) if entry.get("type") == service else ():
+            if found.get("region_id") == region:
+                urls.setdefault(found.get("interface"), []).append(found.get("url"))
+    return urls
 
 
 def endpoint(catalogue, service, region, interfaces):
@@ -326,7 +325,7 @@ def endpoint(catalogue, service, region, interfaces):
     urls = published(catalogue, service, region)
     for interface in interfaces:
         if interface in urls:
-            return urls[interface]
+            return urls[interface][0]
     text = "the catalogue has no %s endpoint of type %s in %s"
     raise Refused(text % (" or ".join(interfaces), service, region))
 

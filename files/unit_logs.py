@@ -9,8 +9,8 @@ import re
 import subprocess
 import time
 
-# oslo.log's lines; the last of a traceback has nothing after the logger's name.
-TELLING = re.compile(r"\b(ERROR|CRITICAL) \S+ .*\w")
+# oslo.log's lines; the last of a traceback has nothing after the logger's name. And RabbitMQ's.
+TELLING = re.compile(r"\b(ERROR|CRITICAL) \S+ .*\w|\[(error|critical)\] <\S+> .*\w")
 ROUTINE = re.compile(
     r"^(Start|Stopp)(ed|ing)\b|^Failed to start\b|Scheduled restart job|Start request repeated"
     r"|Failed with result|Deactivated successfully"

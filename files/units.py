@@ -34,6 +34,8 @@ NOT_BOOTED = "System has not been booted with systemd"
 MANY_RESTARTS = 3
 ENDING = 900
 """Seconds in which all have to have ended that are to start again, whatever their units allow."""
+STARTING = 20
+"""Seconds that what is just starting gets to be ready in, before it is judged."""
 PROPERTIES = (
     *("Id", "Names", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState"),
     *("NeedDaemonReload", "DropInPaths", "NRestarts", "Job", "MainPID", "TriggeredBy"),
@@ -69,6 +71,26 @@ def show(names):
         raise NoAnswerError(f"`systemctl show` ended with {result.returncode}, and told {told}")
     parsed = [dict(line.split("=", 1) for line in b.splitlines() if "=" in line) for b in blocks]
     return dict(zip(names, parsed))  # noqa: B905 - Python 3.9 has no strict
+
+
+def is_starting(state):
+    """Whether its processes are there, and have not said yet that they are ready."""
+    return state.get("ActiveState") == "activating" and state.get("SubState", "").startswith(
+        "start"
+    )
+
+
+def show_once_started(names):
+    """As `show`; what is just starting, as after its installation or a boot, may get ready first.
+
+    A restart would cut it off in the middle of what it does once: RabbitMQ makes its database.
+    """
+    deadline = time.monotonic() + STARTING
+    states = show(names)
+    while any(is_starting(state) for state in states.values()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+        states = show(names)
+    return states
 
 
 def on_present_clock(moment, clock):
@@ -359,7 +381,7 @@ def answer(request):
                 print("{name} is {state}. {cause}".format(**unit))
             raise SystemExit(1)
         return {"failed": []}
-    states = show([unit["name"] for unit in units])
+    states = show_once_started([unit["name"] for unit in units])
     cells_time, cells = 0.0, {"error": None, "early": False}
     if request.get("cells"):
         cells_time, cells = cells_read(request["cells"])

@@ -26,7 +26,7 @@ def base_units(cloud: Cloud) -> list[Unit]:
             "mariadb.service",
             ("/etc/mysql/mariadb.conf.d/90-lab.cnf", *reads(cloud, "mysql")),
         ),
-        Unit("rabbitmq-server.service", tuple(broker)),
+        Unit("rabbitmq-server.service", tuple(broker), log="/var/log/rabbitmq/rabbit@*.log"),
         Unit(
             "memcached.service",
             ("/etc/memcached.conf", *reads(cloud, "memcache")),

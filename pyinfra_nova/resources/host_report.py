@@ -120,7 +120,7 @@ class Check(BaseModel):
     name: str
     ok: bool
     detail: str
-    published: dict[str, Annotated[str, Field(max_length=2048)]] = {}
+    published: dict[str, list[Annotated[str, Field(max_length=2048)]]] = {}
 
 
 class Guests(BaseModel):
@@ -210,9 +210,9 @@ class Report(BaseModel):
     nova_computes: NovaComputes | None = None
 
     @property
-    def published(self) -> dict[str, str]:
+    def published(self) -> dict[str, list[str]]:
         """Where the catalogue has Nova's API, by interface."""
-        return {key: url for check in self.checks for key, url in check.published.items()}
+        return {key: urls for check in self.checks for key, urls in check.published.items()}
 
     @property
     def public_keys(self) -> list[str]:

@@ -90,7 +90,7 @@ class HostPlan:
     has_nova: bool = False
     known: KnownComputes | None = field(default=None, compare=False, repr=False)
     in_plain_text: set[str] = field(default_factory=set, compare=False)
-    published: Mapping[str, str] = field(default_factory=dict)
+    published: Mapping[str, Sequence[str]] = field(default_factory=dict)
     consoles: Consoles = NO_CONSOLES
     has_tls_screens: bool = False
     certificates_found: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -323,7 +323,8 @@ class HostPlan:
         return frozenset(
             interface
             for interface, url in wanted.items()
-            if urlsplit(self.published.get(interface, url)).scheme != urlsplit(url).scheme
+            if urlsplit(url).scheme
+            not in {urlsplit(found).scheme for found in self.published.get(interface, (url,))}
         )
 
     @property

@@ -183,7 +183,7 @@ DRIFTS = {
     ),
     "an endpoint moved": Drift(
         "controller",
-        "openstack endpoint set --url http://elsewhere:8774/v2.1"
+        "openstack endpoint set --url https://elsewhere:8774/v2.1"
         " $(openstack endpoint list --service compute --interface public -f value -c ID)",
         "move the public endpoint of compute",
         (IDENTITY,),

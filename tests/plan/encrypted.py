@@ -22,9 +22,9 @@ _published = {
     "name": "Keystone, as the administrator",
     "ok": True,
     "detail": "lets admin in",
-    "published": dict.fromkeys(
-        ("public", "internal", "admin"), f"{_scheme}://controller:8774/v2.1"
-    ),
+    "published": {
+        key: [f"{_scheme}://controller:8774/v2.1"] for key in ("public", "internal", "admin")
+    },
 }
 _users = [{**_CONVERGED["databases read"]["users"][0], "requires_tls": "ANY"}]
 _databases = {**_CONVERGED["databases read"], "users": _users}

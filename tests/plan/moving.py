@@ -20,9 +20,9 @@ _published = {
     "name": "Keystone, as the administrator",
     "ok": True,
     "detail": "lets admin in",
-    "published": dict.fromkeys(
-        ("public", "internal", "admin"), f"{_scheme}://controller:8774/v2.1"
-    ),
+    "published": {
+        key: [f"{_scheme}://controller:8774/v2.1"] for key in ("public", "internal", "admin")
+    },
 }
 _certificates = {
     "controller": ["/etc/pyinfra-nova/tls/ca.pem", "/etc/pyinfra-nova/tls/screens/client.key"],

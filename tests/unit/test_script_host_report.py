@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import host_report
+import keystone as keystone_script
 import messaging
 import pytest
 from typing_extensions import override
@@ -344,7 +345,16 @@ def test_where_the_catalogue_has_a_service_is_told_where_that_is_asked() -> None
         found |= {"project": "admin", "user_domain": "Default", "project_domain": "Default"}
         assert "published" not in host_report.tried(found)
         told = host_report.tried({**found, "published": "compute"})
-    assert told["ok"] and told["published"] == {"internal": "http://n:8774/v2.1"}
+    assert told["ok"] and told["published"] == {"internal": ["http://n:8774/v2.1"]}
+
+
+def test_of_endpoints_that_are_doubled_all_are_told() -> None:
+    """So that one too many goes at once, and what it doubles is not taken for one to be moved."""
+    urls = ("https://n:8774/v2.1", "http://twice:8774/v2.1")
+    found = [{"interface": "internal", "region_id": "RegionOne", "url": url} for url in urls]
+    catalogue = [{"type": "compute", "endpoints": found}]
+    assert keystone_script.published(catalogue, "compute", "RegionOne") == {"internal": list(urls)}
+    assert keystone_script.endpoint(catalogue, "compute", "RegionOne", ["internal"]) == urls[0]
 
 
 def test_with_tls_on_nothing_is_said_to_a_service_in_plain_text(

@@ -137,6 +137,13 @@ def test_what_a_daemon_logged_last_is_its_cause_but_not_an_empty_line_of_a_trace
         "ERROR nova ValueError: no such port"
     )
     assert unit_logs.logged({"name": "x", "log": str(tmp_path / "absent.log")}) is None
+    path.write_text(
+        "2026-11-28 18:07:15.133538+00:00 [error] <0.153.0> BOOT FAILED\n"
+        "2026-11-28 18:07:15.133538+00:00 [error] <0.153.0> \n"
+        "2026-11-28 18:07:15.220261+00:00 [notice] <0.45.0> Application syslog exited\n"
+    )
+    said = unit_logs.logged({"name": "x", "log": str(tmp_path / "nova-*.log")})
+    assert said is not None and said.endswith("BOOT FAILED")
 
 
 def test_what_systemd_does_about_a_unit_is_not_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:

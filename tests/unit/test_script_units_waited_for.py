@@ -40,6 +40,29 @@ def test_units_that_are_as_they_should_be_are_not_named(systemd: Systemd) -> Non
     }
 
 
+def test_what_is_just_starting_may_get_ready_before_it_is_judged(
+    systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As RabbitMQ does when its package has just been put on, or the host has just booted."""
+    systemd.says("rabbitmq-server", ActiveState="activating", SubState="start")
+    monkeypatch.setattr(units.time, "sleep", lambda _: systemd.says("rabbitmq-server"))
+    assert compared("rabbitmq-server")["units"] == []
+
+
+def test_what_goes_on_starting_and_what_waits_to_start_again_are_restarted(
+    systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "STARTING", 0.1)
+    systemd.says("nova-api", ActiveState="activating", SubState="start")
+    systemd.says("nova-scheduler", ActiveState="activating", SubState="auto-restart")
+    assert [unit["actions"] for unit in compared("nova-api", "nova-scheduler")["units"]] == [
+        ["restart"],
+        ["restart"],
+    ]
+    states = units.show(["nova-scheduler"])
+    assert not units.is_starting(states["nova-scheduler"])
+
+
 def test_one_unit_whose_file_systemd_has_not_read_is_enough_for_it_to_read_all(
     systemd: Systemd,
 ) -> None:
