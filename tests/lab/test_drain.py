@@ -42,8 +42,9 @@ from .test_moves import (
     place,
     writes_on_its_volume,
 )
+from .test_resources import booted
 
-pytestmark = pytest.mark.rotated("long", whole=True)
+ONE = "drained-one"
 Deployed = subprocess.CompletedProcess[str]
 STAYS = {
     "suspended": "is SUSPENDED: `openstack server resume",
@@ -113,6 +114,20 @@ def guests(deployed: Deployed) -> Iterator[None]:
     assert deploy("inventory.py").returncode == 0
 
 
+@pytest.fixture
+def one(deployed: Deployed) -> Iterator[None]:
+    """A guest on compute1, with nothing but its memory."""
+    assert deployed.returncode == 0
+    openstack(f"flavor create --vcpus 1 --ram 128 --disk 0 {ONE}")
+    try:
+        assert booted(ONE, ONE)["status"] == "ACTIVE"
+        if place(ONE) != "compute1":
+            move_alive(ONE)
+        yield
+    finally:
+        on("controller", f"openstack server delete --wait {ONE}; openstack flavor delete {ONE}")
+
+
 def stop_in_the_middle_of_a_deletion(guest: str) -> None:
     """The nova-compute of compute1, before it has deleted GUEST."""
     assert on("compute1", "systemctl stop nova-compute").returncode == 0
@@ -124,6 +139,23 @@ def address_of_guest() -> str:
     return Place.of(read_settings(ROOT / "inventory.py"), Path("inventory.py")).first
 
 
+@pytest.mark.rotated("guests")
+def test_the_guest_of_a_drained_compute_moves_alive_and_the_compute_takes_guests_again(
+    one: None, drained: Path
+) -> None:
+    before = len(migrations(ONE))
+    result = deploy(drained)
+    assert result.returncode == 0
+    assert f"move guest {ONE} " in result.stdout
+    assert (place(ONE), status(ONE)) == ("compute2", "ACTIVE")
+    assert len(migrations(ONE)) == before + 1
+    assert run("./run", "-i", str(drained), "plan").returncode == 0
+    result = deploy("inventory.py")
+    assert result.returncode == 0
+    assert "open compute1 to new guests (was closed: new memory)" in result.stdout
+
+
+@pytest.mark.slow
 def test_the_plan_says_of_each_guest_what_becomes_of_it(guests: None, drained: Path) -> None:
     assert on("controller", HANGS).returncode == 0
     planned = run("./run", "-i", str(drained), "plan")
@@ -142,6 +174,7 @@ def test_the_plan_says_of_each_guest_what_becomes_of_it(guests: None, drained: P
     assert place(FIRST) == "compute1"
 
 
+@pytest.mark.slow
 def test_what_can_move_moves_and_the_rest_is_named(
     guests: None, drained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,6 +207,7 @@ def test_what_can_move_moves_and_the_rest_is_named(
     assert pings.longest < 15 and seconds < 2 * MINUTE
 
 
+@pytest.mark.slow
 def test_the_next_plan_names_them_again(guests: None, drained: Path) -> None:
     planned = run("./run", "-i", str(drained), "plan")
     assert planned.returncode == 2
@@ -182,6 +216,7 @@ def test_the_next_plan_names_them_again(guests: None, drained: Path) -> None:
         assert said in planned.stdout
 
 
+@pytest.mark.slow
 def test_once_they_can_they_move_too(guests: None, drained: Path) -> None:
     assert on("controller", OUT.format(PREFIX)).returncode == 0
     for name in ("suspended", "rescued", "error"):
@@ -200,6 +235,7 @@ def test_once_they_can_they_move_too(guests: None, drained: Path) -> None:
     assert run("./run", "-i", str(drained), "verify", *without_guests).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_guest_that_nova_has_in_error_where_it_runs_is_mended(
     guests: None, drained: Path
 ) -> None:
@@ -324,6 +360,7 @@ def test_a_live_migration_over_its_time_is_aborted_and_its_guest_stays(
     assert place(FIRST) == "compute2"
 
 
+@pytest.mark.slow
 def test_a_compute_that_is_open_again_takes_guests(guests: None) -> None:
     result = deploy("inventory.py")
     assert result.returncode == 0
