@@ -12,6 +12,7 @@ from typing import Any
 
 import messaging as script
 import pytest
+import trust
 from pydantic import SecretStr
 from pyinfra.api import OperationError
 
@@ -160,6 +161,7 @@ def test_a_line_that_breaks_off_anywhere_says_nothing(
     count: int, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script, "TIMEOUT", 0.2)
+    monkeypatch.setattr(trust, "TIMEOUT", 0.2)
     said = FINE[: count + 1] if way == "half" else FINE[:count]
     with broker(*said, half=way == "half", hangs=way == "hangs") as port:
         found = asked(port)

@@ -57,7 +57,7 @@ def test_which_of_them_are_not_paused_is_asked_where_it_matters(virsh: Path) -> 
         ("exit 1", "virsh list: ended with 1"),
         ("echo 'a banner'", "virsh list: a banner"),
         (f"case $* in *--all*) echo {ONE};; *) exit 3;; esac", "virsh list: ended with 3"),
-        ("sleep 9", "timed out"),
+        ("exec sleep 9", "timed out"),
     ],
 )
 def test_what_is_no_answer_is_not_an_empty_list(
