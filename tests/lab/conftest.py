@@ -6,6 +6,7 @@ import json
 import os
 import random
 import subprocess
+import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -70,6 +71,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in the checkout; its whole output is kept, and shown when a test fails."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYINFRA")} | variables
+    begun = time.monotonic()
     result = subprocess.run(
         command,
         cwd=ROOT,
@@ -81,7 +83,8 @@ def run(
         timeout=timeout,
         check=False,
     )
-    print(f"$ {' '.join(command)}  (exit {result.returncode})\n{result.stdout}")
+    ended = f"exit {result.returncode}, after {time.monotonic() - begun:.1f} s"
+    print(f"$ {' '.join(command)}  ({ended})\n{result.stdout}")
     return result
 
 
