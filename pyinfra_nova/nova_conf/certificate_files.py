@@ -233,36 +233,35 @@ def revocation_files(
     """What HOST refuses retired computes by, but for those LEAVING."""
     if not site.settings.tls.is_on:
         return
+    names = tuple(compute.name for compute in leaving)
     for place in places(site, host, platform):
         if place.refuses:
-            file = _list(site, bare_name(host.name), place, leaving)
+            file = _list(site, bare_name(host.name), place, names)
             if file:
                 yield file
 
 
-_GONE: WeakKeyDictionary[Site, dict[int, tuple[object, tuple[str, ...]]]] = WeakKeyDictionary()
-_LISTS: WeakKeyDictionary[Site, dict[tuple[int, str], ConfigFile | None]] = WeakKeyDictionary()
+Names = tuple[str, ...]
+_GONE: WeakKeyDictionary[Site, dict[Names, Names]] = WeakKeyDictionary()
+_LISTS: WeakKeyDictionary[Site, dict[tuple[str, Names], ConfigFile | None]] = WeakKeyDictionary()
 
 
-def _gone(site: Site, leaving: Sequence[HostSettings]) -> tuple[str, ...]:
+def _gone(site: Site, leaving: Names) -> Names:
     """The retired computes but for those LEAVING; looked for once."""
     known = _GONE.setdefault(site, {})
-    if id(leaving) not in known:
-        staying = {compute.name for compute in leaving}
+    if leaving not in known:
+        staying = set(leaving)
         names = (compute.name for compute in site.retired)
-        gone = tuple(bare_name(name) for name in names if name not in staying)
-        known[id(leaving)] = (leaving, gone)  # with them, lest an id be another one's
-    return known[id(leaving)][1]
+        known[leaving] = tuple(bare_name(name) for name in names if name not in staying)
+    return known[leaving]
 
 
-def _list(
-    site: Site, host: str, place: Place, leaving: Sequence[HostSettings]
-) -> ConfigFile | None:
+def _list(site: Site, host: str, place: Place, leaving: Names) -> ConfigFile | None:
     """The list of those that HOST refuses at PLACE; the same on all hosts is made once."""
-    purpose, gone = PURPOSES[place.purpose], _gone(site, leaving)
-    made, key = _LISTS.setdefault(site, {}), (id(leaving), purpose.name)
+    purpose, made = PURPOSES[place.purpose], _LISTS.setdefault(site, {})
+    key = (purpose.name, leaving)
     if purpose.below or key not in made:
-        text = revocations_pem(site, purpose, host, gone)
+        text = revocations_pem(site, purpose, host, _gone(site, leaving))
         path = place.refuses or ""
         made[key] = _public(path, text, by_digest=True) if text else None
     return made[key]

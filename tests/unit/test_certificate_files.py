@@ -14,6 +14,7 @@ from pyinfra_nova.nova_conf.certificate_files import (
     MARKER,
     certificate_paths,
     names_of,
+    revocation_files,
     unwanted_certificate_files,
 )
 from pyinfra_nova.nova_conf.config_file import ConfigFile
@@ -213,6 +214,16 @@ def test_an_api_that_does_not_answer_lets_no_retired_compute_in_again() -> None:
     assert gone == GONE
     alone = replace(of_run, scope=scope_of(of_run.site, {"compute1"}))
     assert alone.files_at_the_end == ()
+
+
+def test_who_is_refused_follows_from_who_leaves_at_that_moment() -> None:
+    which = retiring(leaving=True)
+    where, leaving = (which.site, which.host, DEBIAN), [*which.leaving]
+    assert refused(which, revocation_files(*where, leaving)) == NOBODY
+    leaving.clear()
+    assert refused(which, revocation_files(*where, leaving)) == GONE
+    first, again = (next(iter(revocation_files(*where, nobody))) for nobody in ((), []))
+    assert first is again
 
 
 def test_who_retires_nobody_has_lists_of_nobody() -> None:
