@@ -72,6 +72,24 @@ def test_back_in_plain_text_the_server_insists_no_more_and_certificates_go_last(
     assert "the screen of 7 guests speaks TLS" in process.stderr
 
 
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize(
+    ("left", "goes"),
+    [
+        ("/usr/lib/python3/dist-packages/pyinfra_nova_tls.py", True),
+        ("/usr/lib/python3/dist-packages/pyinfra_nova_tls-1.dist-info/METADATA", True),
+        ("/etc/pyinfra-nova/tls/ca.pem", True),
+        ("/etc/pyinfra-nova/tls/mine.pem", False),
+    ],
+)
+def test_what_a_deploy_that_was_cut_off_has_left_of_tls_goes_with_the_next(
+    secrets_file: Path, monkeypatch: pytest.MonkeyPatch, left: str, goes: bool
+) -> None:
+    monkeypatch.setenv("FAKE_LEFT", left)
+    process = pyinfra("moving", secrets_file, "--dry", "--json", *OFF)
+    assert (REMOVED in [each["name"] for each in operations(process)]) == goes
+
+
 @pytest.mark.parametrize(("before", "mode"), [("plain", OFF), ("tls", TLS)])
 def test_a_site_that_stays_what_it_is_has_no_operation_more(
     secrets_file: Path, monkeypatch: pytest.MonkeyPatch, before: str, mode: tuple[str, str]
