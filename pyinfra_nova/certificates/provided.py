@@ -163,6 +163,17 @@ def problems(
             yield error
 
 
+def cafile_problem(cafile: str, services: Sequence[x509.Certificate] = ()) -> str:
+    """What keeps hosts that trust those of CAFILE, in PEM, and SERVICES from believing servers.
+
+    Of as many as a system trusts some may lead nowhere.
+    """
+    others = tuple(x509.load_pem_x509_certificates(cafile.encode())) if cafile else ()
+    found = [missing_above(each, (*others, *services)) for each in others]
+    is_fault = all(found) if len(others) > MANY else any(found)
+    return next(filter(None, found)) if found and is_fault else ""
+
+
 def _lets_in(
     trusted: Mapping[str, Sequence[x509.Certificate]], others: Sequence[x509.Certificate]
 ) -> Iterator[tuple[str, str]]:

@@ -7,11 +7,17 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from pyinfra_nova.certificates.issued import Issued, wanted
-from pyinfra_nova.certificates.provided import CertificateError, problems
+from pyinfra_nova.certificates.provided import (
+    CertificateError,
+    Folder,
+    cafile_problem,
+    problems,
+)
 from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.certificates.trust import (
     folder_of,
@@ -183,16 +189,25 @@ def _issued(
 
 
 def provided_problems(site: Site, now: dt.datetime) -> list[CertificateError]:
-    """What is wrong with the certificates that the site makes; nothing where it makes none."""
-    folder = folder_of(site)
-    if folder is None:
+    """What is wrong with the certificates that the site makes, and whom it says to trust."""
+    tls, folder = site.settings.tls, folder_of(site)
+    if not tls.is_on:
         return []
+    found = [] if folder is None else list(_folder_problems(site, folder, now))
+    if not found and tls.cafile:
+        services = folder.authorities("services") if folder else ()
+        if problem := cafile_problem(tls.further_authorities, services):
+            found.append(CertificateError(Path(tls.cafile), problem))
+    return found
+
+
+def _folder_problems(site: Site, folder: Folder, now: dt.datetime) -> Iterator[CertificateError]:
     asked = [
         (bare_name(host.name), place.purpose, names_of(site, host, place.purpose))
         for host in site.hosts.values()
         for place in places(site, host, platforms_of(site.settings.release)[0])
     ]
-    return list(problems(folder, asked, now, site.settings.tls.further_authorities))
+    return problems(folder, asked, now, site.settings.tls.further_authorities)
 
 
 def certificate_files(
