@@ -216,18 +216,22 @@ def certificate_files(
     platform: Platform,
     certificates: Mapping[str, Issued],
     leaving: Sequence[HostSettings] | None = (),
+    there: Collection[str] = (),
 ) -> Iterator[ConfigFile]:
     """The files of HOST that hold CERTIFICATES, which ``issued`` says, and whom it trusts.
 
     LEAVING are retired computes that Nova still has: guests come from them. With None nobody knows,
-    and whom HOST refuses stays as it is: an API that is away lets nobody in again. Where none are
-    retired there is nothing to know.
+    and whom HOST refuses by lists that are THERE stays as it is: an API that is away lets nobody in
+    again. A list that it has not is one of all that are retired: guests of theirs come once that
+    is known. Where none are retired there is nothing to know.
     """
     if not site.settings.tls.is_on or not (host.is_controller or host.is_compute):
         return
     yield trust_file(site)
-    if leaving is not None or folder_of(site) or not site.retired:
-        yield from revocation_files(site, host, platform, leaving or ())
+    is_known = leaving is not None or folder_of(site) or not site.retired
+    for file in revocation_files(site, host, platform, leaving or ()):
+        if is_known or file.path not in there:
+            yield file
     for place in places(site, host, platform):
         mine = certificates.get(place.purpose)
         if place.trusts:
