@@ -51,6 +51,8 @@ barrier(name="Packages, configuration and accounts are there")
 if deployed:
     cells.converge(plan=deployed)
     services.start_controller(plan=deployed)
+    # Before anybody is held to what its jobs did not do so far (database.insist, below).
+    care.keep(plan=deployed)
 barrier(name="The controllers answer")
 
 if deployed:
@@ -78,7 +80,6 @@ barrier(name="The hypervisors are proven")
 if plan:
     hypervisors.open_up(plan=plan)
 if deployed:
-    care.keep(plan=deployed)
     configuration.take_away(plan=deployed)
     cloud_objects.converge(plan=deployed)
 # Last: what keeps a guest where it is is no reason to leave anything else undone.

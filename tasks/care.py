@@ -1,4 +1,8 @@
-"""Last stage, on the primary controller: what is to be done for the cloud day by day."""
+"""Stage 7, on the primary controller: what is to be done for the cloud day by day.
+
+The jobs log in as Nova does, so they are told how as soon as Nova itself does it. An audit, and
+what changes rows, is put off until the deploy is over (files/care/jobs.py).
+"""
 
 from __future__ import annotations
 

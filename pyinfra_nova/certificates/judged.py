@@ -57,14 +57,16 @@ def missing_above(authority: x509.Certificate, trusted: Sequence[x509.Certificat
     """What OpenSSL lacks to take AUTHORITY's word, of all that are TRUSTED; empty if nothing.
 
     It goes on up to one that is its own, unless it is told otherwise (X509_V_FLAG_PARTIAL_CHAIN):
-    Python does so from 3.13 on, and in create_default_context alone.
+    Python tells it so from 3.13 on, in create_default_context alone (PyMySQL), and urllib3 from 2.4
+    on with that. py-amqp and MariaDB's client do not, and Erlang refuses such a one as well
+    (unknown_ca, 25); GnuTLS takes any that is in its file.
     """
     if authority.subject == authority.issuer or any(is_of(authority, each) for each in trusted):
         return ""
     above = authority.issuer.rfc4514_string()
     return (
         f"has {authority.subject.rfc4514_string()}, but not {above}, which has signed it: OpenSSL "
-        "takes the one only with the other"
+        "takes the one only with the other; add that one's certificate to the file"
     )
 
 

@@ -63,6 +63,11 @@ class Folder:
         """
         return _certificates(self.path / f"{name}-ca.pem")
 
+    def trusts(self, purpose: Purpose, found: str) -> bool:
+        """Whether others go on taking FOUND, a certificate for PURPOSE with those after it."""
+        trusted = self.authorities(purpose.authority)
+        return any(is_of(each, above) for each in _read_as(found) for above in trusted)
+
     def revocations(self, name: str) -> str:
         """What the authorities of NAME have revoked, as their lists say; empty without a file.
 
@@ -107,7 +112,7 @@ class Folder:
             raise CertificateError(path, problem)
         key = _private_key(path.with_suffix(".key"), chain[0])
         text = "".join(map(pem_of, chain))
-        known = _texts(found) if found else []
+        known = list(map(pem_of, _read_as(found))) if found else []
         reason = "" if known == list(map(pem_of, chain)) else "another one is on this machine"
         # With any of these the host's own ends, or what reads the file of its authorities.
         end = min(each.not_valid_after_utc for each in (*chain, *trusted))
@@ -161,6 +166,17 @@ def problems(
             folder.issued(PURPOSES[purpose], host, called, None, now)
         except CertificateError as error:
             yield error
+
+
+def cafile_problem(cafile: str, services: Sequence[x509.Certificate] = ()) -> str:
+    """What keeps hosts that trust those of CAFILE, in PEM, and SERVICES from believing servers.
+
+    Of as many as a system trusts some may lead nowhere.
+    """
+    others = tuple(x509.load_pem_x509_certificates(cafile.encode())) if cafile else ()
+    found = [missing_above(each, (*others, *services)) for each in others]
+    is_fault = all(found) if len(others) > MANY else any(found)
+    return next(filter(None, found)) if found and is_fault else ""
 
 
 def _lets_in(
@@ -227,11 +243,11 @@ def _certificates(path: Path) -> tuple[x509.Certificate, ...]:
     return found
 
 
-def _texts(found: str) -> list[str]:
+def _read_as(found: str) -> tuple[x509.Certificate, ...]:
     try:
-        return [pem_of(certificate) for certificate in _parsed(found.encode())]
+        return _parsed(found.encode())
     except ValueError:
-        return []
+        return ()
 
 
 def _private_key(path: Path, certificate: x509.Certificate) -> str:

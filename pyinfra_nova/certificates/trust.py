@@ -80,10 +80,13 @@ def _between(shown: str, trusted: Sequence[x509.Certificate]) -> tuple[x509.Cert
 
 
 def is_trusted(site: Site, purpose: Purpose, host: str, found: str) -> bool:
-    """Whether the certificate FOUND on HOST is one for PURPOSE of an authority of the site's own.
+    """Whether others take the certificate FOUND on HOST for PURPOSE once they are deployed.
 
-    That is, of one which others trust: the present one, the next, or the former.
+    It has to be of an authority that the site provides, or of the present one, the next or the
+    former of the project's own.
     """
+    if folder := folder_of(site):
+        return folder.trusts(purpose, found)
     try:
         certificate = x509.load_pem_x509_certificate(found.encode())
     except ValueError:

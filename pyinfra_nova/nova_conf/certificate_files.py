@@ -7,11 +7,17 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from pyinfra_nova.certificates.issued import Issued, wanted
-from pyinfra_nova.certificates.provided import CertificateError, problems
+from pyinfra_nova.certificates.provided import (
+    CertificateError,
+    Folder,
+    cafile_problem,
+    problems,
+)
 from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.certificates.trust import (
     folder_of,
@@ -183,16 +189,25 @@ def _issued(
 
 
 def provided_problems(site: Site, now: dt.datetime) -> list[CertificateError]:
-    """What is wrong with the certificates that the site makes; nothing where it makes none."""
-    folder = folder_of(site)
-    if folder is None:
+    """What is wrong with the certificates that the site makes, and whom it says to trust."""
+    tls, folder = site.settings.tls, folder_of(site)
+    if not tls.is_on:
         return []
+    found = [] if folder is None else list(_folder_problems(site, folder, now))
+    if not found and tls.cafile:
+        services = folder.authorities("services") if folder else ()
+        if problem := cafile_problem(tls.further_authorities, services):
+            found.append(CertificateError(Path(tls.cafile), problem))
+    return found
+
+
+def _folder_problems(site: Site, folder: Folder, now: dt.datetime) -> Iterator[CertificateError]:
     asked = [
         (bare_name(host.name), place.purpose, names_of(site, host, place.purpose))
         for host in site.hosts.values()
         for place in places(site, host, platforms_of(site.settings.release)[0])
     ]
-    return list(problems(folder, asked, now, site.settings.tls.further_authorities))
+    return problems(folder, asked, now, site.settings.tls.further_authorities)
 
 
 def certificate_files(
@@ -201,18 +216,22 @@ def certificate_files(
     platform: Platform,
     certificates: Mapping[str, Issued],
     leaving: Sequence[HostSettings] | None = (),
+    there: Collection[str] = (),
 ) -> Iterator[ConfigFile]:
     """The files of HOST that hold CERTIFICATES, which ``issued`` says, and whom it trusts.
 
     LEAVING are retired computes that Nova still has: guests come from them. With None nobody knows,
-    and whom HOST refuses stays as it is: an API that is away lets nobody in again. Where none are
-    retired there is nothing to know.
+    and whom HOST refuses by lists that are THERE stays as it is: an API that is away lets nobody in
+    again. A list that it has not is one of all that are retired: guests of theirs come once that
+    is known. Where none are retired there is nothing to know.
     """
     if not site.settings.tls.is_on or not (host.is_controller or host.is_compute):
         return
     yield trust_file(site)
-    if leaving is not None or folder_of(site) or not site.retired:
-        yield from revocation_files(site, host, platform, leaving or ())
+    is_known = leaving is not None or folder_of(site) or not site.retired
+    for file in revocation_files(site, host, platform, leaving or ()):
+        if is_known or file.path not in there:
+            yield file
     for place in places(site, host, platform):
         mine = certificates.get(place.purpose)
         if place.trusts:
@@ -233,36 +252,35 @@ def revocation_files(
     """What HOST refuses retired computes by, but for those LEAVING."""
     if not site.settings.tls.is_on:
         return
+    names = tuple(compute.name for compute in leaving)
     for place in places(site, host, platform):
         if place.refuses:
-            file = _list(site, bare_name(host.name), place, leaving)
+            file = _list(site, bare_name(host.name), place, names)
             if file:
                 yield file
 
 
-_GONE: WeakKeyDictionary[Site, dict[int, tuple[object, tuple[str, ...]]]] = WeakKeyDictionary()
-_LISTS: WeakKeyDictionary[Site, dict[tuple[int, str], ConfigFile | None]] = WeakKeyDictionary()
+Names = tuple[str, ...]
+_GONE: WeakKeyDictionary[Site, dict[Names, Names]] = WeakKeyDictionary()
+_LISTS: WeakKeyDictionary[Site, dict[tuple[str, Names], ConfigFile | None]] = WeakKeyDictionary()
 
 
-def _gone(site: Site, leaving: Sequence[HostSettings]) -> tuple[str, ...]:
+def _gone(site: Site, leaving: Names) -> Names:
     """The retired computes but for those LEAVING; looked for once."""
     known = _GONE.setdefault(site, {})
-    if id(leaving) not in known:
-        staying = {compute.name for compute in leaving}
+    if leaving not in known:
+        staying = set(leaving)
         names = (compute.name for compute in site.retired)
-        gone = tuple(bare_name(name) for name in names if name not in staying)
-        known[id(leaving)] = (leaving, gone)  # with them, lest an id be another one's
-    return known[id(leaving)][1]
+        known[leaving] = tuple(bare_name(name) for name in names if name not in staying)
+    return known[leaving]
 
 
-def _list(
-    site: Site, host: str, place: Place, leaving: Sequence[HostSettings]
-) -> ConfigFile | None:
+def _list(site: Site, host: str, place: Place, leaving: Names) -> ConfigFile | None:
     """The list of those that HOST refuses at PLACE; the same on all hosts is made once."""
-    purpose, gone = PURPOSES[place.purpose], _gone(site, leaving)
-    made, key = _LISTS.setdefault(site, {}), (id(leaving), purpose.name)
+    purpose, made = PURPOSES[place.purpose], _LISTS.setdefault(site, {})
+    key = (purpose.name, leaving)
     if purpose.below or key not in made:
-        text = revocations_pem(site, purpose, host, gone)
+        text = revocations_pem(site, purpose, host, _gone(site, leaving))
         path = place.refuses or ""
         made[key] = _public(path, text, by_digest=True) if text else None
     return made[key]

@@ -149,8 +149,12 @@ class Records(BaseModel):
 
     @property
     def is_known(self) -> bool:
-        """Whether anything follows of a compute that is not in it; a site to be made has none."""
-        return self.error is None or self.early
+        """Whether anything follows of a compute that is not in it.
+
+        Not of a site that is still to be made, either: the same is said where a controller is made
+        anew for computes that have been there for long.
+        """
+        return self.error is None
 
     def is_gone(self, compute: HostSettings) -> bool:
         """Whether it has been answered that nothing is left, agents that live aside."""

@@ -109,7 +109,8 @@ class HostPlan:
         where = (self.site, self.encrypted, self.platform)
         return (
             *certificate_files(
-                *where, self.certificates, self.leaving if self.knows_leaving else None
+                *(*where, self.certificates, self.leaving if self.knows_leaving else None),
+                there=self.written.get("certificates", ()),
             ),
             *hypervisor_files(*where),
             # Before nova.conf, whose URLs name it: without it no process of Nova's starts.

@@ -74,7 +74,7 @@ def _remarks(site: Site, found: Mapping[FileFinding, Sequence[str]]) -> Iterator
     Where ``tls`` is off and one service of others speaks TLS, all the rest is in plain text for one
     reason, which is said once.
     """
-    plain = [f for f in found if MEANWHILE in f.problem] if not site.settings.tls.is_on else []
+    plain = [f for f in found if f.in_plain_text] if not site.settings.tls.is_on else []
     if len(plain) > 1:
         places = ", ".join(dict.fromkeys(f"[{f.section}] {f.option}" for f in plain))
         hosts = list(dict.fromkeys(name for finding in plain for name in found[finding]))

@@ -62,8 +62,6 @@ MEANWHILE = (
 
 def _meanwhile(plan: HostPlan) -> str:
     """What is to be said of a host whose certificates others refuse once they are deployed."""
-    if folder_of(plan.site):
-        return ""  # whoever provides them says whom to trust meanwhile
     for place in places(plan.site, plan.encrypted, plan.platform):
         found = plan.certificates_found.get(place.pairs[0][0])
         purpose, name = PURPOSES[place.purpose], bare_name(plan.host.name)
@@ -79,7 +77,7 @@ def _provided(plan: HostPlan, made: Mapping[str, Sequence[str]], end: dt.datetim
     days = (end - plan.now).days
     late = days <= plan.site.settings.tls.renew_days
     remedy = f", in {days} days: put another one in its place" if late else ""
-    return f"{what}the first ends on {end:%Y-%m-%d}{remedy}"
+    return f"{what}the first ends on {end:%Y-%m-%d}{remedy}{_meanwhile(plan)}"
 
 
 def _detail(plan: HostPlan) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from pyinfra_nova.site.names import named
@@ -28,17 +28,14 @@ class RunScope:
     left_out: tuple[HostSettings, ...]
     retired: tuple[HostSettings, ...] = ()
     dead: tuple[HostSettings, ...] = ()
-    _staying: dict[int, tuple[object, tuple[HostSettings, ...]]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
 
-    def staying(self, leaving: tuple[HostSettings, ...]) -> tuple[HostSettings, ...]:
-        """Of computes that are LEAVING those that this run leaves as they are; looked for once."""
-        if id(leaving) not in self._staying:
-            gone = {host.name for host in self.retired}
-            found = tuple(host for host in leaving if host.name not in gone)
-            self._staying[id(leaving)] = (leaving, found)  # with them, lest an id be another one's
-        return self._staying[id(leaving)][1]
+    def staying(self, leaving: Iterable[HostSettings]) -> tuple[HostSettings, ...]:
+        """Of computes that are LEAVING those that this run leaves as they are."""
+        return tuple(host for host in leaving if host.name not in self._retired_names)
+
+    @cached_property
+    def _retired_names(self) -> frozenset[str]:
+        return frozenset(host.name for host in self.retired)
 
     @cached_property
     def names(self) -> frozenset[str]:

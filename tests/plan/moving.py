@@ -1,6 +1,7 @@
 """An inventory of converged hosts with guests, whose site is about to speak TLS, or to stop it.
 
-FAKE_MOVE says from what: ``plain`` or ``tls``; with FAKE_GUESTS=0 there are no guests.
+FAKE_MOVE says from what: ``plain`` or ``tls``; with FAKE_GUESTS=0 there are no guests. What is left
+of TLS on the controller of a plain site, as a deploy that was cut off leaves it, is in FAKE_LEFT.
 """
 
 import json as _json
@@ -24,8 +25,15 @@ _published = {
         key: [f"{_scheme}://controller:8774/v2.1"] for key in ("public", "internal", "admin")
     },
 }
+_plugin = "/usr/lib/python3/dist-packages/pyinfra_nova_tls"
 _certificates = {
-    "controller": ["/etc/pyinfra-nova/tls/ca.pem", "/etc/pyinfra-nova/tls/screens/client.key"],
+    "controller": [
+        "/etc/pyinfra-nova/tls/ca.pem",
+        "/etc/pyinfra-nova/tls/screens/client.key",
+        f"{_plugin}.py",
+        f"{_plugin}-1.dist-info/METADATA",
+        f"{_plugin}-1.dist-info/entry_points.txt",
+    ],
     "compute1": ["/etc/pki/qemu/server-key.pem", "/etc/pki/libvirt-vnc/server-key.pem"],
     "compute2": ["/etc/pki/qemu/server-key.pem", "/etc/pki/libvirt-vnc/server-key.pem"],
 }
@@ -60,6 +68,8 @@ def _made(name: str, address: str) -> tuple[str, dict[str, object]]:
     if _from == "tls":
         report["written"] = {"certificates": _certificates[name]}
         report["written"]["hypervisor_tls"] = [_mark] if name != "controller" else []
+    elif name == "controller" and (left := _os.environ.get("FAKE_LEFT")):
+        report["written"] = {"certificates": [left]}
     responses = data["fake_responses"]
     responses["host_report read"] = _json.dumps(report)
     # At first without the endpoints, then these alone.

@@ -56,6 +56,17 @@ def test_others_are_told_and_held_to_tls_only_once_the_apis_speak_it(secrets_fil
     assert REMOVED not in names
 
 
+@pytest.mark.usefixtures("plain")
+def test_the_timers_jobs_log_in_over_tls_before_they_are_held_to_it(secrets_file: Path) -> None:
+    names = [
+        each["name"]
+        for each in operations(pyinfra("moving", secrets_file, "--dry", "--json", *TLS))
+    ]
+    # They may be on another host than the database: there is a barrier in between.
+    answered = position(names, "The controllers answer")
+    assert position(names, "Write timers and what they run") < answered < names.index(INSISTED)
+
+
 @pytest.mark.usefixtures("encrypted")
 def test_back_in_plain_text_the_server_insists_no_more_and_certificates_go_last(
     secrets_file: Path,
@@ -69,7 +80,27 @@ def test_back_in_plain_text_the_server_insists_no_more_and_certificates_go_last(
     assert position(names, "Create databases") < accounts
     assert position(names, "The controllers answer") < names.index(MOVED)
     assert position(names, "The hypervisors are proven") < names.index(REMOVED)
+    # They believe servers by a file that goes.
+    assert position(names, "Write timers and what they run") < names.index(REMOVED)
     assert "the screen of 7 guests speaks TLS" in process.stderr
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize(
+    ("left", "goes"),
+    [
+        ("/usr/lib/python3/dist-packages/pyinfra_nova_tls.py", True),
+        ("/usr/lib/python3/dist-packages/pyinfra_nova_tls-1.dist-info/METADATA", True),
+        ("/etc/pyinfra-nova/tls/ca.pem", True),
+        ("/etc/pyinfra-nova/tls/mine.pem", False),
+    ],
+)
+def test_what_a_deploy_that_was_cut_off_has_left_of_tls_goes_with_the_next(
+    secrets_file: Path, monkeypatch: pytest.MonkeyPatch, left: str, goes: bool
+) -> None:
+    monkeypatch.setenv("FAKE_LEFT", left)
+    process = pyinfra("moving", secrets_file, "--dry", "--json", *OFF)
+    assert (REMOVED in [each["name"] for each in operations(process)]) == goes
 
 
 @pytest.mark.parametrize(("before", "mode"), [("plain", OFF), ("tls", TLS)])

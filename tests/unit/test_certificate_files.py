@@ -14,6 +14,7 @@ from pyinfra_nova.nova_conf.certificate_files import (
     MARKER,
     certificate_paths,
     names_of,
+    revocation_files,
     unwanted_certificate_files,
 )
 from pyinfra_nova.nova_conf.config_file import ConfigFile
@@ -204,8 +205,9 @@ def test_as_long_as_guests_may_come_from_it_it_is_let_in_and_no_longer() -> None
 def test_an_api_that_does_not_answer_lets_no_retired_compute_in_again() -> None:
     early = Records(error="PyMySQL is not installed", early=True)
     known = [records.is_known for records in (Records(), Records(error=None), early)]
-    assert known == [False, True, True]
-    of_run = replace(retiring(leaving=True), knows_leaving=False)
+    assert known == [False, True, False]
+    there = {"certificates": LISTS}
+    of_run = replace(retiring(leaving=True), knows_leaving=False, written=there)
     touched = {file.path for file in of_run.files} | {file.path for file in of_run.absent}
     assert not touched & {*LISTS}
     # Once the run itself has shown that it is gone, it is refused.
@@ -213,6 +215,27 @@ def test_an_api_that_does_not_answer_lets_no_retired_compute_in_again() -> None:
     assert gone == GONE
     alone = replace(of_run, scope=scope_of(of_run.site, {"compute1"}))
     assert alone.files_at_the_end == ()
+
+
+@pytest.mark.parametrize("there", [(), LISTS[:1], LISTS])
+def test_where_nobody_knows_who_leaves_a_compute_without_a_list_refuses_all_that_are_retired(
+    there: tuple[str, ...],
+) -> None:
+    new = replace(retiring(leaving=True), knows_leaving=False, written={"certificates": there})
+    assert refused(new, new.files) == {p: n for p, n in GONE.items() if p not in there}
+    assert not {file.path for file in new.absent} & {*LISTS}
+    again = refused(new, new.files_at_the_end)
+    assert again == {path: GONE[path] for path in there}
+
+
+def test_who_is_refused_follows_from_who_leaves_at_that_moment() -> None:
+    which = retiring(leaving=True)
+    where, leaving = (which.site, which.host, DEBIAN), [*which.leaving]
+    assert refused(which, revocation_files(*where, leaving)) == NOBODY
+    leaving.clear()
+    assert refused(which, revocation_files(*where, leaving)) == GONE
+    first, again = (next(iter(revocation_files(*where, leaving[:n]))) for n in (0, 1))
+    assert first is again
 
 
 def test_who_retires_nobody_has_lists_of_nobody() -> None:

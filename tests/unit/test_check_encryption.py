@@ -10,6 +10,7 @@ import pytest
 from pyinfra_nova.knowledge.platforms import platform_for
 from pyinfra_nova.nova_conf.check import Finding, Role, Source, findings
 from pyinfra_nova.nova_conf.check.__main__ import main
+from pyinfra_nova.nova_conf.check.rules import encryption
 from pyinfra_nova.run.preflight import check_files
 from tests.unit.checked import check, one
 from tests.unit.rendered_conf import NOVA_CONF, rendered
@@ -228,6 +229,13 @@ def test_what_is_plain_for_one_reason_is_said_once() -> None:
         "connection, [keystone_authtoken] memcached_servers, [vnc] auth_schemes, [vnc] "
         "novncproxy_base_url; tls.mode encrypts all of it (docs/tls.md)"
     )
+
+
+def test_it_is_joined_for_what_it_is_and_not_for_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encryption, "MEANWHILE", "in other words")
+    assert [fault.problem[:29] for fault in check_files(site(HTTPS))] == [
+        "in plain text, as tls is off,"
+    ]
 
 
 def test_what_else_is_unsafe_is_said_by_itself_and_so_is_all_with_tls_on() -> None:

@@ -57,6 +57,7 @@ class Finding:
         problem: what is wrong.
         remedy: what to do about it.
         source: what says so: a file of Nova or a library, a release note, an advisory.
+        in_plain_text: whether it is that something goes in plain text while other things do not.
     """
 
     file: str
@@ -68,6 +69,7 @@ class Finding:
     problem: str
     remedy: str = ""
     source: str = ""
+    in_plain_text: bool = False
 
 
 Found = Iterator[Finding]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 from pyinfra_nova.knowledge.releases import normal
@@ -33,7 +34,8 @@ _WEAK_CIPHERS = {
 }
 """openssl-ciphers(1): what encrypts nothing, what verifies nobody, and what is broken."""
 MEANWHILE = "while other things are encrypted"
-"""What findings of plain text have in common."""
+"""What is said of all that is left in plain text."""
+_SCREENS = "Nova's admin guide, VNC proxy security"
 _HIDDEN = "whoever is on the way reads it, passwords included, and can change it"
 
 
@@ -111,8 +113,13 @@ def is_encrypted_somewhere(config: Config) -> bool:
 
 def plain_text(config: Config) -> Found:
     """What is left in plain text where something else is not."""
-    if not is_encrypted_somewhere(config):
-        return
+    if is_encrypted_somewhere(config):
+        for rule in (_plain_peers, _plain_tokens, _plain_screens, _plain_migrations):
+            yield from (replace(finding, in_plain_text=True) for finding in rule(config))
+        yield from _screens_of_either_kind(config)
+
+
+def _plain_peers(config: Config) -> Found:
     for setting, schemes in _url_settings(config, (*_URLS, *_KEYS, *_TOLD)):
         if "http" in schemes:
             text = f"http, {MEANWHILE}: {_HIDDEN}"
@@ -133,9 +140,6 @@ def plain_text(config: Config) -> Found:
             text = f"the database is asked in plain text, {MEANWHILE}"
             remedy = "end the URL with ?ssl_ca=FILE, the authority's certificate"
             yield _plain(connection, text, remedy)
-    yield from _plain_tokens(config)
-    yield from _plain_screens(config)
-    yield from _plain_migrations(config)
 
 
 def _plain_migrations(config: Config) -> Found:
@@ -172,23 +176,27 @@ def _plain_tokens(config: Config) -> Found:
 def _plain_screens(config: Config) -> Found:
     if not (config.controller and config.true("vnc", "enabled")):
         return
-    source = "Nova's admin guide, VNC proxy security"
-    setting, schemes = config.setting("vnc", "auth_schemes"), _schemes(config)
-    if "vencrypt" not in schemes:
+    setting = config.setting("vnc", "auth_schemes")
+    if "vencrypt" not in _schemes(config):
         text = f"guests' screens go to the proxy in plain text, with what is typed, {MEANWHILE}"
         remedy = (
             "auth_schemes = vencrypt, vencrypt_ca_certs, vencrypt_client_cert and "
             "vencrypt_client_key; vnc_tls = 1 in the computes' qemu.conf"
         )
         if setting:
-            yield at(setting, "insecure", "warning", text, remedy, source)
+            yield at(setting, "insecure", "warning", text, remedy, _SCREENS)
         else:
             name = "vnc/auth_schemes"
-            yield missing(config, name, text, remedy, source, kind="insecure", level="warning")
-    elif setting and "none" in schemes:
+            yield missing(config, name, text, remedy, _SCREENS, kind="insecure", level="warning")
+
+
+def _screens_of_either_kind(config: Config) -> Found:
+    setting = config.setting("vnc", "auth_schemes")
+    is_asked = config.controller and config.true("vnc", "enabled")
+    if is_asked and setting and {"vencrypt", "none"} <= set(_schemes(config)):
         text = "a screen that asks for no encryption is taken too, and so is whoever poses as one"
         remedy = "auth_schemes = vencrypt, once no guest is left that was started before"
-        yield at(setting, "insecure", "note", text, remedy, source)
+        yield at(setting, "insecure", "note", text, remedy, _SCREENS)
 
 
 # --- encrypted, but with anybody ------------------------------------------------------------------
