@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -257,10 +257,13 @@ def made(kind: str) -> Issued:
     return wanted(whose, PURPOSES["service"], "controller", names, None, now, 90, 30)
 
 
-def put(host: str, path: str, text: str) -> None:
-    """Write TEXT into the file at PATH of HOST, which keeps its owner and mode."""
-    command = ("./run", "ssh", host, f"cat >{path}")
-    subprocess.run(command, cwd=ROOT, input=text, text=True, check=True, capture_output=True)
+def put(host: str, texts: Mapping[str, str]) -> None:
+    """Write TEXTS into files of HOST, by their paths; owners and modes stay."""
+    written = [f"cat >{path} <<'END'\n{text.rstrip()}\nEND\n" for path, text in texts.items()]
+    command = ("./run", "ssh", host, "sh -es")
+    subprocess.run(
+        command, cwd=ROOT, input="".join(written), text=True, check=True, capture_output=True
+    )
 
 
 @contextmanager
@@ -271,8 +274,7 @@ def shown_instead(host: str, cert: str, key: str, unit: str, kind: str) -> Itera
     assert folder, kept.stdout
     other, was = made(kind), folder.group()
     try:
-        put(host, cert, other.certificate_pem)
-        put(host, key, other.key_pem)
+        put(host, {cert: other.certificate_pem, key: other.key_pem})
         assert on(host, f"systemctl restart {unit}").returncode == 0
         yield
     finally:

@@ -58,8 +58,8 @@ def put_as_made(host: str, when: dt.datetime) -> None:
     here = site()
     mine, system = here.hosts[host], platform(here, host)
     made = issued(here, mine, system, {}, when)
-    for file in certificate_files(here, mine, system, made):
-        put(host, file.path, file.content)
+    files = certificate_files(here, mine, system, made)
+    put(host, {file.path: file.content for file in files})
 
 
 SERVED = {"controller": 8774, "compute1": 16514, "compute2": 16514}
