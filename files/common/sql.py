@@ -127,7 +127,7 @@ def encrypted(pymysql, where):
             super()._request_authentication()
 
     def connect(**login):
-        made = Encrypted(ssl=trust.context(), **login)
+        made = Encrypted(ssl=trust.as_python_does(), **login)
         if not isinstance(getattr(made, "_sock", None), ssl.SSLSocket):
             made.close()
             raise trust.RefusedError(trust.in_plain_text(where))

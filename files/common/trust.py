@@ -9,11 +9,16 @@ what has a URL with https is encrypted, and that is verified as by everybody on 
 import functools
 import socket
 import ssl
+import sys
 import time
 
 import __main__
 
 TIMEOUT = 10
+# ssl.create_default_context, changed in 3.13: an authority that says no keyUsage is refused, too.
+BY_ITSELF = (
+    ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN if sys.version_info >= (3, 13) else 0
+)
 NOT_YET, EXPIRED, SELF_SIGNED = 9, 10, 18
 UNKNOWN = (2, 7, 19, 20, 21, 24, 27, 30)
 """No issuer that is trusted, a signature that is not that issuer's, an issuer that may issue none
@@ -49,13 +54,19 @@ def context():
     return None if TRUSTED is None else _context(TRUSTED)
 
 
-@functools.lru_cache(maxsize=2)
-def _context(pem, is_named=True):
+@functools.lru_cache(maxsize=3)
+def _context(pem, is_named=True, more=0):
     found = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it verifies, names included
     found.minimum_version = ssl.TLSVersion.TLSv1_2
     found.check_hostname = is_named
+    found.verify_flags |= more
     found.load_verify_locations(cadata=_ascii(pem))
     return found
+
+
+def as_python_does():
+    """As `context`, and as strict as this Python is by itself, which is PyMySQL's way."""
+    return None if TRUSTED is None else _context(TRUSTED, more=BY_ITSELF)
 
 
 def beside_others():

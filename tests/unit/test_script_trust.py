@@ -6,6 +6,7 @@ import re
 import socket
 import socketserver
 import ssl
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -309,6 +310,40 @@ def test_the_password_waits_for_the_certificate_also_on_an_old_pymysql() -> None
     with serving(Server(how=None)) as server, pytest.raises(Exception, match="plain text"):
         connect(host="127.0.0.1", port=server.port, **LOGIN)
     assert server.users == []
+
+
+STRICT = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+"""What ssl.create_default_context asks for from Python 3.13 on, and PyMySQL with it."""
+
+
+def test_the_projects_own_authorities_are_good_to_the_strictest_python(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trust, "BY_ITSELF", STRICT)
+    assert by_pymysql(context("right")) is None
+
+
+def test_where_nova_would_not_believe_its_database_the_preflight_does_not_either(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An authority that says no keyUsage, as many have been made: nobody else minds."""
+    site, api = tmp_path / "site", tmp_path / "api"
+    made = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9")
+    ca = ("-subj", "/CN=old", "-keyout", f"{site}.key", "-out", f"{site}.crt")
+    subprocess.run((*made, *ca), check=True, capture_output=True)
+    by = ("-CA", f"{site}.crt", "-CAkey", f"{site}.key", "-addext", "subjectAltName=IP:127.0.0.1")
+    of = ("-addext", "basicConstraints=CA:FALSE", "-subj", "/CN=api")
+    files = ("-keyout", f"{api}.key", "-out", f"{api}.crt")
+    subprocess.run((*made, *of, *by, *files), check=True, capture_output=True)
+    how = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    how.load_cert_chain(f"{api}.crt", f"{api}.key")
+    monkeypatch.setattr(trust, "TRUSTED", Path(f"{site}.crt").read_text())
+    assert by_pymysql(how) is None
+    assert by_http(how) is None
+    monkeypatch.setattr(trust, "BY_ITSELF", STRICT)
+    assert by_http(how) is None
+    found = by_pymysql(how) or ""
+    assert "that is refused: CA cert does not include key usage extension" in found
 
 
 def test_the_local_socket_is_not_encrypted(tmp_path: Path) -> None:
