@@ -110,7 +110,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: run with --all only")
-    config.addinivalue_line("markers", "sampled: a sixth of them is run, all with --all")
+    config.addinivalue_line("markers", "sampled: an eighth of them is run, all with --all")
     config.addinivalue_line(
         "markers",
         "rotated(turn, whole=False): one of a module's, or of a named turn, is run, all with --all;"
@@ -131,7 +131,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--all"):
         return
     sampled = [item for item in items if item.get_closest_marker("sampled")]
-    chosen = random.Random(SEED).sample(sampled, -(-len(sampled) // 6))
+    chosen = random.Random(SEED).sample(sampled, -(-len(sampled) // 8))
     turns: dict[Path | str, dict[Path | str, list[pytest.Item]]] = {}
     for item in items:
         marker = item.get_closest_marker("rotated")

@@ -69,7 +69,7 @@ READ_ANEW = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.rotated("encrypted")
 def test_certificates_that_have_ended_are_made_anew_and_the_guest_runs_on(guest: str) -> None:
     """libvirt reads none that has ended, so they end while it goes on with them."""
     before, pids = {h: fingerprint(HOSTS[h], SERVED[h]) for h in HOSTS}, qemu_pids(guest)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
+
 from lab import state
 from lab.settings import read_settings
 
@@ -24,6 +26,7 @@ SHOWN_BY_LAB = {
 """Of what the lab has beside Nova: the file, and the port that shows it."""
 
 
+@pytest.mark.rotated("encrypted")
 def test_the_labs_servers_read_new_certificates_and_none_ends_for_it(
     deployed: Deployed,
 ) -> None:
