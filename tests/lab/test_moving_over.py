@@ -35,7 +35,7 @@ sys.path.append(str(ROOT / "files/common"))
 import trust
 import websocket
 
-pytestmark = pytest.mark.rotated("long", whole=True)
+pytestmark = pytest.mark.slow
 
 Deployed = subprocess.CompletedProcess[str]
 NAME = "moving-over"
