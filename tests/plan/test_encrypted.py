@@ -32,8 +32,9 @@ from pyinfra_nova.certificates.issued import wanted
 from pyinfra_nova.certificates.purposes import PURPOSES
 from pyinfra_nova.commands.plan import pending
 from pyinfra_nova.knowledge.platforms import platform_for
-from pyinfra_nova.session.typed_pyinfra import PYINFRA, clean_environment
+from pyinfra_nova.session.typed_pyinfra import clean_environment
 
+from . import warm
 from .disks import Disk
 from .systems import ENCRYPTED, ENCRYPTED_RELEASES
 from .test_plan import KEYS, PASSWORD, ROOT, operations, position
@@ -77,16 +78,8 @@ class Encrypted:
             tls["certificates"] = str(self.folder)
         said = (f'release="{ENCRYPTED_RELEASES[self.system]}"', f"tls={json.dumps(tls)}")
         data = (word for text in said for word in ("--data", text))
-        return subprocess.run(
-            [str(PYINFRA), "tests/plan/encrypted.py", "deploy.py", *data, *arguments],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        words = ("tests/plan/encrypted.py", "deploy.py", *data, *arguments)
+        return warm.pyinfra(*words, env=environment, seconds=180)
 
 
 def provide(folder: Path) -> None:

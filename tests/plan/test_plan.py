@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from pyinfra_nova.commands.plan import pending
-from pyinfra_nova.session.typed_pyinfra import PYINFRA, clean_environment
+from pyinfra_nova.session.typed_pyinfra import clean_environment
+
+from . import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "s3cret+with@every:thing%$#\"' in it"
@@ -36,16 +38,7 @@ def pyinfra(
 ) -> subprocess.CompletedProcess[str]:
     environment = clean_environment(os.environ)
     environment |= {"PYINFRA_NOVA_SECRETS": str(secrets_file), "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [str(PYINFRA), f"tests/plan/{inventory}.py", "deploy.py", *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return warm.pyinfra(f"tests/plan/{inventory}.py", "deploy.py", *arguments, env=environment)
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from pyinfra_nova.commands.plan import pending
-from pyinfra_nova.session.typed_pyinfra import PYINFRA
 
+from . import warm
 from .systems import RELEASES, SYSTEMS
 from .test_plan import ROOT, operations, secrets_file  # noqa: F401
 from .test_plan import pyinfra as on_debian
@@ -117,16 +117,7 @@ def pyinfra(
     }
     # Quoted, or pyinfra would take it for a number.
     release = ("--data", f'release="{RELEASES[system]}"')
-    return subprocess.run(
-        [str(PYINFRA), "tests/plan/system.py", "deploy.py", *release, *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return warm.pyinfra("tests/plan/system.py", "deploy.py", *release, *arguments, env=environment)
 
 
 def commands(text: str) -> Iterator[tuple[str, str, str]]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pyinfra_nova.session.typed_pyinfra import PYINFRA, clean_environment
+from pyinfra_nova.session.typed_pyinfra import clean_environment
 
+from . import warm
 from .test_plan import ROOT, secrets_file  # noqa: F401
 
 RECIPIENT = "age1w6s8lwq7strkfyxv46slu5sn4694ayrglwp2mvk56ctlcljjrc2s82t5nq"
@@ -44,15 +44,8 @@ def deploy(
     told = [
         word for key, value in data.items() for word in ("--data", f"{key}={json.dumps(value)}")
     ]
-    process = subprocess.run(
-        [str(PYINFRA), "tests/plan/upgrading.py", "deploy.py", *told, *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    process = warm.pyinfra(
+        "tests/plan/upgrading.py", "deploy.py", *told, *arguments, env=environment
     )
     assert process.returncode == 1, process.stderr
     assert "Traceback" not in process.stderr
@@ -172,24 +165,8 @@ def test_computes_alone_do_not_go_first(secrets_file: Path) -> None:  # noqa: F8
 def test_a_site_at_its_release_is_asked_nothing_of_all_this(secrets_file: Path) -> None:  # noqa: F811
     environment = clean_environment(os.environ)
     environment |= {"PYINFRA_NOVA_SECRETS": str(secrets_file), "PYTHONPATH": str(ROOT)}
-    process = subprocess.run(
-        [
-            str(PYINFRA),
-            "tests/plan/upgrading.py",
-            "deploy.py",
-            "--data",
-            'release="zed"',
-            "--dry",
-            "-vvv",
-        ],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    told = ("--data", 'release="zed"', "--dry", "-vvv")
+    process = warm.pyinfra("tests/plan/upgrading.py", "deploy.py", *told, env=environment)
     assert "host_report read" in process.stderr
     assert "upgrade_facts" not in process.stderr
     assert "upgrade from" not in process.stderr
