@@ -314,7 +314,9 @@ def published(catalogue, service, region):
     """The URLs of a service in the region, by interface: several where endpoints are doubled."""
     urls = {}
     for entry in catalogue:
-        for found in entry.get("endpoints", ()) if entry.get("type") == service else ():
+        if entry.get("type") != service:
+            continue
+        for found in entry.get("endpoints", ()):
             if found.get("region_id") == region:
                 urls.setdefault(found.get("interface"), []).append(found.get("url"))
     return urls

@@ -13,8 +13,8 @@ from lab.cloud.certificates import GLANCE_TLS, SERVERS, rereads
 from pyinfra_nova.nova_conf.config_file import ConfigFile
 from pyinfra_nova.resources.renewed_certificates import Server, shown_of
 
-# From MariaDB 10.4 on. By itself it reads them at its start alone. Over its socket, which no TLS is
-# for: a client that has read the next authority's file refuses the certificate that is still shown.
+# From MariaDB 10.4 on. By itself it reads them at its start alone. By the socket and without
+# TLS: a client that trusts the next authority already refuses what is still shown.
 FLUSH_SSL = ("mariadb", "--skip-ssl", "-e", "FLUSH SSL")
 # RabbitMQ's Erlang looks at its files every two minutes; until then it has what it has read.
 CLEAR_PEM_CACHE = ("rabbitmqctl", "eval", "ssl:clear_pem_cache().")

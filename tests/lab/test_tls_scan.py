@@ -34,8 +34,8 @@ ACCEPTED = {
     "cipherlist_OBSOLETED": "the same by its later name",
     "PFS_ECDHE_curves": "Erlang also takes small ones, from a client that offers it no other",
     "FS_ECDHE_curves": "the same by its later name",
-    "sessionresumption_ticket": "whether a session can be gone on with weakens nothing, and a busy",
-    "sessionresumption_ID": "server that is asked for it again and again is a connect problem",
+    "sessionresumption_ticket": "that a busy server refused one of many connections",
+    "sessionresumption_ID": "the same of another way to go on with a session",
     "LUCKY13": "said of any server with CBC; OpenSSL and GnuTLS have withstood it since 2013",
 }
 UNTRIED = "client x509-based authentication prevents this from being tested"
